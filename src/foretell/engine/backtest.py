@@ -1,0 +1,193 @@
+"""Old questions, asked with only the old knowledge.
+
+For each fold every candidate is fitted on outcomes that were known when the fold began, and asked the fold's
+questions. Features are computed once a fold, for all candidates. What was said is then calibrated day by day with
+the outcomes known by that day, as it is in service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import (
+    Forecast,
+    Forecaster,
+    Frame,
+    History,
+    Quantity,
+    Rolling,
+    Study,
+    Task,
+)
+from foretell.engine.model import calibrate, checked
+from foretell.engine.outcomes import join, settled
+from foretell.engine.scores import score
+from foretell.errors import NotReady
+
+Progress = Callable[[str, int, int], None]
+"""Told the candidate at work, the fits done and the fits to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One test window: what to learn from, what to ask; `learn` has the outcomes known at `start`."""
+
+    start: datetime
+    end: datetime
+    learn: Study
+    outcomes: Frame
+    ask: Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest:
+    """What every candidate said to the same settled questions.
+
+    `asked` has the questions with `value`, `known_at` and `fold`; `raw` what each candidate said, `forecasts` the
+    same after calibration, both in the order of `asked`.
+    """
+
+    task: Task
+    asked: Frame
+    raw: Mapping[str, Frame]
+    forecasts: Mapping[str, Frame]
+    skipped: Mapping[str, str]
+    folds: tuple[tuple[datetime, datetime], ...]
+
+    def scores(self, where: pl.Series | None = None) -> dict[str, dict[str, float | None]]:
+        """Every metric of every candidate that ran, the baseline first; `where` keeps some of the questions."""
+        keep = pl.repeat(True, self.asked.height, eager=True) if where is None else where
+        value = self.asked.filter(keep)["value"]
+        base = self.forecasts[self.task.baseline].filter(keep)
+        return {
+            name: score(self.task.target, rows.filter(keep), value, baseline=base)
+            for name, rows in self.forecasts.items()
+        }
+
+
+def backtest(
+    task: Task,
+    history: History,
+    *,
+    rolling: Rolling | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> Backtest:
+    """Ask every candidate the same old questions.
+
+    Candidates whose expected cost (their own estimate) would overrun `budget` seconds, the task's if None, are
+    skipped and named with the reason; the baseline always runs. Raises NotReady without settled outcomes to score.
+    """
+    folds = list(_folds(task, history, rolling or task.rolling))
+    joined = [join(task, history, f.ask.questions).with_columns(fold=pl.lit(k)) for k, f in enumerate(folds)]
+    asked = pl.concat(joined) if joined else pl.DataFrame({"value": []})
+    if asked["value"].is_null().all():
+        raise NotReady(f"{task.name}: no settled outcome to test on; bring more history")
+    chosen, skipped = _within(task, folds, task.budget if budget is None else budget)
+    keep = asked["value"].is_not_null()
+    raw: dict[str, Frame] = {}
+    for place, (name, make) in enumerate(chosen.items()):
+        said = []
+        for k, fold in enumerate(folds):
+            if progress:
+                progress(name, place * len(folds) + k, len(chosen) * len(folds))
+            said.append(_say(task, name, make(), fold))
+        rows = pl.concat(said, how="diagonal").filter(keep)
+        # A class that was not yet in the history of a fold had no chance there.
+        raw[name] = rows if isinstance(task.target, Quantity) else rows.fill_null(0.0)
+    asked = asked.filter(keep)
+    raw, asked = _answered(task, raw, asked, skipped)
+    return Backtest(
+        task=task,
+        asked=asked,
+        raw=raw,
+        forecasts={name: _calibrated(task, asked, rows) for name, rows in raw.items()},
+        skipped=skipped,
+        folds=tuple((fold.start, fold.end) for fold in folds),
+    )
+
+
+def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
+    """The test windows, oldest first; those with nothing to learn from or to ask are left out."""
+    questions = task.questions(history).sort("as_of", "entity", "at")
+    edges = [history.now - rolling.span * k for k in range(rolling.folds, -1, -1)]
+    made = []
+    for start, end in pairwise(edges):
+        past = questions.filter(pl.col("as_of") < start)
+        test = questions.filter((pl.col("as_of") >= start) & (pl.col("as_of") < end))
+        if rolling.every:
+            step = int(rolling.every.total_seconds())
+            test = test.filter(pl.col("as_of").dt.epoch("s") % step == 0)
+        then = history.cut(start)
+        learned = settled(task, then, past)
+        if test.is_empty() or learned.is_empty():
+            continue
+        past, outcomes = learned.drop("value", "known_at"), learned.select("value", "known_at")
+        both = task.study(history.cut(end), pl.concat([past, test]))
+        made.append(
+            Fold(
+                start=start,
+                end=end,
+                learn=Study(history=then, questions=past, features=both.features.head(past.height)),
+                outcomes=outcomes,
+                ask=replace(both, questions=test, features=both.features.tail(test.height)),
+            )
+        )
+    return made
+
+
+def _within(task: Task, folds: list[Fold], budget: float) -> tuple[dict[str, Callable[[], Forecaster]], dict[str, str]]:
+    """The candidates a budget allows, by their own estimates; the start-up of a library is paid once."""
+    chosen: dict[str, Callable[[], Forecaster]] = {}
+    skipped: dict[str, str] = {}
+    spent = 0.0
+    for name, make in task.candidates.items():
+        made = make()
+        folds_cost = (made.cost.seconds(fold.outcomes.height, fold.ask.questions.height) for fold in folds)
+        last = made.cost.seconds(folds[-1].outcomes.height, 0)
+        cost = made.cost.start + sum(folds_cost) + last
+        if chosen and spent + cost > budget:
+            skipped[name] = f"would cost about {cost:.1f} s; {max(0.0, budget - spent):.1f} s of the budget were left"
+        else:
+            chosen[name] = make
+            spent += cost
+    return chosen, skipped
+
+
+def _say(task: Task, name: str, forecaster: Forecaster, fold: Fold) -> Frame:
+    if forecaster.needs_training:
+        forecaster = forecaster.fit(fold.learn, fold.outcomes)
+    return checked(task, name, fold.ask.questions, forecaster.forecast(fold.ask)).rows
+
+
+def _answered(
+    task: Task, raw: dict[str, Frame], asked: Frame, skipped: dict[str, str]
+) -> tuple[dict[str, Frame], Frame]:
+    """Questions the baseline has no answer to are left out; a candidate silent on any other is out of the race."""
+    keep = ~raw[task.baseline].select(pl.any_horizontal(pl.all().is_null())).to_series()
+    raw = {name: rows.filter(keep) for name, rows in raw.items()}
+    for name in list(raw):
+        if silent := int(raw[name].select(pl.any_horizontal(pl.all().is_null())).to_series().sum()):
+            skipped[name] = f"gave no forecast for {silent} of {raw[name].height} questions"
+            del raw[name]
+    return raw, asked.filter(keep)
+
+
+def _calibrated(task: Task, asked: Frame, rows: Frame) -> Frame:
+    """What would have been said with the calibration of each day."""
+    day = asked["as_of"].dt.truncate("1d")
+    known = asked["known_at"]
+    out = []
+    for moment in day.unique().sort():
+        today, seen = (day == moment), known <= moment
+        age = (moment - known.filter(seen)).dt.total_seconds().to_numpy() / 86400
+        calibration = calibrate(task.target, rows.filter(seen), asked["value"].filter(seen), np.asarray(age, float))
+        out.append(calibration.apply(Forecast(rows=rows.filter(today))).rows)
+    places = np.concatenate([(day == moment).arg_true().to_numpy() for moment in day.unique().sort()])
+    return pl.concat(out)[np.argsort(places)] if out else rows

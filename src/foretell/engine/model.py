@@ -1,0 +1,111 @@
+"""A trained model: a forecaster, the calibration of what it says, and the card that tells all about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from foretell.contract import Choice, Floats, Forecast, Forecaster, Frame, Quantity, Study, Target, Task
+from foretell.errors import BrokenDomain, NotReady
+from foretell.models.conformal import Bands
+from foretell.models.isotonic import Isotonic
+
+HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a calibration
+
+Calibration = Bands | Isotonic
+
+
+class Card(BaseModel):
+    """Everything known about a trained model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    candidate: str
+    baseline: str
+    version: str
+    trained_at: datetime
+    learned_from: tuple[datetime, datetime] | None
+    outcomes: Mapping[str, int]  # settled, open, void
+    folds: tuple[tuple[datetime, datetime], ...]
+    scored: int  # settled outcomes behind `scores`
+    scores: Mapping[str, Mapping[str, float | None]]  # by candidate, by metric
+    skipped: Mapping[str, str]  # candidates that did not run, and why
+    features: tuple[str, ...]
+    reason: str  # why this candidate serves
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What serves: `forecast` is calibrated, checked, and one row a question."""
+
+    task: Task
+    forecaster: Forecaster
+    calibration: Calibration | None
+    card: Card
+
+    def forecast(self, study: Study) -> Forecast:
+        """What the model says; raises NotReady where it has no answer, BrokenDomain where it breaks the contract."""
+        said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
+        missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
+        if missing.any():
+            whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
+            raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
+        return self.calibration.apply(said) if self.calibration else said
+
+    def save(self, folder: Path) -> None:
+        """Write forecaster, calibration and card into an existing, empty folder."""
+        (folder / "forecaster").mkdir()
+        self.forecaster.save(folder / "forecaster")
+        calibration = self.calibration.to_dict() if self.calibration else None
+        (folder / "calibration.json").write_text(json.dumps(calibration))
+        (folder / "card.json").write_text(self.card.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, task: Task, folder: Path) -> Model:
+        """Read what `save` wrote."""
+        card = Card.model_validate_json((folder / "card.json").read_text())
+        stored = json.loads((folder / "calibration.json").read_text())
+        forecaster = task.candidates[card.candidate]().load(folder / "forecaster")
+        calibration: Calibration | None = None
+        if stored and isinstance(task.target, Quantity):
+            calibration = Bands.from_dict(task.target, stored)
+        elif stored and not isinstance(task.target, Quantity):
+            calibration = Isotonic.from_dict(task.target, stored)
+        return cls(task=task, forecaster=forecaster, calibration=calibration, card=card)
+
+
+def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> Forecast:
+    """The forecast, held to the contract: one row a question, the target's columns, no NaN."""
+    if said.rows.height != questions.height:
+        raise BrokenDomain(
+            f"{task.name}: candidate {candidate} gave {said.rows.height} rows for {questions.height} questions"
+        )
+    wanted = task.target.columns
+    if isinstance(task.target, Choice):
+        wanted = [c for c in said.rows.columns if c.startswith("p:")]
+    missing = [c for c in wanted if c not in said.rows.columns]
+    if missing or not wanted:
+        raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing or ['p:…'])}")
+    rows = said.rows.select(pl.col(wanted).cast(pl.Float64).fill_nan(None))
+    return Forecast(rows=rows, draws=said.draws, evidence=said.evidence)
+
+
+def calibrate(target: Target, rows: Frame, value: pl.Series, age: Floats) -> Calibration:
+    """Learn a calibration from out-of-sample forecasts, what happened, and how many days ago it was known."""
+    if isinstance(target, Quantity):
+        return Bands.fit(target, rows, value.cast(pl.Float64).to_numpy(), age, HALF_LIFE)
+    return Isotonic.fit(target, rows, value, age, HALF_LIFE)
+
+
+def version(task: str, candidate: str, trained_at: datetime, outcomes: Mapping[str, int]) -> str:
+    """A short name that changes with the task, the candidate, the moment and the amount of training."""
+    told = json.dumps([task, candidate, trained_at.isoformat(), dict(outcomes)], sort_keys=True)
+    return f"{trained_at:%Y%m%dT%H%M%S}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"

@@ -1,0 +1,159 @@
+"""From requests to answers: ask, features, forecast, decide.
+
+A batch may mix tasks. Requests of one task that look at the same facts are forecast together; facts that came
+along with a request stay with that request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from foretell.contract import Answer, Ask, Forecast, Frame, History, Request, Task
+from foretell.engine.model import Card, Model
+from foretell.engine.train import train
+from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """An answer, and what it rests on.
+
+    `questions` and `forecast` are what the ledger keeps. `fallback` says why the method is not the one that
+    was raced and promoted; null when it is. `card` is null for a method that needed no training.
+    """
+
+    answer: Answer
+    questions: Frame
+    forecast: Forecast
+    method: str
+    card: Card | None
+    fallback: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """One request on its way: which facts it looks at and who will answer."""
+
+    place: int
+    task: Task
+    request: Request
+    ask: Ask
+    history: History
+
+
+def predict(
+    asked: Sequence[tuple[Task, Request]], history: History, models: Mapping[str, Model]
+) -> list[Prediction | ForetellError]:
+    """One prediction a request, in order; a request that can't be answered gets its error and harms no other.
+
+    `models` are the champions by task name. A task without one falls back to its first candidate that needs no
+    training, and the prediction says so.
+    """
+    out: list[Prediction | ForetellError] = [NotReady("not asked")] * len(asked)
+    together: dict[str, list[_Plan]] = {}
+    for place, (task, request) in enumerate(asked):
+        try:
+            plan = _plan(place, task, request, history)
+        except ForetellError as error:
+            out[place] = error
+            continue
+        alone = plan.history is not history or plan.ask.candidate is not None
+        together.setdefault(f"{place}" if alone else f"task {task.name}", []).append(plan)
+    for plans in together.values():
+        for plan, said in zip(plans, _answers(plans, models), strict=True):
+            out[plan.place] = said
+    return out
+
+
+def _plan(place: int, task: Task, request: Request, history: History) -> _Plan:
+    ask = task.ask(request, history)
+    if ask.questions.is_empty():
+        raise InvalidRequest(f"{task.name}: the request asks nothing")
+    if ask.history is not None:
+        history = History(history.standpoint, {**history.tables, **ask.history})
+    if ask.facts:
+        history = history.plus(ask.facts)
+    return _Plan(place=place, task=task, request=request, ask=ask, history=history)
+
+
+def _answers(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction | ForetellError]:
+    """Forecast the plans in one go; if that fails, each alone, so that only the one at fault fails."""
+    try:
+        return list(_forecast(plans, models))
+    except ForetellError as error:
+        if len(plans) == 1:
+            return [error]
+        return [said for plan in plans for said in _answers([plan], models)]
+
+
+def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction]:
+    task, history = plans[0].task, plans[0].history
+    questions = pl.concat([plan.ask.questions for plan in plans], how="diagonal")
+    model, fallback = _who(plans[0], models)
+    said = model.forecast(task.study(history, questions))
+    out, start = [], 0
+    for plan in plans:
+        length = plan.ask.questions.height
+        part = said.slice(start, length)
+        out.append(
+            Prediction(
+                answer=task.decide(part, plan.request, history),
+                questions=plan.ask.questions,
+                forecast=part,
+                method=model.card.candidate,
+                card=None if fallback else model.card,
+                fallback=fallback,
+            )
+        )
+        start += length
+    return out
+
+
+def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
+    """The model that answers, and the reason if it is not the champion."""
+    task, wanted = plan.task, plan.ask.candidate
+    if wanted is not None and wanted not in task.candidates:
+        raise NotFound(f"{task.name} has no method {wanted!r}; there are {', '.join(task.candidates)}")
+    champion = models.get(task.name)
+    if plan.ask.history is not None:
+        chosen = task if wanted is None else _only(task, wanted)
+        return train(chosen, plan.history).model, None
+    if champion is not None and wanted in (None, champion.card.candidate):
+        return champion, None
+    for name, make in task.candidates.items():
+        forecaster = make()
+        if not forecaster.needs_training and wanted in (None, name):
+            reason = f"{name} was asked for by name" if wanted else f"no model of {task.name} has been trained yet"
+            return untrained(task, name, plan.history), reason
+    raise NotReady(
+        f"{wanted or task.name} needs training and {'is not the one in service' if champion else 'has had none'}"
+    )
+
+
+def _only(task: Task, candidate: str) -> Task:
+    """The task with one candidate, beside the baseline that any race has."""
+    kept = {name: make for name, make in task.candidates.items() if name in (task.baseline, candidate)}
+    return replace(task, candidates=kept)
+
+
+def untrained(task: Task, candidate: str, history: History) -> Model:
+    """A candidate that serves as it is made: no training, no calibration, no track record."""
+    card = Card(
+        task=task.name,
+        candidate=candidate,
+        baseline=task.baseline,
+        version="untrained",
+        trained_at=history.now,
+        learned_from=None,
+        outcomes={},
+        folds=(),
+        scored=0,
+        scores={},
+        skipped={},
+        features=(),
+        reason="needs no training",
+    )
+    return Model(task=task, forecaster=task.candidates[candidate](), calibration=None, card=card)

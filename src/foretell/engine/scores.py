@@ -1,0 +1,61 @@
+"""Every metric of a set of forecasts, by the kind of target; the definitions are in `metrics`."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from foretell import metrics
+from foretell.contract import Chance, Choice, Frame, Quantity, Target, quantile
+
+
+def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame) -> dict[str, float | None]:
+    """The metrics of forecasts `rows` for settled outcomes `value`; `baseline` answered the same questions."""
+    if not len(value):
+        return {}
+    if isinstance(target, Quantity):
+        return _quantity(target, rows, value, baseline)
+    if isinstance(target, Chance):
+        return _chance(target, rows, value)
+    return _choice(target, rows, value)
+
+
+def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame) -> dict[str, float | None]:
+    y, point = value.cast(pl.Float64).to_numpy(), rows["point"].to_numpy()
+    levels = tuple(sorted(target.levels))
+    said = rows.select(map(quantile, levels)).to_numpy()
+    base = metrics.mae(y, baseline["point"].to_numpy())
+    return {
+        "mae": metrics.mae(y, point),
+        "rmse": metrics.rmse(y, point),
+        "mape": metrics.mape(y, point),
+        "mase": metrics.mae(y, point) / base if base else None,
+        "pinball": metrics.pinball(y, said, levels),
+        "coverage": metrics.coverage(y, said[:, 0], said[:, -1]),
+        "interval_score": metrics.interval_score(y, said[:, 0], said[:, -1], levels[-1] - levels[0]),
+    }
+
+
+def _chance(_: Chance, rows: Frame, value: pl.Series) -> dict[str, float | None]:
+    y, chance = value.cast(pl.Float64).to_numpy(), rows["chance"].to_numpy()
+    return {
+        "brier": metrics.brier(y, chance),
+        "base_rate_brier": metrics.brier(y, np.full(len(y), y.mean())),
+        "log_loss": metrics.log_loss(np.where(y == 1, chance, 1 - chance)),
+        "calibration_error": metrics.calibration_error(y, chance),
+    }
+
+
+def _choice(_: Choice, rows: Frame, value: pl.Series) -> dict[str, float | None]:
+    names = [column.removeprefix("p:") for column in rows.columns]
+    said, place = rows.to_numpy(), {name: k for k, name in enumerate(names)}
+    which = np.array([place.get(name, -1) for name in value])
+    given = np.where(which >= 0, said[np.arange(len(which)), which], 0.0)
+    best = said.argmax(axis=1)
+    frequency = value.value_counts()["count"].max()
+    return {
+        "log_loss": metrics.log_loss(given),
+        "accuracy": float((best == which).mean()),
+        "majority": float(np.asarray(frequency, dtype=float) / len(value)),
+        "calibration_error": metrics.calibration_error((best == which).astype(float), said.max(axis=1)),
+    }

@@ -1,0 +1,115 @@
+"""A race, and what comes of it: the winner fitted on everything known, calibrated, with its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Frame, History, Study, Task
+from foretell.engine.backtest import Backtest, Progress, backtest
+from foretell.engine.model import Calibration, Card, Model, calibrate, version
+from foretell.engine.outcomes import counts, join
+from foretell.errors import NotReady
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A model ready to be promoted, and the backtest it won."""
+
+    model: Model
+    backtest: Backtest
+
+
+def train(task: Task, history: History, *, budget: float | None = None, progress: Progress | None = None) -> Trained:
+    """Race the task's candidates over its rolling origins; fit the winner on every settled outcome.
+
+    The winner has the least of the gate's metric, provided it beats the baseline by the gate's skill on enough
+    outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history.
+    """
+    tested = backtest(task, history, budget=budget, progress=progress)
+    winner, reason = choose(task, tested)
+    model = fit(task, history, winner, tested, reason)
+    return Trained(model=model, backtest=tested)
+
+
+def choose(task: Task, tested: Backtest) -> tuple[str, str]:
+    """The candidate that should serve, and the reason in words with its figures."""
+    metric, gate = task.gate.metric, task.gate
+    errors = {name: scores[metric] for name, scores in tested.scores().items()}
+    ranked = sorted((error, name) for name, error in errors.items() if error is not None)
+    (best, name), base = ranked[0], errors[task.baseline]
+    scored = tested.asked.height
+    if name == task.baseline or base is None:
+        return task.baseline, f"no candidate has a lower {metric} than the baseline's {_figure(base)}"
+    skill = 1 - best / base if base else 0.0
+    if scored < gate.least:
+        return (
+            task.baseline,
+            f"{scored} settled outcomes are too few to trust {name}; at least {gate.least} are needed",
+        )
+    if skill < gate.skill:
+        return (
+            task.baseline,
+            f"{name} is only {skill:.1%} better than the baseline; {gate.skill:.0%} are asked for",
+        )
+    return (
+        name,
+        f"lowest {metric} of {len(errors)}: {_figure(best)}, {skill:.0%} below the baseline's {_figure(base)}",
+    )
+
+
+def fit(task: Task, history: History, candidate: str, tested: Backtest, reason: str) -> Model:
+    """Fit one candidate on every outcome settled by now, and calibrate it with its backtest."""
+    joined = join(task, history, task.questions(history).sort("as_of", "entity", "at"))
+    learned = joined.filter(pl.col("state") == "settled")
+    if learned.is_empty():
+        raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")
+    questions = learned.drop("value", "known_at", "state")
+    study = task.study(history, questions)
+    forecaster = task.candidates[candidate]()
+    if forecaster.needs_training:
+        forecaster = forecaster.fit(study, learned.select("value", "known_at"))
+    calibration = _calibration(task, history, tested.asked, tested.raw.get(candidate))
+    return Model(
+        task=task,
+        forecaster=forecaster,
+        calibration=calibration,
+        card=_card(task, history, candidate, tested, joined, study, reason),
+    )
+
+
+def _calibration(task: Task, history: History, asked: Frame, rows: Frame | None) -> Calibration | None:
+    if rows is None:
+        return None
+    age = (pl.Series([history.now]) - asked["known_at"]).dt.total_seconds().to_numpy() / 86400
+    return calibrate(task.target, rows, asked["value"], np.asarray(age, dtype=float))
+
+
+def _card(
+    task: Task, history: History, candidate: str, tested: Backtest, joined: Frame, study: Study, reason: str
+) -> Card:
+    outcomes = counts(joined)
+    first, last = study.questions["as_of"].min(), study.questions["as_of"].max()
+    return Card.model_validate(
+        {
+            "task": task.name,
+            "candidate": candidate,
+            "baseline": task.baseline,
+            "version": version(task.name, candidate, history.now, outcomes),
+            "trained_at": history.now,
+            "learned_from": (first, last),
+            "outcomes": outcomes,
+            "folds": tested.folds,
+            "scored": tested.asked.height,
+            "scores": tested.scores(),
+            "skipped": dict(tested.skipped),
+            "features": tuple(study.features.columns),
+            "reason": reason,
+        }
+    )
+
+
+def _figure(number: float | None) -> str:
+    return "nothing" if number is None else f"{number:,.4g}"

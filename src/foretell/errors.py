@@ -1,0 +1,40 @@
+"""Every error foretell raises on purpose.
+
+    ForetellError
+    ├── InvalidRequest   what was sent can't be used; the message says what to send instead
+    ├── NotFound         no such domain, task, table or method; the message lists what exists
+    ├── NotReady         too little history, or nothing trained yet; the message says what is missing
+    ├── Misconfigured    settings or set-up are wrong; the message is the line to type
+    └── BrokenDomain     a domain broke the contract; names the domain's task and what it did
+
+The class name is the public error code. HTTP status lives in `web`, exit codes in `cli`.
+"""
+
+
+class ForetellError(Exception):
+    """Anything foretell refuses or can't do; its message says what happened and what to do next."""
+
+    @property
+    def code(self) -> str:
+        """The public error code: the name of the class."""
+        return type(self).__name__
+
+
+class InvalidRequest(ForetellError):  # noqa: N818 - the public code is the bare word
+    """What was sent can't be used."""
+
+
+class NotFound(ForetellError):  # noqa: N818
+    """What was named does not exist."""
+
+
+class NotReady(ForetellError):  # noqa: N818
+    """There is not enough history, or nothing has been trained yet."""
+
+
+class Misconfigured(ForetellError):  # noqa: N818
+    """Settings or set-up are wrong."""
+
+
+class BrokenDomain(ForetellError):  # noqa: N818
+    """A domain did not keep the contract."""

@@ -1,0 +1,88 @@
+"""How good a forecast was, each figure with its definition.
+
+Every function takes plain arrays of the same length, oldest first, without missing values, and returns a
+float in the unit of the outcomes unless its docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DEFINITIONS = {
+    "mae": "mean absolute error of the point forecast",
+    "rmse": "root of the mean squared error of the point forecast",
+    "mape": "mean absolute error in per cent of the outcome, zero outcomes left out",
+    "mase": "mean absolute error divided by the baseline's on the same questions",
+    "pinball": "mean pinball loss over the quantile levels (Koenker & Bassett 1978)",
+    "coverage": "share of outcomes inside the band between the lowest and the highest level",
+    "interval_score": "width of that band plus the penalty for misses (Winkler 1972)",
+    "brier": "mean squared error of the probability (Brier 1950)",
+    "log_loss": "mean negative log probability of what happened, in nats",
+    "calibration_error": "mean gap between probability and frequency over ten equal bins, weighted by count",
+    "base_rate_brier": "Brier score of always saying the frequency seen",
+    "accuracy": "share of questions whose most probable class happened",
+    "majority": "share of the most frequent class: what always naming it would reach",
+}
+
+
+def mae(value: Floats, point: Floats) -> float:
+    """Mean absolute error."""
+    return float(np.abs(value - point).mean())
+
+
+def rmse(value: Floats, point: Floats) -> float:
+    """Root mean squared error."""
+    return float(np.sqrt(np.square(value - point).mean()))
+
+
+def mape(value: Floats, point: Floats) -> float | None:
+    """Mean absolute percentage error over non-zero outcomes, in per cent; None where all are zero."""
+    some = value != 0
+    if not some.any():
+        return None
+    return float(100 * (np.abs(value - point)[some] / np.abs(value[some])).mean())
+
+
+def pinball(value: Floats, quantiles: Floats, levels: tuple[float, ...]) -> float:
+    """Mean pinball loss: max(τ(y − q), (τ − 1)(y − q)) over questions and levels; `quantiles` is n x levels."""
+    miss = value[:, None] - quantiles
+    tau = np.asarray(levels)
+    return float(np.maximum(tau * miss, (tau - 1) * miss).mean())
+
+
+def coverage(value: Floats, low: Floats, high: Floats) -> float:
+    """Share of outcomes with low ≤ value ≤ high, between 0 and 1."""
+    return float(((value >= low) & (value <= high)).mean())
+
+
+def interval_score(value: Floats, low: Floats, high: Floats, level: float) -> float:
+    """Mean Winkler score of a central band meant to hold `level` (0.8) of the outcomes; lower is better."""
+    alpha = 1 - level
+    miss = np.clip(low - value, 0, None) + np.clip(value - high, 0, None)
+    return float((high - low + 2 / alpha * miss).mean())
+
+
+def brier(happened: Floats, chance: Floats) -> float:
+    """Brier score: mean of (chance − happened)², between 0 and 1."""
+    return float(np.square(chance - happened).mean())
+
+
+def calibration_error(happened: Floats, chance: Floats, bins: int = 10) -> float:
+    """Expected calibration error over equal bins of the probability (Naeini et al. 2015), 0 to 1."""
+    which = np.minimum((chance * bins).astype(int), bins - 1)
+    count = np.bincount(which, minlength=bins)
+    gap = np.abs(np.bincount(which, chance, bins) - np.bincount(which, happened, bins))
+    return float((gap[count > 0]).sum() / len(chance))
+
+
+def log_loss(of_what_happened: Floats) -> float:
+    """Mean −log of the probability given to what happened; a zero counts as 1e-15."""
+    return float(-np.log(np.clip(of_what_happened, 1e-15, 1)).mean())
+
+
+def skill(error: float, baseline: float) -> float:
+    """1 − error / baseline's error: 0.25 is a quarter less error; 0 when the baseline made none."""
+    return 1 - error / baseline if baseline else 0.0

@@ -1,0 +1,79 @@
+"""Isotonic calibration: probabilities that mean their number (Zadrozny & Elkan 2002).
+
+The frequency of what happened is fitted as a rising step function of what was said, on forecasts made out of
+sample; several classes are fitted one against the rest and scaled to sum to 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Chance, Choice, Floats, Forecast
+
+LEAST = 100  # with fewer outcomes the steps are noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isotonic:
+    """For each column of the forecast, the knots of a rising line from what was said to what is meant."""
+
+    target: Chance | Choice
+    knots: dict[str, tuple[list[float], list[float]]]
+    counted: int
+
+    @classmethod
+    def fit(cls, target: Chance | Choice, rows: pl.DataFrame, value: pl.Series, age: Floats, half_life: float) -> Self:
+        """Learn from forecasts `rows`, what happened (0/1, or class names) and the ages of the outcomes."""
+        if len(value) < LEAST:
+            return cls(target=target, knots={}, counted=len(value))
+        weight = 0.5 ** (age / half_life)
+        knots = {}
+        for column in rows.columns:
+            happened = value if isinstance(target, Chance) else value == column.removeprefix("p:")
+            knots[column] = _steps(rows[column].to_numpy(), happened.cast(pl.Float64).to_numpy(), weight)
+        return cls(target=target, knots=knots, counted=len(value))
+
+    def apply(self, forecast: Forecast) -> Forecast:
+        """The same forecast with calibrated probabilities; a class never scored keeps its own."""
+        if not self.knots:
+            return forecast
+        rows = forecast.rows.with_columns(
+            pl.Series(column, np.interp(forecast.rows[column].to_numpy(), *self.knots[column]))
+            for column in forecast.rows.columns
+            if column in self.knots
+        )
+        if isinstance(self.target, Choice):
+            total = pl.sum_horizontal(rows.columns)
+            rows = rows.select(pl.col(column) / total for column in rows.columns)
+        return Forecast(rows=rows, draws=forecast.draws, evidence=forecast.evidence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"knots": {name: list(pair) for name, pair in self.knots.items()}, "counted": self.counted}
+
+    @classmethod
+    def from_dict(cls, target: Chance | Choice, stored: dict[str, Any]) -> Self:
+        """Read back what `to_dict` gave."""
+        return cls(
+            target=target,
+            knots={n: (x, y) for n, (x, y) in stored["knots"].items()},
+            counted=stored["counted"],
+        )
+
+
+def _steps(said: Floats, happened: Floats, weight: Floats) -> tuple[list[float], list[float]]:
+    """Knots (said, frequency), one at the weighted middle of each step, kept off 0 and 1 by the sample's size."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(said, kind="stable")
+    said, happened, weight = said[order], happened[order], weight[order]
+    fitted = isotonic_regression(happened, weights=weight).x
+    edge = 1 / (len(said) + 2)
+    starts = np.flatnonzero(np.r_[True, np.diff(fitted) > 0])
+    mass = np.add.reduceat(weight, starts)
+    middle = np.add.reduceat(weight * said, starts) / mass
+    return middle.tolist(), np.clip(fitted[starts], edge, 1 - edge).tolist()

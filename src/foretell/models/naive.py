@@ -1,0 +1,91 @@
+"""The seasonal naive: what was, one season ago. Needs no training, so it answers from the first day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from foretell.contract import Cost, Forecast, Frame, History, Study, quantile
+
+Series = Callable[[History], Frame]
+"""The regular series behind a history: `entity`, `time` (start of the step), `value` (null where missing)."""
+
+
+class SeasonalNaive:
+    """Says the newest known value a whole number of seasons before; the band is its own past errors."""
+
+    needs_training = False
+    cost = Cost(forecast=0.02)
+
+    def __init__(
+        self,
+        *,
+        series: Series,
+        season: timedelta,
+        step: timedelta,
+        levels: tuple[float, ...],
+        window: timedelta,
+        tries: int = 4,
+    ) -> None:
+        """`step` is the length of one value; `window` how far back errors are remembered for the band.
+
+        Where the value a season ago is missing, up to `tries` seasons further back are asked.
+        """
+        self.series, self.season, self.step, self.levels = series, season, step, levels
+        self.window, self.tries = window, tries
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - nothing to learn
+        """Learn nothing; return self."""
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """Point and quantiles; null for an entity without a single season of history."""
+        series = self.series(study.history).sort("entity", "time")
+        asked = study.questions.select("entity", "as_of", "at").with_row_index("place")
+        season = self.season // timedelta(microseconds=1)
+        ahead = (pl.col("at") + self.step - pl.col("as_of")).dt.total_microseconds()
+        back = ((ahead + season - 1) // season).clip(1)  # whole seasons until the value was known
+        asked = asked.with_columns(first=pl.col("at") - pl.duration(microseconds=back * season))
+        for k in range(self.tries):
+            asked = asked.with_columns(past=pl.col("first") - k * self.season).join(
+                series.select("entity", past="time", **{f"v{k}": "value"}), on=["entity", "past"], how="left"
+            )
+        point = pl.coalesce(f"v{k}" for k in range(self.tries))
+        spread = self._spread(series)
+        asked = (
+            asked.with_columns(point=point)
+            .sort("as_of")
+            .join_asof(spread.sort("known"), left_on="as_of", right_on="known", by="entity", check_sortedness=False)
+            .sort("place")
+        )
+        columns = [(pl.col("point") + pl.col(quantile(q)).fill_null(0)).alias(quantile(q)) for q in self.levels]
+        return Forecast(rows=asked.select("point", *columns))
+
+    def _spread(self, series: Frame) -> Frame:
+        """Quantiles of the seasonal difference over the window, at each moment a value became known."""
+        season, steps = int(self.season / self.step), int(self.window / self.step)
+        error = pl.col("value") - pl.col("value").shift(season)
+        about = pl.col("value") - pl.col("value").rolling_median(steps, min_samples=2)
+        rolled = [
+            pl.coalesce(
+                of.rolling_quantile(q, interpolation="linear", window_size=steps, min_samples=least)
+                .forward_fill()
+                .over("entity")
+                for of, least in ((error, 24), (about, 2))
+            ).alias(quantile(q))
+            for q in self.levels
+        ]
+        return series.select("entity", (pl.col("time") + self.step).alias("known"), *rolled)
+
+    def save(self, folder: Path) -> None:
+        """Write an empty state: all there is to know is in the history."""
+        (folder / "naive.json").write_text(json.dumps({}))
+
+    def load(self, folder: Path) -> Self:  # noqa: ARG002
+        """Return self."""
+        return self
