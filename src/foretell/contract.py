@@ -26,6 +26,8 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from foretell.errors import BrokenDomain
+
 Frame = pl.DataFrame
 Floats = NDArray[np.float64]
 
@@ -332,8 +334,13 @@ class Task:
         return next(iter(self.candidates))
 
     def study(self, history: History, questions: Frame) -> Study:
-        """The questions with their features, as every forecaster sees them."""
-        features = self.features(history, questions) if self.features else questions.select()
+        """The questions with their features, as every forecaster sees them; without any, the questions' own columns.
+
+        Raises BrokenDomain unless there is one row of features a question.
+        """
+        features = self.features(history, questions) if self.features else questions
+        if features.height != questions.height:
+            raise BrokenDomain(f"{self.name}: {features.height} rows of features for {questions.height} questions")
         return Study(history=history, questions=questions, features=features)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +20,6 @@ from foretell.contract import (
     Forecaster,
     Frame,
     History,
-    Quantity,
     Rolling,
     Study,
     Task,
@@ -98,9 +97,7 @@ def backtest(
             if progress:
                 progress(name, place * len(folds) + k, len(chosen) * len(folds))
             said.append(_say(task, name, make(), fold))
-        rows = pl.concat(said, how="diagonal").filter(keep)
-        # A class that was not yet in the history of a fold had no chance there.
-        raw[name] = rows if isinstance(task.target, Quantity) else rows.fill_null(0.0)
+        raw[name] = _joined(said).filter(keep)
     asked = asked.filter(keep)
     raw, asked = _answered(task, raw, asked, skipped)
     return Backtest(
@@ -116,7 +113,11 @@ def backtest(
 def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     """The test windows, oldest first; those with nothing to learn from or to ask are left out."""
     questions = task.questions(history).sort("as_of", "entity", "at")
-    edges = [history.now - rolling.span * k for k in range(rolling.folds, -1, -1)]
+    newest = questions["as_of"].max()
+    if not isinstance(newest, datetime):
+        return []
+    end = newest + timedelta(microseconds=1)  # where the questions end: a series may have stopped a while ago
+    edges = [end - rolling.span * k for k in range(rolling.folds, -1, -1)]
     made = []
     for start, end in pairwise(edges):
         past = questions.filter(pl.col("as_of") < start)
@@ -166,11 +167,21 @@ def _say(task: Task, name: str, forecaster: Forecaster, fold: Fold) -> Frame:
     return checked(task, name, fold.ask.questions, forecaster.forecast(fold.ask)).rows
 
 
+def _joined(said: list[Frame]) -> Frame:
+    """The folds' forecasts in one frame; a class that was not yet in the history of a fold had no chance there."""
+    columns = list(dict.fromkeys(column for rows in said for column in rows.columns))
+    return pl.concat(
+        rows.select(pl.col(c) if c in rows.columns else pl.lit(0.0).alias(c) for c in columns) for rows in said
+    )
+
+
 def _answered(
     task: Task, raw: dict[str, Frame], asked: Frame, skipped: dict[str, str]
 ) -> tuple[dict[str, Frame], Frame]:
     """Questions the baseline has no answer to are left out; a candidate silent on any other is out of the race."""
     keep = ~raw[task.baseline].select(pl.any_horizontal(pl.all().is_null())).to_series()
+    if not keep.any():
+        raise NotReady(f"{task.name}: the baseline {task.baseline} has too little history to answer; bring more")
     raw = {name: rows.filter(keep) for name, rows in raw.items()}
     for name in list(raw):
         if silent := int(raw[name].select(pl.any_horizontal(pl.all().is_null())).to_series().sum()):
@@ -186,8 +197,7 @@ def _calibrated(task: Task, asked: Frame, rows: Frame) -> Frame:
     out = []
     for moment in day.unique().sort():
         today, seen = (day == moment), known <= moment
-        age = (moment - known.filter(seen)).dt.total_seconds().to_numpy() / 86400
-        calibration = calibrate(task.target, rows.filter(seen), asked["value"].filter(seen), np.asarray(age, float))
+        calibration = calibrate(task.target, rows.filter(seen), asked.filter(seen), moment)
         out.append(calibration.apply(Forecast(rows=rows.filter(today))).rows)
     places = np.concatenate([(day == moment).arg_true().to_numpy() for moment in day.unique().sort()])
     return pl.concat(out)[np.argsort(places)] if out else rows

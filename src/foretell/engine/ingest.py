@@ -25,28 +25,29 @@ class Ingested:
 def ingest(table: Table, sent: Frame, *, zone: str) -> Ingested:
     """Check `sent` against `table`. Clock times without a zone are read as local times of `zone`.
 
-    The rows that come back have the columns of the table's row, `known_at`, and `entity` where it declares one.
+    Text is read as ISO 8601. The rows that come back have the columns of the table's row, `known_at`, and `entity`
+    where it declares one.
     Rows without a value for an optional column get its default. A repeated key keeps its last row.
     Raises InvalidRequest when a required column is missing altogether or one has no place in the table.
     """
     fields = _fields(table)
     _complete(table, sent, fields)
     notes: list[str] = []
-    frame = sent.with_row_index("_row")
-    broken: list[pl.Expr] = []
-    for name, schema in fields.items():
-        frame = _column(frame, name, schema, zone, notes)
-        broken.append(_rule(name, schema, required=name in _required(table)))
+    typed = pl.DataFrame([_column(sent, name, schema, zone, notes) for name, schema in fields.items()])
+    filled = {f"sent {name}": sent[name].is_not_null() for name in fields if name in sent.columns}
+    required = _required(table)
+    broken = [
+        r for name, schema in fields.items() for r in _rules(name, schema, name in required, name in sent.columns)
+    ]
     broken += [pl.when(~holds).then(pl.lit(words)) for words, holds in table.rules.items()]
-    frame = frame.with_columns(rule=pl.coalesce(*broken))
-    rejected = sent.with_columns(rule=frame["rule"]).filter(pl.col("rule").is_not_null())
-    good = frame.filter(pl.col("rule").is_null()).select("_row", *(f"_new_{n}" for n in fields))
-    good = good.rename({f"_new_{n}": n for n in fields})
+    rule = typed.with_columns(**filled).select(rule=pl.coalesce(broken)).to_series()
+    rejected = sent.with_columns(rule=rule).filter(rule.is_not_null())
+    good = typed.filter(rule.is_null())
     once = good.unique(table.key, keep="last", maintain_order=True)
     if once.height < good.height:
         notes.append(f"{good.height - once.height} rows repeat the key of a later row; the later one counts")
     known = pl.coalesce(table.known_at, table.time) if table.known_at else pl.col(table.time)
-    rows = once.drop("_row").with_columns(known_at=known, **_entity(table))
+    rows = once.with_columns(known_at=known, **_entity(table))
     return Ingested(rows=rows, rejected=rejected, notes=tuple(notes))
 
 
@@ -75,17 +76,28 @@ def _complete(table: Table, sent: Frame, fields: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"table {table.name} {' and '.join(what)}; its columns are {', '.join(fields)}")
 
 
-def _column(frame: Frame, name: str, schema: dict[str, Any], zone: str, notes: list[str]) -> Frame:
-    """Add `_new_<name>`: the column as the table stores it, null where it can't be read."""
-    if name not in frame.columns:
-        frame = frame.with_columns(pl.lit(None, dtype=_dtype(schema)).alias(name))
-    column = pl.col(name)
-    if _dtype(schema) == INSTANT:
-        new = _instants(frame[name], zone, notes)
-        return frame.with_columns(new.alias(f"_new_{name}"))
+def _column(sent: Frame, name: str, schema: dict[str, Any], zone: str, notes: list[str]) -> pl.Series:
+    """The column as the table stores it, null where it can't be read."""
+    dtype = _dtype(schema)
+    column = sent[name] if name in sent.columns else pl.Series(name, [None] * sent.height, dtype=dtype)
+    if dtype == INSTANT:
+        return _instants(column, zone, notes).alias(name)
+    if dtype == pl.Date and column.dtype == pl.String:
+        new = column.str.strip_chars().str.to_date(strict=False, format="%Y-%m-%d")
+    elif dtype == pl.Boolean and column.dtype == pl.String:
+        new = column.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
+    elif dtype == pl.Int64:
+        number = column.cast(pl.Float64, strict=False)
+        whole = (number == number.round()).fill_null(False)
+        new = column.cast(pl.Int64, strict=False).fill_null(number.cast(pl.Int64, strict=False)).set(~whole, None)
+    else:
+        new = column.cast(dtype, strict=False)
     if schema.get("default") is not None:
-        column = column.fill_null(pl.lit(schema["default"]))
-    return frame.with_columns(column.cast(_dtype(schema), strict=False).alias(f"_new_{name}"))
+        new = new.set(column.is_null(), schema["default"])
+    return new.alias(name)
+
+
+_TRUTH = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 
 
 def _dtype(schema: dict[str, Any]) -> pl.DataType:
@@ -100,13 +112,32 @@ def _dtype(schema: dict[str, Any]) -> pl.DataType:
 def _instants(column: pl.Series, zone: str, notes: list[str]) -> pl.Series:
     """Instants in UTC; null where a local time does not exist; the earlier one where it exists twice."""
     if column.dtype == pl.String:
-        aware = column.str.contains(r"(Z|[+-]\d\d:?\d\d)$").any()
-        column = column.str.to_datetime(time_unit="us", time_zone="UTC" if aware else None, strict=False)
+        return _read(column, zone, notes)
+    if column.dtype == pl.Date:
+        return _local(column.cast(pl.Datetime("us")), zone, notes)
     if not isinstance(column.dtype, pl.Datetime):
-        return column.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
-    if column.dtype.time_zone is not None:
-        return column.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
-    naive = column.dt.cast_time_unit("us")
+        return pl.Series(column.name, [None] * len(column), dtype=INSTANT)
+    if column.dtype.time_zone is None:
+        return _local(column, zone, notes)
+    return column.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
+
+
+def _read(text: pl.Series, zone: str, notes: list[str]) -> pl.Series:
+    """ISO 8601 text, each by its own offset; without one it is a local time of `zone`."""
+    text = text.str.strip_chars().str.replace("T", " ", literal=True).str.replace(r"Z$", "+00:00")
+    frame = pl.DataFrame({"text": text})
+    shapes = [f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", "")]
+    plain = frame.select(
+        pl.coalesce(pl.col("text").str.strptime(pl.Datetime("us"), shape, strict=False) for shape in shapes)
+    ).to_series()
+    aware = frame.select(
+        pl.coalesce(pl.col("text").str.strptime(INSTANT, shape + "%#z", strict=False) for shape in shapes[:2])
+    ).to_series()
+    return aware.fill_null(_local(plain, zone, notes))
+
+
+def _local(naive: pl.Series, zone: str, notes: list[str]) -> pl.Series:
+    naive = naive.dt.cast_time_unit("us")
     first = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     last = naive.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     if twice := int((first != last).sum()):
@@ -116,10 +147,10 @@ def _instants(column: pl.Series, zone: str, notes: list[str]) -> pl.Series:
     return first.dt.convert_time_zone("UTC")
 
 
-def _rule(name: str, schema: dict[str, Any], *, required: bool) -> pl.Expr:
-    """The words of the rule a row breaks in this column, or null."""
-    old, new = pl.col(name), pl.col(f"_new_{name}")
-    rules = [(old.is_not_null() & new.is_null(), f"{name} can't be read as {_words(schema)}")]
+def _rules(name: str, schema: dict[str, Any], required: bool, sent: bool) -> list[pl.Expr]:
+    """For each rule of a column: its words where a row breaks it, else null."""
+    new = pl.col(name)
+    rules = [(pl.col(f"sent {name}") & new.is_null(), f"{name} can't be read as {_words(schema)}")] if sent else []
     if required:
         rules.append((new.is_null(), f"{name} is missing"))
     if _dtype(schema).is_float():
@@ -132,13 +163,12 @@ def _rule(name: str, schema: dict[str, Any], *, required: bool) -> pl.Expr:
             rules.append((~kept, f"{name} must be {signs[compare]} {schema[key]:g}"))
     if "enum" in schema:
         rules.append((~new.is_in(schema["enum"]), f"{name} must be one of {', '.join(schema['enum'])}"))
-    return pl.coalesce(pl.when(breaks).then(pl.lit(words)) for breaks, words in rules)
+    return [pl.when(breaks).then(pl.lit(words)) for breaks, words in rules]
 
 
 def _words(schema: dict[str, Any]) -> str:
-    return {"date-time": "a time that exists", "date": "a date"}.get(
-        schema.get("format", ""), f"a {schema.get('type', 'text')}"
-    )
+    kinds = {"date-time": "a time that exists", "date": "a date", "integer": "a whole number", "number": "a number"}
+    return kinds.get(schema.get("format", schema.get("type", "")), f"a {schema.get('type', 'text')}")
 
 
 def _entity(table: Table) -> dict[str, pl.Expr]:

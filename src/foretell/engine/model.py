@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from foretell.contract import Choice, Floats, Forecast, Forecaster, Frame, Quantity, Study, Target, Task
+from foretell.contract import Choice, Forecast, Forecaster, Frame, Quantity, Study, Target, Task
 from foretell.errors import BrokenDomain, NotReady
 from foretell.models.conformal import Bands
 from foretell.models.isotonic import Isotonic
@@ -94,12 +94,21 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     missing = [c for c in wanted if c not in said.rows.columns]
     if missing or not wanted:
         raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing or ['p:…'])}")
+    others = {"draws": said.draws, "evidence": said.evidence}
+    for what, other in others.items():
+        if other is not None and len(other) != questions.height:
+            raise BrokenDomain(f"{task.name}: candidate {candidate} gave {what} for {len(other)} questions")
     rows = said.rows.select(pl.col(wanted).cast(pl.Float64).fill_nan(None))
+    if rows.select(pl.any_horizontal(pl.all().is_infinite().any())).item():
+        raise BrokenDomain(f"{task.name}: candidate {candidate} gave an infinite forecast")
     return Forecast(rows=rows, draws=said.draws, evidence=said.evidence)
 
 
-def calibrate(target: Target, rows: Frame, value: pl.Series, age: Floats) -> Calibration:
-    """Learn a calibration from out-of-sample forecasts, what happened, and how many days ago it was known."""
+def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Calibration:
+    """Learn a calibration, standing at `now`, from out-of-sample forecasts and the settled questions behind them."""
+    value = settled["value"]
+    age = settled.select((pl.lit(now) - pl.col("known_at")) / timedelta(days=1)).to_series().to_numpy()
+    age = age - age.min() if len(age) else age  # against the newest: an old series is calibrated like a fresh one
     if isinstance(target, Quantity):
         return Bands.fit(target, rows, value.cast(pl.Float64).to_numpy(), age, HALF_LIFE)
     return Isotonic.fit(target, rows, value, age, HALF_LIFE)

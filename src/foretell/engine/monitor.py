@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
 
-from foretell.contract import Frame, History, Task
+from foretell.contract import Choice, Frame, History, Task
 from foretell.engine.model import Model, calibrate
-from foretell.engine.outcomes import counts, join, settled
+from foretell.engine.outcomes import SETTLED, counts, join, settled
 from foretell.engine.scores import score
 
 
@@ -19,15 +18,19 @@ def watch(task: Task, history: History, ledger: Frame) -> dict[str, float | None
     Returns every metric over the settled questions, beside the counts of open, settled and void ones.
     """
     joined = join(task, history, ledger)
-    done = joined.filter(pl.col("state") == "settled")
-    rows = done.select(c for c in done.columns if c in task.target.columns or c.startswith("p:"))
-    return {**counts(joined), **score(task.target, rows, done["value"], baseline=rows)}
+    done = joined.filter(pl.col("state") == SETTLED)
+    return {**counts(joined), **score(task.target, _said(task, done), done["value"])}
 
 
 def recalibrate(model: Model, history: History, ledger: Frame) -> Model:
     """The same model, its calibration learned anew from raw forecasts in `ledger` and what happened since."""
     done = settled(model.task, history, ledger)
-    rows = done.select(c for c in done.columns if c in model.task.target.columns or c.startswith("p:"))
-    age = (pl.Series([history.now]) - done["known_at"]).dt.total_seconds().to_numpy() / 86400
-    calibration = calibrate(model.task.target, rows, done["value"], np.asarray(age, dtype=float))
-    return replace(model, calibration=calibration)
+    rows = _said(model.task, done)
+    return replace(model, calibration=calibrate(model.task.target, rows, done, history.now))
+
+
+def _said(task: Task, ledger: Frame) -> Frame:
+    """What was forecast; a class that a version did not know had no chance with it."""
+    if isinstance(task.target, Choice):
+        return ledger.select(pl.col("^p:.*$").fill_null(0.0))
+    return ledger.select(task.target.columns)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from foretell.contract import Answer, Ask, Forecast, Frame, History, Request, Task
+from foretell.engine.backtest import backtest
 from foretell.engine.model import Card, Model
-from foretell.engine.train import train
-from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady
+from foretell.engine.train import fit, train
+from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +23,14 @@ class Prediction:
     """An answer, and what it rests on.
 
     `questions` and `forecast` are what the ledger keeps. `fallback` says why the method is not the one that
-    was raced and promoted; null when it is. `card` is null for a method that needed no training.
+    was raced and promoted; null when it is. The `card` of a method that needed no training has no scores.
     """
 
     answer: Answer
     questions: Frame
     forecast: Forecast
     method: str
-    card: Card | None
+    card: Card
     fallback: str | None
 
 
@@ -57,8 +58,8 @@ def predict(
     for place, (task, request) in enumerate(asked):
         try:
             plan = _plan(place, task, request, history)
-        except ForetellError as error:
-            out[place] = error
+        except Exception as error:
+            out[place] = _named(task, error)
             continue
         alone = plan.history is not history or plan.ask.candidate is not None
         together.setdefault(f"{place}" if alone else f"task {task.name}", []).append(plan)
@@ -83,10 +84,19 @@ def _answers(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction
     """Forecast the plans in one go; if that fails, each alone, so that only the one at fault fails."""
     try:
         return list(_forecast(plans, models))
-    except ForetellError as error:
+    except Exception as error:
         if len(plans) == 1:
-            return [error]
+            return [_named(plans[0].task, error)]
         return [said for plan in plans for said in _answers([plan], models)]
+
+
+def _named(task: Task, error: Exception) -> ForetellError:
+    """The error of a request; what a domain did not mean to raise is the domain's fault, and says so."""
+    if isinstance(error, ForetellError):
+        return error
+    broken = BrokenDomain(f"{task.name}: {type(error).__name__}: {error}")
+    broken.__cause__ = error
+    return broken
 
 
 def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction]:
@@ -104,7 +114,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
                 questions=plan.ask.questions,
                 forecast=part,
                 method=model.card.candidate,
-                card=None if fallback else model.card,
+                card=model.card,
                 fallback=fallback,
             )
         )
@@ -119,8 +129,11 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
         raise NotFound(f"{task.name} has no method {wanted!r}; there are {', '.join(task.candidates)}")
     champion = models.get(task.name)
     if plan.ask.history is not None:
-        chosen = task if wanted is None else _only(task, wanted)
-        return train(chosen, plan.history).model, None
+        if wanted is None:
+            return train(task, plan.history).model, None
+        tested = backtest(_only(task, wanted), plan.history)
+        reason = f"{wanted} was asked for by name"
+        return fit(task, plan.history, wanted, tested, reason), reason
     if champion is not None and wanted in (None, champion.card.candidate):
         return champion, None
     for name, make in task.candidates.items():

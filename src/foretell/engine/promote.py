@@ -46,6 +46,10 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
         for rows in (tested.forecasts[name].filter(since), said.rows)
     )
     challenger, held = new[task.gate.metric], old[task.gate.metric]
-    better = challenger is not None and held is not None and challenger <= held * (1 - task.gate.margin)
+    if challenger is None or held is None:
+        return Verdict(
+            promote=False, reason=f"{task.gate.metric} could not be measured on {asked.height} newer outcomes"
+        )
+    better = challenger <= held * (1 - task.gate.margin)
     words = f"{task.gate.metric} {challenger:.4g} against the champion's {held:.4g} on {asked.height} newer outcomes"
     return Verdict(promote=better, reason=words, challenger=challenger, champion=held)

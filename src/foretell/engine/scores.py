@@ -9,8 +9,11 @@ from foretell import metrics
 from foretell.contract import Chance, Choice, Frame, Quantity, Target, quantile
 
 
-def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame) -> dict[str, float | None]:
-    """The metrics of forecasts `rows` for settled outcomes `value`; `baseline` answered the same questions."""
+def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | None = None) -> dict[str, float | None]:
+    """The metrics of forecasts `rows` for settled outcomes `value`; `baseline` answered the same questions.
+
+    Empty without outcomes. Without a baseline there is no `mase`.
+    """
     if not len(value):
         return {}
     if isinstance(target, Quantity):
@@ -20,16 +23,17 @@ def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame) -> 
     return _choice(target, rows, value)
 
 
-def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame) -> dict[str, float | None]:
+def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame | None) -> dict[str, float | None]:
     y, point = value.cast(pl.Float64).to_numpy(), rows["point"].to_numpy()
     levels = tuple(sorted(target.levels))
     said = rows.select(map(quantile, levels)).to_numpy()
-    base = metrics.mae(y, baseline["point"].to_numpy())
+    base = None if baseline is None else metrics.mae(y, baseline["point"].to_numpy())
+    relative = {} if base is None else {"mase": metrics.mae(y, point) / base if base else None}
     return {
         "mae": metrics.mae(y, point),
         "rmse": metrics.rmse(y, point),
         "mape": metrics.mape(y, point),
-        "mase": metrics.mae(y, point) / base if base else None,
+        **relative,
         "pinball": metrics.pinball(y, said, levels),
         "coverage": metrics.coverage(y, said[:, 0], said[:, -1]),
         "interval_score": metrics.interval_score(y, said[:, 0], said[:, -1], levels[-1] - levels[0]),

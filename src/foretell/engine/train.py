@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from foretell.contract import Frame, History, Study, Task
 from foretell.engine.backtest import Backtest, Progress, backtest
-from foretell.engine.model import Calibration, Card, Model, calibrate, version
+from foretell.engine.model import Card, Model, calibrate, version
 from foretell.engine.outcomes import counts, join
 from foretell.errors import NotReady
 
@@ -38,10 +37,13 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
     """The candidate that should serve, and the reason in words with its figures."""
     metric, gate = task.gate.metric, task.gate
     errors = {name: scores[metric] for name, scores in tested.scores().items()}
-    ranked = sorted((error, name) for name, error in errors.items() if error is not None)
-    (best, name), base = ranked[0], errors[task.baseline]
-    scored = tested.asked.height
-    if name == task.baseline or base is None:
+    base, scored = errors[task.baseline], tested.asked.height
+    if base is None:
+        return task.baseline, f"{metric} could not be measured on {scored} outcomes"
+    measured = {name: error for name, error in errors.items() if error is not None}
+    name = min(measured, key=lambda name: measured[name])  # the baseline is first: it wins a tie
+    best = measured[name]
+    if name == task.baseline:
         return task.baseline, f"no candidate has a lower {metric} than the baseline's {_figure(base)}"
     skill = 1 - best / base if base else 0.0
     if scored < gate.least:
@@ -71,20 +73,14 @@ def fit(task: Task, history: History, candidate: str, tested: Backtest, reason: 
     forecaster = task.candidates[candidate]()
     if forecaster.needs_training:
         forecaster = forecaster.fit(study, learned.select("value", "known_at"))
-    calibration = _calibration(task, history, tested.asked, tested.raw.get(candidate))
+    raw = tested.raw.get(candidate)
+    calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
     return Model(
         task=task,
         forecaster=forecaster,
         calibration=calibration,
         card=_card(task, history, candidate, tested, joined, study, reason),
     )
-
-
-def _calibration(task: Task, history: History, asked: Frame, rows: Frame | None) -> Calibration | None:
-    if rows is None:
-        return None
-    age = (pl.Series([history.now]) - asked["known_at"]).dt.total_seconds().to_numpy() / 86400
-    return calibrate(task.target, rows, asked["value"], np.asarray(age, dtype=float))
 
 
 def _card(
@@ -111,5 +107,5 @@ def _card(
     )
 
 
-def _figure(number: float | None) -> str:
-    return "nothing" if number is None else f"{number:,.4g}"
+def _figure(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"

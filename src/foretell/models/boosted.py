@@ -22,32 +22,49 @@ SHAPE: dict[str, Any] = {
     "force_row_wise": True,
     "seed": 1,
     "verbosity": -1,
-    "num_threads": 2,  # fixed: another number of threads sums in another order and gives another last bit
+    "num_threads": 1,  # more threads spin against whatever else runs, and sum in another order
 }
 
 
 class _Trees:
-    """Boosters that share features; each is kept as the text it is saved as, so a reload changes nothing."""
+    """Boosters that share features; each is kept as the text it is saved as, so a reload changes nothing.
+
+    Of more than `most` questions the newest half of that number is learned from, and the older ones evenly thinned.
+    """
 
     needs_training = True
 
-    def __init__(self, *, columns: Sequence[str], rounds: int, shape: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, columns: Sequence[str], rounds: int, most: int, shape: dict[str, Any] | None = None) -> None:
         self.columns = list(columns)
         self.rounds = rounds
+        self.most = most
         self.shape = SHAPE | (shape or {})
         self.boosters: list[Any] = []
 
     def _matrix(self, features: Frame) -> Floats:
         return features.select(pl.col(c).cast(pl.Float64) for c in self.columns).to_numpy()
 
-    def _grow(self, inputs: Floats, value: Floats, objectives: Sequence[dict[str, Any]]) -> None:
+    def _sample(self, study: Study, outcomes: Frame) -> tuple[Frame, Frame]:
+        """Features and outcomes of the questions to learn from; raises NotReady where there are none."""
+        if outcomes.is_empty():
+            raise NotReady("no settled outcome to learn from; bring more history")
+        surplus = outcomes.height - self.most
+        if surplus <= 0:
+            return study.features, outcomes
+        order = study.questions["as_of"].arg_sort().to_numpy()
+        old, new = order[: -self.most // 2], order[-self.most // 2 :]
+        thinned = old[np.linspace(0, len(old) - 1, self.most - len(new)).astype(int)]
+        rows = np.sort(np.concatenate([thinned, new]))
+        return study.features[rows], outcomes[rows]
+
+    def _grow(
+        self, inputs: Floats, value: Floats, objectives: Sequence[dict[str, Any]], weight: Floats | None = None
+    ) -> None:
         """One booster for each objective, over one binned data set."""
         import lightgbm
 
-        if len(value) == 0:
-            raise NotReady("no settled outcome to learn from; bring more history")
         shape = self.shape | {"min_data_in_leaf": min(self.shape["min_data_in_leaf"], max(1, len(value) // 20))}
-        data = lightgbm.Dataset(inputs, value, params=shape, free_raw_data=False)
+        data = lightgbm.Dataset(inputs, value, weight=weight, params=shape, free_raw_data=False)
         grown = [lightgbm.train(shape | goal, data, num_boost_round=self.rounds) for goal in objectives]
         self.boosters = [lightgbm.Booster(model_str=booster.model_to_string()) for booster in grown]
 
@@ -77,13 +94,14 @@ class BoostedQuantiles(_Trees):
         columns: Sequence[str],
         levels: tuple[float, ...],
         rounds: int = 120,
+        most: int = 24_000,
         scale: str | None = None,
         shape: dict[str, Any] | None = None,
         lower: float | None = None,
     ) -> None:
         """`lower` bounds every quantile from below (0 for counts)."""
-        super().__init__(columns=columns, rounds=rounds, shape=shape)
-        self.levels, self.scale, self.lower = levels, scale, lower
+        super().__init__(columns=columns, rounds=rounds, most=most, shape=shape)
+        self.levels, self.scale, self.lower = tuple(sorted(levels)), scale, lower
         self.usual = 1.0
 
     def _scales(self, features: Frame) -> Floats:
@@ -94,10 +112,12 @@ class BoostedQuantiles(_Trees):
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Grow one booster for each level; return self."""
+        features, outcomes = self._sample(study, outcomes)
         value = outcomes["value"].cast(pl.Float64).to_numpy()
-        self.usual = float(np.abs(value).mean()) or 1.0 if len(value) else 1.0
+        self.usual = float(np.abs(value).mean()) or 1.0
         goals = [{"objective": "quantile", "alpha": level} for level in self.levels]
-        self._grow(self._matrix(study.features), value / self._scales(study.features), goals)
+        scale = self._scales(features)
+        self._grow(self._matrix(features), value / scale, goals, weight=np.sqrt(scale / scale.mean()))
         return self
 
     def forecast(self, study: Study) -> Forecast:
@@ -128,13 +148,16 @@ class BoostedChance(_Trees):
 
     cost = Cost(start=2.5, fit=0.02, forecast=0.01)
 
-    def __init__(self, *, columns: Sequence[str], rounds: int = 80, shape: dict[str, Any] | None = None) -> None:
-        super().__init__(columns=columns, rounds=rounds, shape=shape)
+    def __init__(
+        self, *, columns: Sequence[str], rounds: int = 80, most: int = 24_000, shape: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(columns=columns, rounds=rounds, most=most, shape=shape)
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Grow one booster on outcomes 0 and 1; return self."""
+        features, outcomes = self._sample(study, outcomes)
         value = outcomes["value"].cast(pl.Float64).to_numpy()
-        self._grow(self._matrix(study.features), value, [{"objective": "binary"}])
+        self._grow(self._matrix(features), value, [{"objective": "binary"}])
         return self
 
     def forecast(self, study: Study) -> Forecast:
@@ -157,17 +180,20 @@ class BoostedChoice(_Trees):
 
     cost = Cost(start=2.5, fit=0.1, forecast=0.02)
 
-    def __init__(self, *, columns: Sequence[str], rounds: int = 60, shape: dict[str, Any] | None = None) -> None:
-        super().__init__(columns=columns, rounds=rounds, shape=shape)
+    def __init__(
+        self, *, columns: Sequence[str], rounds: int = 60, most: int = 24_000, shape: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(columns=columns, rounds=rounds, most=most, shape=shape)
         self.classes: list[str] = []
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Grow on outcomes that are class names; return self."""
+        features, outcomes = self._sample(study, outcomes)
         self.classes = sorted(outcomes["value"].unique())
         code = {name: float(place) for place, name in enumerate(self.classes)}
         value = np.array([code[name] for name in outcomes["value"]])
         goal = {"objective": "multiclass", "num_class": max(2, len(self.classes))}
-        self._grow(self._matrix(study.features), value, [goal])
+        self._grow(self._matrix(features), value, [goal])
         return self
 
     def forecast(self, study: Study) -> Forecast:

@@ -61,8 +61,11 @@ class Bands:
         if "q50" in names:
             middle = names.index("q50")
             point = forecast.rows["point"].to_numpy() + moved[:, middle] - raw[:, middle]
+            point = point if self.target.lower is None else np.maximum(point, self.target.lower)
             rows = rows.with_columns(pl.Series("point", point))
-        draws = None if forecast.draws is None else _remap(forecast.draws, raw, moved)
+        draws = None if forecast.draws is None else _remap(forecast.draws, np.sort(raw, axis=1), moved)
+        if draws is not None and self.target.lower is not None:
+            draws = np.maximum(draws, self.target.lower)
         return Forecast(rows=rows, draws=draws, evidence=forecast.evidence)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,10 +92,14 @@ def _weighted_quantile(score: Floats, weight: Floats, level: float) -> float:
 
 
 def _remap(draws: Floats, raw: Floats, moved: Floats) -> Floats:
-    """Carry each question's draws along the line through (raw, moved) quantiles, shifted beyond the ends."""
+    """Carry each question's draws along the line through (raw, moved) quantiles, shifted beyond the ends.
+
+    Where raw quantiles coincide, what sat on them goes to the mean of where they moved.
+    """
     out = np.empty_like(draws)
     for k in range(len(draws)):
-        inside = np.interp(draws[k], raw[k], moved[k])
+        knots, which = np.unique(raw[k], return_inverse=True)
+        inside = np.interp(draws[k], knots, np.bincount(which, moved[k]) / np.bincount(which))
         below = np.minimum(draws[k] - raw[k, 0], 0)
         above = np.maximum(draws[k] - raw[k, -1], 0)
         out[k] = inside + below + above

@@ -69,11 +69,10 @@ def _steps(said: Floats, happened: Floats, weight: Floats) -> tuple[list[float],
     """Knots (said, frequency), one at the weighted middle of each step, kept off 0 and 1 by the sample's size."""
     from scipy.optimize import isotonic_regression
 
-    order = np.argsort(said, kind="stable")
-    said, happened, weight = said[order], happened[order], weight[order]
-    fitted = isotonic_regression(happened, weights=weight).x
     edge = 1 / (len(said) + 2)
+    said, which = np.unique(said, return_inverse=True)  # equal forecasts are one knot
+    mass = np.bincount(which, weight)
+    fitted = isotonic_regression(np.bincount(which, weight * happened) / mass, weights=mass).x
     starts = np.flatnonzero(np.r_[True, np.diff(fitted) > 0])
-    mass = np.add.reduceat(weight, starts)
-    middle = np.add.reduceat(weight * said, starts) / mass
+    middle = np.add.reduceat(mass * said, starts) / np.add.reduceat(mass, starts)
     return middle.tolist(), np.clip(fitted[starts], edge, 1 - edge).tolist()

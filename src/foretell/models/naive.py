@@ -13,7 +13,10 @@ import polars as pl
 from foretell.contract import Cost, Forecast, Frame, History, Study, quantile
 
 Series = Callable[[History], Frame]
-"""The regular series behind a history: `entity`, `time` (start of the step), `value` (null where missing)."""
+"""The regular series behind a history: `entity`, `time` (start of the step), `value` (null where missing).
+
+A value is known at the end of its step, unless the series has a column `known_at`.
+"""
 
 
 class SeasonalNaive:
@@ -46,6 +49,8 @@ class SeasonalNaive:
     def forecast(self, study: Study) -> Forecast:
         """Point and quantiles; null for an entity without a single season of history."""
         series = self.series(study.history).sort("entity", "time")
+        if "known_at" not in series.columns:
+            series = series.with_columns(known_at=pl.col("time") + self.step)
         asked = study.questions.select("entity", "as_of", "at").with_row_index("place")
         season = self.season // timedelta(microseconds=1)
         ahead = (pl.col("at") + self.step - pl.col("as_of")).dt.total_microseconds()
@@ -53,9 +58,11 @@ class SeasonalNaive:
         asked = asked.with_columns(first=pl.col("at") - pl.duration(microseconds=back * season))
         for k in range(self.tries):
             asked = asked.with_columns(past=pl.col("first") - k * self.season).join(
-                series.select("entity", past="time", **{f"v{k}": "value"}), on=["entity", "past"], how="left"
+                series.select("entity", past="time", **{f"v{k}": "value", f"known{k}": "known_at"}),
+                on=["entity", "past"],
+                how="left",
             )
-        point = pl.coalesce(f"v{k}" for k in range(self.tries))
+        point = pl.coalesce(pl.when(pl.col(f"known{k}") <= pl.col("as_of")).then(f"v{k}") for k in range(self.tries))
         spread = self._spread(series)
         asked = (
             asked.with_columns(point=point)
@@ -80,7 +87,7 @@ class SeasonalNaive:
             ).alias(quantile(q))
             for q in self.levels
         ]
-        return series.select("entity", (pl.col("time") + self.step).alias("known"), *rolled)
+        return series.select("entity", pl.col("known_at").cum_max().over("entity").alias("known"), *rolled)
 
     def save(self, folder: Path) -> None:
         """Write an empty state: all there is to know is in the history."""

@@ -19,7 +19,6 @@ METHODS = {  # seconds for one fit to about 700 values, measured on two cores
     "AutoETS": 0.2,
     "AutoTheta": 0.05,
     "DynamicOptimizedTheta": 0.025,
-    "MFLES": 0.006,
     "SeasonalExponentialSmoothingOptimized": 0.01,
     "CrostonSBA": 0.0004,
     "TSB": 0.0004,
@@ -76,6 +75,7 @@ class Statistical:
 
     def _one(self, past: Frame, asked: Frame) -> Floats:
         """Fit one series (gaps interpolated) and read off the steps asked: rows x (point, levels…)."""
+        past = past.slice(0, int(past["value"].is_not_null().arg_true()[-1]) + 1)  # steps count from the last value
         values = past["value"].interpolate().drop_nulls().to_numpy().astype(np.float64)
         ahead = asked.select(((pl.col("at") - past["time"][-1]) / self.step).round().cast(pl.Int64)).to_series()
         steps = np.maximum(ahead.to_numpy(), 1) - 1
@@ -86,9 +86,9 @@ class Statistical:
         return np.column_stack([np.asarray(said["mean"])[steps], *bands])
 
     def _level(self, widths: list[float]) -> dict[str, Any]:
-        """Prediction intervals, where the method has its own; the intermittent ones have none."""
-        intermittent = self.method in {"CrostonSBA", "TSB", "ADIDA", "IMAPA"}
-        return {} if intermittent or not widths else {"level": widths}
+        """Prediction intervals, where the method has its own."""
+        own = self.method in {"AutoETS", "AutoTheta", "DynamicOptimizedTheta"}
+        return {"level": widths} if own and widths else {}
 
     def _quantile(self, said: dict[str, Any], values: Floats, level: float) -> Floats:
         mean = np.asarray(said["mean"], dtype=np.float64)

@@ -1,0 +1,211 @@
+"""What the calendar says of an hour: clock and week, Ramadan and Eid, prayers, days off, the tenant's own events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from foretell.contract import INSTANT, Floats, Frame
+from foretell.domains.traffic.hijri import Days
+from foretell.domains.traffic.place import Place, place
+from foretell.domains.traffic.schema import Event, Settings
+
+TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"]
+RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
+PRAYER = ["is_prayer_window", "minutes_to_next_prayer"]
+BEYOND = [
+    "is_holiday",
+    "is_event",
+    "fasting_day",
+    "days_from_eid",
+    "days_from_adha",
+    "ramadan_weeks",
+    "feast_weeks",
+    "ramadan_yesterday",
+    "feast_yesterday",
+    "hours_from_maghrib",
+    "hours_from_fajr",
+    "fasting_hours_from_maghrib",
+    "fasting_hours_from_fajr",
+]
+PRAYERS = ("fajr", "dhuhr", "asr", "maghrib", "isha")
+WINDOW = timedelta(minutes=30)  # how long people are at prayer, from its beginning
+FAR = 7  # an Eid further away than this many days says no more than "far"
+BLOCK = 720  # hours of the calendar that are worked out and remembered together
+
+
+def hours(at: pl.Series, zone: str, settings: Settings) -> dict[str, Floats]:
+    """Every calendar feature of the hours that start at `at` (UTC, on the zone's hours), by name."""
+    micro = at.to_physical().to_numpy()
+    number = micro // 3_600_000_000
+    block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *BEYOND]
+    out = np.empty((len(at), len(names)))
+    for one in np.unique(block):
+        which = block == one
+        off = int(micro[which][0] % 3_600_000_000)
+        out[which] = _block(int(one), off, zone, settings)[number[which] % BLOCK]
+    return {name: out[:, k] for k, name in enumerate(names)}
+
+
+@lru_cache(maxsize=2000)
+def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
+    """The features of `BLOCK` hours in a row, the first `number * BLOCK` hours and `off` microseconds after 1970."""
+    first = number * BLOCK * 3_600_000_000 + off
+    micro = first + np.arange(BLOCK, dtype=np.int64) * 3_600_000_000
+    moment = pl.col("time")
+    frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", zone, place(zone, settings))
+    frame = frame.with_columns(
+        *clock(moment, zone),
+        *ramadan(moment, zone),
+        *prayer(moment),
+        event(moment, settings.events),
+        hours_from_maghrib=(moment - pl.col("maghrib")) / timedelta(hours=1),
+        hours_from_fajr=(moment - pl.col("fajr")) / timedelta(hours=1),
+    )
+    fasting = pl.when(pl.col("is_ramadan") == 1)
+    frame = frame.with_columns(
+        fasting_day=fasting.then("ramadan_day"),
+        fasting_hours_from_maghrib=fasting.then("hours_from_maghrib"),
+        fasting_hours_from_fajr=fasting.then("hours_from_fajr"),
+    )
+    names = [*TIME, *RAMADAN, *PRAYER, *BEYOND]
+    return frame.select(pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in names).to_numpy()
+
+
+def clock(time: pl.Expr, zone: str) -> list[pl.Expr]:
+    """The time features of an hour on the clock of `zone`; `is_weekend` follows the country, so is not here."""
+    local = time.dt.convert_time_zone(zone)
+    return [
+        local.dt.hour().alias("hour"),
+        (local.dt.weekday() - 1).alias("day_of_week"),  # Monday is 0
+        local.dt.month().alias("month"),
+        local.dt.day().alias("day_of_month"),
+        local.dt.week().alias("week_of_year"),
+    ]
+
+
+def days(dates: Sequence[date], here: Place) -> Frame:
+    """One row a civil day (`day`): its days off, its prayers in UTC, and the Hijri day of its daylight.
+
+    Columns that end in `_night` are those of the Hijri day that begins at its sunset.
+    """
+    number = np.array([(day - date(1970, 1, 1)).days for day in dates], dtype=np.int64)
+    calendar = here.calendar
+    hijri = {}
+    for suffix, which in (("", number), ("_night", number + 1)):
+        hijri[f"ramadan_day{suffix}"] = calendar.ramadan_day(which)
+        hijri[f"days_until_ramadan{suffix}"] = calendar.days_until_ramadan(which)
+    weeks = [number - 7 * k for k in (1, 2, 3, 4)]
+    feast = {shift: _feast(here, number - shift) for shift in (1, 7, 14, 21, 28)}
+    off = [here.day_off(day) for day in dates]
+    fasting = hijri["ramadan_day"] > 0
+    prayers = [here.prayers(day, ramadan=bool(fast)) for day, fast in zip(dates, fasting, strict=True)]
+    after = [
+        here.prayers(day + timedelta(days=1), ramadan=bool(fast))[0] for day, fast in zip(dates, fasting, strict=True)
+    ]
+    before = [
+        here.prayers(day - timedelta(days=1), ramadan=bool(fast))[5] for day, fast in zip(dates, fasting, strict=True)
+    ]
+    times = dict(zip(("fajr", "sunrise", "dhuhr", "asr", "maghrib", "isha"), zip(*prayers, strict=True), strict=True))
+    return pl.DataFrame(
+        {
+            "day": dates,
+            "is_weekend": [weekend for weekend, _ in off],
+            "is_holiday": [holiday for _, holiday in off],
+            "days_from_eid": np.clip(calendar.days_from_eid(number), -FAR, FAR),
+            "days_from_adha": np.clip(calendar.days_from_adha(number), -FAR, FAR),
+            **hijri,
+            "ramadan_weeks": np.sum([calendar.ramadan_day(week) > 0 for week in weeks], axis=0),
+            "feast_weeks": np.sum([feast[7 * k] for k in (1, 2, 3, 4)], axis=0),
+            "ramadan_yesterday": calendar.ramadan_day(number - 1) > 0,
+            "feast_yesterday": feast[1],
+            **{name: pl.Series(times[name], dtype=INSTANT) for name in PRAYERS},
+            "next_fajr": pl.Series(after, dtype=INSTANT),
+            "last_isha": pl.Series(before, dtype=INSTANT),
+        }
+    )
+
+
+def _feast(here: Place, number: Days) -> NDArray[np.bool_]:
+    """Whether a day is one of the three of Eid al-Fitr or the four of Eid al-Adha."""
+    fitr, adha = here.calendar.days_from_eid(number), here.calendar.days_from_adha(number)
+    return ((fitr >= 0) & (fitr < 3)) | ((adha >= 0) & (adha < 4))
+
+
+def of_day(frame: Frame, time: str, zone: str, here: Place) -> Frame:
+    """`frame` with the columns of `days` for the local day of its instants `time`, in its own order."""
+    local = frame.with_columns(day=pl.col(time).dt.convert_time_zone(zone).dt.date())
+    dates = local["day"].unique().drop_nulls().sort().to_list()
+    table = days(dates or [date(2000, 1, 1)], here)
+    return local.join(table, on="day", how="left", maintain_order="left")
+
+
+def night(time: pl.Expr, zone: str) -> pl.Expr:
+    """Whether the sun has set: from Maghrib, or 18 o'clock where the sun does not set, to midnight."""
+    evening = time.dt.convert_time_zone(zone).dt.hour() >= 18
+    return pl.when(pl.col("maghrib").is_null()).then(evening).otherwise(time >= pl.col("maghrib"))
+
+
+def ramadan(time: pl.Expr, zone: str) -> list[pl.Expr]:
+    """The Ramadan features; nights belong to the Hijri day that follows. Needs the columns of `of_day`."""
+    dark = night(time, zone)
+    day = pl.when(dark).then("ramadan_day_night").otherwise("ramadan_day")
+    until = pl.when(dark).then("days_until_ramadan_night").otherwise("days_until_ramadan")
+    return [
+        (day > 0).cast(pl.Int64).alias("is_ramadan"),
+        day.alias("ramadan_day"),
+        until.alias("days_until_ramadan"),
+        (day > 20).cast(pl.Int64).alias("is_last_10_nights"),
+    ]
+
+
+def prayer(time: pl.Expr) -> list[pl.Expr]:
+    """Whether people pray in the hour from `time` (each prayer counts for 30 minutes), and minutes to the next."""
+    moments = [pl.col(name) for name in (*PRAYERS, "next_fajr")]
+    ahead = pl.min_horizontal(pl.when(m >= time).then((m - time).dt.total_minutes()) for m in moments)
+    hour = timedelta(hours=1)
+    inside = pl.any_horizontal(
+        ((m < time + hour) & (m + WINDOW > time)).fill_null(False) for m in [pl.col("last_isha"), *moments]
+    )
+    return [inside.cast(pl.Int64).alias("is_prayer_window"), ahead.alias("minutes_to_next_prayer")]
+
+
+def event(time: pl.Expr, events: Sequence[Event]) -> pl.Expr:
+    """1 in an hour from `time` that one of the tenant's own events touches, else 0."""
+    hour = timedelta(hours=1)
+    touched = [(time < e.end) & (time + hour > e.start) for e in events]
+    return (pl.any_horizontal(touched) if touched else pl.lit(False)).cast(pl.Int64).alias("is_event")
+
+
+def trigger(time: pl.Expr) -> pl.Expr:
+    """The rule that a moment in Ramadan sets off, or null. Needs the columns of `of_day`.
+
+    `iftar_approaching`: the two hours before Maghrib; `taraweeh`: the two hours from Isha; `suhoor_window`: the two
+    hours before Fajr.
+    """
+    two = timedelta(hours=2)
+    by_day, by_night = pl.col("ramadan_day") > 0, pl.col("ramadan_day_night") > 0
+
+    def within(start: pl.Expr, end: pl.Expr) -> pl.Expr:
+        return (time >= start) & (time < end)
+
+    suhoor = (by_day & within(pl.col("fajr") - two, pl.col("fajr"))) | (
+        by_night & within(pl.col("next_fajr") - two, pl.col("next_fajr"))
+    )
+    taraweeh = (by_night & within(pl.col("isha"), pl.col("isha") + two)) | (
+        by_day & within(pl.col("last_isha"), pl.col("last_isha") + two)
+    )
+    return (
+        pl.when(by_day & within(pl.col("maghrib") - two, pl.col("maghrib")))
+        .then(pl.lit("iftar_approaching"))
+        .when(suhoor)
+        .then(pl.lit("suhoor_window"))
+        .when(taraweeh)
+        .then(pl.lit("taraweeh"))
+        .alias("trigger")
+    )

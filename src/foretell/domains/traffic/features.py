@@ -1,0 +1,181 @@
+"""Questions, features and outcomes of hourly load: one truth for training, tests, serving and monitoring.
+
+A step is an hour on the tenant's clock. A value belongs to the hour in which it became known, so an hour is complete
+at its end and never changes. A question (`as_of`, `at`) sees the hours complete by `as_of`; `step` counts from the
+newest of them to `at`: the next hour is step 1.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Floats, Frame, History, Read
+from foretell.domains.traffic import calendars
+from foretell.domains.traffic.schema import METRICS, Settings
+from foretell.errors import InvalidRequest
+from foretell.features.grid import Grid, Places, hour
+
+HOUR = timedelta(hours=1)
+LONGEST = 25  # steps ahead: 24 hours asked for in the middle of an hour
+SETTLE = timedelta(minutes=15)  # an hour's outcome waits this long for rows still on their way
+READS = (Read(table="metrics", window=timedelta(days=64), by="entity"),)
+WEEKS = (1, 2, 3, 4)
+
+ROLLING = ["rolling_mean_24h", "rolling_std_24h", "rolling_min_24h", "rolling_max_24h"]
+LAGS = ["lag_1h", "lag_24h", "lag_168h"]
+NINETEEN = [*calendars.TIME, *calendars.RAMADAN, *ROLLING, *LAGS, *calendars.PRAYER]
+
+
+def hourly(history: History) -> Frame:
+    """Complete hours: `entity`, `time` (start, UTC), `value` (mean), `peak`; only hours with a value."""
+    known = pl.max_horizontal("time", pl.col("known_at") - timedelta(microseconds=1))
+    hours = (
+        history[METRICS.name]
+        .group_by("entity", hour(known, history.standpoint.zone).alias("time"))
+        .agg(pl.col("value").mean().alias("value"), pl.col("value").max().alias("peak"))
+    )
+    return hours.filter(pl.col("time") + HOUR <= history.now)
+
+
+def series(history: History) -> Frame:
+    """The complete hours as a regular series: `entity`, `time`, `value`; missing ones null."""
+    return Grid.of(hourly(history).select("entity", "time", "value"), step=HOUR).frame()
+
+
+def questions(history: History) -> Frame:
+    """Every complete hour, after an entity's first week, as a standpoint.
+
+    Each is asked for the next five hours and for one of the rest of the day; the far ones take turns, so that a day of
+    standpoints covers them all.
+    """
+    standing = series(history).select("entity", "time")
+    standing = standing.filter(pl.col("time") >= pl.col("time").min().over("entity") + timedelta(days=7))
+    far = 6 + pl.col("time").dt.epoch("s") // 3600 * 7 % (LONGEST - 5)
+    asked = standing.with_columns(step=pl.concat_list([*(pl.lit(k, pl.Int64) for k in range(1, 6)), far])).explode(
+        "step"
+    )
+    return asked.select("entity", as_of=pl.col("time") + HOUR, at=pl.col("time") + HOUR * pl.col("step"))
+
+
+def outcomes(history: History, asked: Frame) -> Frame:
+    """`value`, the mean over the hour `at`, known a quarter of an hour after its end; void if nothing was measured."""
+    known = pl.col("at") + HOUR + SETTLE
+    joined = asked.select("entity", "at").join(
+        hourly(history), left_on=["entity", "at"], right_on=["entity", "time"], how="left", maintain_order="left"
+    )
+    closed = known <= history.now
+    return joined.select(value=pl.when(closed).then("value"), known_at=pl.when(closed).then(known))
+
+
+def features(history: History, asked: Frame) -> Frame:
+    """The 19 features of the documents, and those beyond them; one row a question, in the order asked.
+
+    Rolling windows and `lag_1h` end with the newest complete hour; `lag_24h` and `lag_168h` count from `at`. Ratios are
+    relative to `scale`, the usual value of that hour of the week.
+    """
+    zone, settings = history.standpoint.zone, tenant_settings(history)
+    grid = Grid.of(hourly(history).select("entity", "time", "value"), step=HOUR, ahead=LONGEST)
+    framed = asked.select("entity", "at", start=hour(pl.col("as_of"), zone))
+    start, at = grid.places(framed, "start"), grid.places(framed, "at")
+    step = framed.select((pl.col("at") - pl.col("start")).dt.total_hours() + 1).to_series().to_numpy()
+    past = windows(grid, start) | _recent(grid, start, at, step)
+    there = calendars.hours(framed["at"], zone, settings)
+    columns = {name: there[name] if name in there else past[name] for name in [*NINETEEN, *BEYOND]}
+    return pl.DataFrame(columns, nan_to_null=True)
+
+
+def tenant_settings(history: History) -> Settings:
+    """The settings the history stands under, as traffic's."""
+    settings = history.standpoint.settings
+    if not isinstance(settings, Settings):
+        raise InvalidRequest(f"traffic needs its own settings, not {type(settings).__name__}")
+    return settings
+
+
+def windows(grid: Grid, places: Places) -> dict[str, Floats]:
+    """The rolling features over the 24 hours that end before each place."""
+    value = grid.columns["value"]
+    rolled = (grid.mean(value, 24), *grid.extremes(value, 24))
+    return {name: grid.back(column, places, 0) for name, column in zip(ROLLING, rolled, strict=True)}
+
+
+BEYOND = [
+    "step", "scale", "average", "level", "next", "last", "last_2", "last_3", "jump_24", "mean_3", "mean_6", "mean_24",
+    "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3", "week_4",
+    "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least", "carried_most",
+    *calendars.BEYOND,
+]  # fmt: skip
+
+
+def _recent(grid: Grid, start: Places, at: Places, step: Floats) -> dict[str, Floats]:
+    """The lags, and the recent past relative to the usual value of the hour asked about."""
+    value = grid.columns["value"]
+    weekly = _median([grid.lagged(value, 168 * k) for k in WEEKS])
+    average = grid.mean(value, 672)
+    usual = np.fmax(np.where(np.isnan(weekly), average, weekly), 0.02 * average)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.clip(value / usual, 0, 10)
+        present = np.where(np.isnan(value), np.nan, usual)
+        means = {n: grid.mean(value, n) / grid.mean(present, n) for n in (3, 6, 24, 168)}
+    spread = grid.extremes(ratio, 24)[0]
+
+    def begun(column: Floats, back: int) -> Floats:
+        """At the newest complete hour, `back` hours before it."""
+        return grid.back(column, start, 1 + back)
+
+    def there(column: Floats, back: int) -> Floats:
+        """`back` hours before the hour asked about, where that was complete at `as_of`."""
+        return np.where(step <= back, grid.back(column, at, back), np.nan)
+
+    now, level = begun(value, 0), grid.back(average, start, 0)
+    scale = np.fmax(np.where(np.isnan(weekly_at := grid.back(weekly, at, 0)), level, weekly_at), 0.02 * level)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        days = [there(value, 24 * k) for k in range(1, 8)]
+        carried = {24 * k: np.clip(now * days[k - 1] / begun(value, 24 * k) / scale, 0, 10) for k in range(1, 8)}
+        weeks = [there(value, 168 * k) for k in WEEKS]
+        by_week = [
+            np.clip(now * week / begun(value, 168 * k) / scale, 0, 10) for k, week in zip(WEEKS, weeks, strict=True)
+        ]
+        relative = [week / scale for week in weeks]
+        return {
+            "lag_1h": now,
+            "lag_24h": days[0],
+            "lag_168h": weeks[0],
+            "step": step.astype(float),
+            "scale": scale,
+            "average": level,
+            "level": scale / level,
+            "next": np.clip(scale / begun(usual, 0), 0, 20),
+            "last": begun(ratio, 0),
+            "last_2": begun(ratio, 1),
+            "last_3": begun(ratio, 2),
+            "jump_24": begun(ratio, 0) - begun(ratio, 24),
+            **{f"mean_{n}": grid.back(mean, start, 0) for n, mean in means.items()},
+            "spread_24": grid.back(spread, start, 0),
+            "yesterday": days[0] / scale,
+            "before": days[1] / scale,
+            "ratio_24": there(ratio, 24),
+            "ratio_168": there(ratio, 168),
+            "ratio_week": _median([there(ratio, 24 * k) for k in range(1, 8)]),
+            **{f"week_{k}": week for k, week in zip(WEEKS, relative, strict=True)},
+            "weeks_spread": np.fmax.reduce(relative) - np.fmin.reduce(relative),
+            "carried_24": carried[24],
+            "carried_168": by_week[0],
+            "carried_days": _median(list(carried.values())),
+            "carried_week": _median(by_week),
+            "carried_least": np.fmin.reduce(by_week),
+            "carried_most": np.fmax.reduce(by_week),
+        }
+
+
+def _median(columns: list[Floats]) -> Floats:
+    """The median of each row's numbers, missing ones left out; NaN where all are."""
+    ranked = np.sort(np.stack(columns), axis=0)  # NaN sorts last
+    count = len(columns) - np.isnan(ranked).sum(axis=0)
+    rows = np.arange(ranked.shape[1])
+    low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
+    middle: Floats = (ranked[low, rows] + ranked[np.minimum(high, len(columns) - 1), rows]) / 2
+    return middle

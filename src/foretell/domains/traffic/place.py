@@ -1,0 +1,117 @@
+"""Where a tenant is: country, coordinates and customs, from its settings or else from its time zone's city."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from foretell.domains.traffic.hijri import Calendar, calendar
+from foretell.domains.traffic.prayer import HighLatitudeName, MadhabName, MethodName, Times, prayer_times
+from foretell.domains.traffic.schema import Settings
+
+MECCA = (21.4225, 39.8262)  # what a zone without a city (UTC) is given
+
+_METHODS: dict[str, MethodName] = {  # the method of each country's own timetables
+    "SA": "UmmAlQura",
+    "TR": "Turkey",
+    "EG": "Egyptian",
+    "QA": "Qatar",
+    "KW": "Kuwait",
+    "AE": "Dubai",
+    "IR": "Tehran",
+    "PK": "Karachi",
+    "IN": "Karachi",
+    "BD": "Karachi",
+    "AF": "Karachi",
+    "US": "NorthAmerica",
+    "CA": "NorthAmerica",
+    "GB": "MoonsightingCommittee",
+    "SG": "Singapore",
+    "MY": "Singapore",
+    "ID": "Singapore",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One tenant's place on earth and in custom."""
+
+    country: str | None
+    latitude: float
+    longitude: float
+    method: MethodName
+    high_latitude: HighLatitudeName
+    madhab: MadhabName
+    own: tuple[tuple[int, int, date], ...]
+
+    @property
+    def calendar(self) -> Calendar:
+        """The Hijri calendar lived here."""
+        return calendar(self.country, self.own)
+
+    def prayers(self, day: date, *, ramadan: bool) -> Times:
+        """fajr, sunrise, dhuhr, asr, maghrib, isha of a local day, UTC; None where the day has none."""
+        return prayer_times(day, self.latitude, self.longitude, self.method, self.high_latitude, self.madhab, ramadan)
+
+    def day_off(self, day: date) -> tuple[bool, bool]:
+        """Whether a local day is a weekend day here, and whether it is a public holiday."""
+        return _days_off(self.country, day)
+
+
+@cache
+def place(zone: str, settings: Settings) -> Place:
+    """The place of a tenant in `zone` (an IANA name) with these settings."""
+    country, latitude, longitude = _city(zone)
+    country = settings.country or country
+    return Place(
+        country=country,
+        latitude=latitude if settings.latitude is None else settings.latitude,
+        longitude=longitude if settings.longitude is None else settings.longitude,
+        method=settings.prayer_method or _METHODS.get(country or "SA", "MuslimWorldLeague"),
+        high_latitude=settings.high_latitude,
+        madhab=settings.madhab,
+        own=tuple((a.hijri_year, a.month, a.start) for a in settings.announced),
+    )
+
+
+@cache
+def _city(zone: str) -> tuple[str | None, float, float]:
+    """Country and coordinates of the zone's city, from the time zone database's own table."""
+    table = files("tzdata") / "zoneinfo" / "zone.tab"
+    for line in table.read_text().splitlines():
+        fields = line.split("\t")
+        if not line.startswith("#") and fields[2] == zone:
+            return fields[0], *_degrees(fields[1])
+    return None, *MECCA
+
+
+def _degrees(text: str) -> tuple[float, float]:
+    """ISO 6709 (±DDMM±DDDMM or ±DDMMSS±DDDMMSS) as degrees."""
+    split = max(text.rfind("+"), text.rfind("-"))
+    both = []
+    for part, whole in ((text[:split], 3), (text[split:], 4)):
+        minutes = int(part[whole : whole + 2]) / 60 + int(part[whole + 2 :] or 0) / 3600
+        both.append((abs(int(part[:whole])) + minutes) * (-1 if part[0] == "-" else 1))
+    return both[0], both[1]
+
+
+@cache
+def _holidays(country: str) -> Any:
+    import holidays
+
+    try:
+        return holidays.country_holidays(country)
+    except NotImplementedError:  # a country the library does not know has Saturday, Sunday and no holidays
+        return None
+
+
+@cache
+def _days_off(country: str | None, day: date) -> tuple[bool, bool]:
+    known = _holidays(country) if country else None
+    if known is None:
+        return day.weekday() >= 5, False
+    holiday = day in known  # first: looking a day up makes the library read that year's customs
+    return bool(known.is_weekend(day)), holiday

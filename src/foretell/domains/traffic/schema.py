@@ -1,0 +1,137 @@
+"""Traffic's tables, settings, requests and answers."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from foretell.contract import Table
+from foretell.domains.traffic.prayer import HighLatitudeName, MadhabName, MethodName
+
+MetricType = Literal[
+    "requests_per_minute",
+    "error_rate",
+    "latency_p50",
+    "latency_p95",
+    "latency_p99",
+    "cpu_usage",
+    "memory_usage",
+]
+
+
+class Metric(BaseModel):
+    """One measurement. A value that stands for an interval (an hourly total) is stamped at its start."""
+
+    time: AwareDatetime
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    service: str = "default"
+    metric_type: MetricType = "requests_per_minute"
+    known_at: AwareDatetime | None = None  # the end of the interval; left out for a sample of a moment
+
+
+METRICS = Table(
+    name="metrics",
+    row=Metric,
+    key=("service", "metric_type", "time"),
+    time="time",
+    entity=("service", "metric_type"),
+    known_at="known_at",
+    rules={
+        "known_at must lie within the hour after time; leave it out for a sample of a moment": (
+            pl.col("known_at").is_null()
+            | pl.col("known_at").is_between(pl.col("time"), pl.col("time") + timedelta(hours=1))
+        )
+    },
+)
+
+
+class Event(BaseModel):
+    """An event of the tenant's own (a campaign, a launch), known beforehand."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class Announcement(BaseModel):
+    """The announced first day of a Hijri month, where it is not on record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hijri_year: int
+    month: Literal[9, 10, 12]
+    start: date
+
+
+class Settings(BaseModel):
+    """A tenant's circumstances. Country and place default to those of the time zone's city."""
+
+    model_config = ConfigDict(frozen=True)
+
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    prayer_method: MethodName | None = None
+    high_latitude: HighLatitudeName = "middle_of_the_night"
+    madhab: MadhabName = "shafi"
+    announced: tuple[Announcement, ...] = ()
+    events: tuple[Event, ...] = ()
+    safety_factor: Annotated[float, Field(ge=1)] = 3.0
+
+
+class Workload(BaseModel):
+    """What runs now, and what a replica can do and costs."""
+
+    current_replicas: Annotated[int, Field(ge=1, le=50)]
+    capacity_per_pod: Annotated[float, Field(gt=0)]  # in the metric's unit
+    cost_per_replica_hour: Annotated[float, Field(gt=0)] = 0.05
+
+
+class LoadRequest(BaseModel):
+    """The next hours of one service's metric; with a workload, also the replicas for them."""
+
+    service: str = "default"
+    metric_type: MetricType = "requests_per_minute"
+    hours: Annotated[int, Field(ge=1, le=24)] = 4
+    workload: Workload | None = None
+
+
+class Hour(BaseModel):
+    """What is expected of one hour: `expected` is the median, low to high should hold 80 of 100 hours."""
+
+    start: datetime
+    expected: float
+    low: float
+    high: float
+
+
+class Scaling(BaseModel):
+    """A recommendation; nothing is executed."""
+
+    current_replicas: int
+    recommended_replicas: int
+    cost_impact_hourly: float
+    reason: str
+    triggered_by: str
+    requires_approval: Literal[True] = True
+
+
+class LoadAnswer(BaseModel):
+    """The forecast, how sure it is and why, and what to do."""
+
+    service: str
+    metric_type: MetricType
+    as_of: datetime
+    current: float | None
+    hours: list[Hour]
+    peak_to_mean: float | None  # the last week's usual ratio of an hour's highest value to its mean
+    confidence: float
+    factors: dict[str, float]
+    trigger: Literal["iftar_approaching", "taraweeh", "suhoor_window"] | None
+    method: str
+    scaling: Scaling | None = None

@@ -1,0 +1,302 @@
+"""Rows in: each rule rejects by its own words, and nothing is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from foretell import Frame, Table
+from foretell.engine.ingest import Ingested, escaped, ingest, latest
+from foretell.errors import InvalidRequest
+
+BERLIN = "Europe/Berlin"
+
+
+class Row(BaseModel):
+    key: str
+    time: datetime
+    value: float = Field(ge=0, lt=100)
+    pieces: int = Field(default=1, gt=0, le=9)
+    kind: Literal["a", "b"] = "a"
+    day: date | None = None
+    until: datetime | None = None
+    open: bool = False
+    share: float | None = Field(default=None, ge=0, le=1)
+
+
+TABLE = Table(name="rows", row=Row, key=("key",), time="time")
+GOOD: dict[str, Any] = {"key": "x", "time": "2024-05-01T12:00:00Z", "value": 1.5}
+
+
+def one(**changes: Any) -> Ingested:
+    return ingest(TABLE, pl.DataFrame([GOOD | changes], strict=False), zone="UTC")
+
+
+def rules(done: Ingested) -> list[str]:
+    return done.rejected["rule"].to_list()
+
+
+def test_a_good_row_comes_in_with_its_defaults() -> None:
+    done = one()
+    noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    assert done.rows.row(0, named=True) == {
+        "key": "x", "time": noon, "value": 1.5, "pieces": 1, "kind": "a", "day": None, "until": None, "open": False,
+        "share": None, "known_at": noon,
+    }  # fmt: skip
+    assert done.rejected.is_empty()
+    assert done.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"key": None}, "key is missing"),
+        ({"value": None}, "value is missing"),
+        ({"time": None}, "time is missing"),
+        ({"value": "many"}, "value can't be read as a number"),
+        ({"pieces": "many"}, "pieces can't be read as a"),
+        ({"pieces": "2.5"}, "pieces can't be read as a"),
+        ({"time": "noon"}, "time can't be read as a time that exists"),
+        ({"time": "2024-02-30T12:00:00Z"}, "time can't be read as a time that exists"),
+        ({"day": "tomorrow"}, "day can't be read as a date"),
+        ({"value": float("nan")}, "value is not a finite number"),
+        ({"value": float("inf")}, "value is not a finite number"),
+        ({"value": float("-inf")}, "value is not a finite number"),
+        ({"value": "NaN"}, "value is not a finite number"),
+        ({"value": -0.1}, "value must be ≥ 0"),
+        ({"value": 100.0}, "value must be < 100"),
+        ({"pieces": 0}, "pieces must be > 0"),
+        ({"pieces": 10}, "pieces must be ≤ 9"),
+        ({"share": 1.01}, "share must be ≤ 1"),
+        ({"kind": "c"}, "kind must be one of a, b"),
+        ({"kind": ""}, "kind must be one of a, b"),
+    ],
+)
+def test_each_rule_rejects_in_its_own_words(changes: dict[str, Any], rule: str) -> None:
+    done = one(**changes)
+    assert done.rows.is_empty()
+    assert [words.startswith(rule) for words in rules(done)] == [True]
+    sent = GOOD | changes
+    as_sent = {name: repr(done.rejected[name][0]) for name in sent}  # so that it can be mended
+    assert as_sent == {name: repr(value) for name, value in sent.items()}
+
+
+@pytest.mark.parametrize("changes", [{"value": 0}, {"value": 99.9}, {"pieces": 9}, {"pieces": "3"}, {"share": 0.0}])
+def test_the_edges_of_the_bounds_are_inside(changes: dict[str, Any]) -> None:
+    assert one(**changes).rows.height == 1
+
+
+def test_a_fraction_is_not_quietly_cut_to_an_integer() -> None:
+    done = one(pieces=2.7)
+    assert [words.startswith("pieces can't be read as a") for words in rules(done)] == [True]
+    assert one(pieces=2.0).rows["pieces"].to_list() == [2]
+
+
+@pytest.mark.parametrize(("sent", "stored"), [(True, True), ("true", True), ("false", False), (None, False)])
+def test_truth_can_be_sent_as_a_word(sent: Any, stored: bool) -> None:
+    assert one(open=sent).rows["open"].to_list() == [stored]
+
+
+def test_a_default_stands_in_for_what_is_missing_in_a_column_of_text() -> None:
+    sent = pl.DataFrame([GOOD | {"key": key, "pieces": pieces} for key, pieces in (("a", "4"), ("b", None))])
+    assert ingest(TABLE, sent, zone="UTC").rows["pieces"].to_list() == [4, 1]
+
+
+def test_columns_that_are_missing_or_foreign_refuse_the_batch() -> None:
+    with pytest.raises(InvalidRequest, match=r"rows misses time, value; its columns are key, time, value"):
+        ingest(TABLE, pl.DataFrame({"key": ["x"]}), zone="UTC")
+    with pytest.raises(InvalidRequest, match="has no place for colour"):
+        ingest(TABLE, pl.DataFrame([GOOD | {"colour": "red"}]), zone="UTC")
+    with pytest.raises(InvalidRequest, match=r"misses value and has no place for vaule"):
+        ingest(TABLE, pl.DataFrame([{"key": "x", "time": "2024-05-01T12:00:00Z", "vaule": 1}]), zone="UTC")
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    done = ingest(TABLE, pl.DataFrame([GOOD]).head(0), zone="UTC")
+    assert (done.rows.height, done.rejected.height, done.notes) == (0, 0, ())
+
+
+# ---------------------------------------------------------------- rules across columns
+
+
+class Trip(BaseModel):
+    car: str
+    time: datetime
+    start: float
+    end: float
+
+
+TRIPS = Table(
+    name="trips", row=Trip, key=("car", "time"), time="time", entity=("car",),
+    rules={"a trip ends after it starts": pl.col("end") >= pl.col("start")},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [float, str])
+def test_a_rule_across_columns_compares_what_will_be_stored(kind: Any) -> None:
+    """Text from a CSV file is compared as the numbers it stands for: 9 < 10."""
+    sent = pl.DataFrame(
+        [
+            {"car": c, "time": "2024-05-01T12:00:00Z", "start": kind(s), "end": kind(e)}
+            for c, s, e in (("x", 9, 10), ("y", 10, 9))
+        ]
+    )
+    done = ingest(TRIPS, sent, zone="UTC")
+    assert done.rows["car"].to_list() == ["x"]
+    assert rules(done) == ["a trip ends after it starts"]
+
+
+# ---------------------------------------------------------------- repeated keys
+
+
+def test_the_later_row_of_a_repeated_key_counts() -> None:
+    sent = pl.DataFrame([GOOD | {"key": k, "value": v} for k, v in (("x", 1.0), ("y", 2.0), ("x", 3.0), ("x", -1.0))])
+    done = ingest(TABLE, sent, zone="UTC")
+    assert sorted(done.rows.select("key", "value").iter_rows()) == [("x", 3.0), ("y", 2.0)]
+    assert rules(done) == ["value must be ≥ 0"]  # a broken correction corrects nothing
+    assert len(done.notes) == 1
+    assert done.notes[0].startswith("1 rows repeat the key")
+
+
+ANY = st.fixed_dictionaries(
+    {
+        "key": st.one_of(st.none(), st.sampled_from(["x", "y", "z", ""])),
+        "time": st.sampled_from(["2024-05-01T12:00:00Z", "2024-05-02T12:00:00Z", "never", "", None]),
+        "value": st.one_of(st.none(), st.floats(allow_nan=True), st.just(5.0)),
+        "pieces": st.one_of(st.none(), st.integers(-3, 12)),
+        "kind": st.sampled_from(["a", "b", "c", None]),
+    }
+)
+
+
+@given(st.lists(ANY, min_size=1, max_size=12))
+@settings(max_examples=60)
+def test_nothing_is_lost(batch: list[dict[str, Any]]) -> None:
+    """Accepted + rejected + repeated = sent; and the same good rows sent again come out the same."""
+    schema = {"key": pl.String(), "time": pl.String(), "value": pl.Float64(), "pieces": pl.Int64(), "kind": pl.String()}
+    sent = pl.DataFrame(batch, schema=schema)
+    done = ingest(TABLE, sent, zone=BERLIN)
+    repeated = sum(int(note.split()[0]) for note in done.notes if "repeat the key" in note)
+    assert done.rows.height + done.rejected.height + repeated == len(batch)
+    assert done.rejected["rule"].null_count() == 0
+    assert done.rejected.columns == [*sent.columns, "rule"]
+    for row in done.rows.iter_rows(named=True):
+        Row.model_validate({name: row[name] for name in Row.model_fields})
+    again = ingest(TABLE, done.rows.drop("known_at"), zone=BERLIN)
+    assert again.rows.equals(done.rows)
+    assert again.rejected.is_empty()
+
+
+# ---------------------------------------------------------------- time
+
+
+def times(*sent: Any, zone: str = BERLIN, dtype: Any = None) -> tuple[list[datetime | None], Ingested]:
+    frame = pl.DataFrame({"key": [f"k{n}" for n in range(len(sent))], "time": pl.Series(sent, dtype=dtype)})
+    done = ingest(TABLE, frame.with_columns(value=1.0), zone=zone)
+    found = dict(done.rows.select("key", "time").iter_rows())
+    return [found.get(f"k{n}") for n in range(len(sent))], done
+
+
+def utc(*when: int) -> datetime:
+    return datetime(*when, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+@pytest.mark.parametrize("kind", ["text", "clock"])
+def test_clock_times_are_local_and_those_that_never_were_are_rejected(kind: str) -> None:
+    sent = ["2024-03-31T01:59:00", "2024-03-31T02:30:00", "2024-03-31T03:00:00", "2024-07-01T12:00:00"]
+    said, done = times(*(sent if kind == "text" else [datetime.fromisoformat(text) for text in sent]))
+    assert said == [utc(2024, 3, 31, 0, 59), None, utc(2024, 3, 31, 1), utc(2024, 7, 1, 10)]
+    assert rules(done) == ["time can't be read as a time that exists"]
+    assert any("1 local times do not exist in Europe/Berlin" in note for note in done.notes)
+
+
+def test_the_earlier_of_a_doubled_hour_is_taken_and_told() -> None:
+    said, done = times("2024-10-27T01:30:00", "2024-10-27T02:30:00", "2024-10-27T03:30:00")
+    assert said == [utc(2024, 10, 26, 23, 30), utc(2024, 10, 27, 0, 30), utc(2024, 10, 27, 2, 30)]
+    assert len(done.notes) == 1
+    assert done.notes[0].startswith("1 local times exist twice")
+
+
+def test_times_with_an_offset_are_taken_at_their_word() -> None:
+    said, done = times("2024-10-27T02:30:00+02:00", "2024-10-27T02:30:00+01:00", "2024-05-01T12:00:00Z")
+    assert said == [utc(2024, 10, 27, 0, 30), utc(2024, 10, 27, 1, 30), utc(2024, 5, 1, 12)]
+    assert done.notes == ()
+    aware = pl.Series([utc(2024, 7, 1, 10)]).dt.convert_time_zone("Asia/Tokyo")
+    frame = pl.DataFrame({"key": ["x"], "time": aware, "value": [1.0]})
+    assert ingest(TABLE, frame, zone=BERLIN).rows["time"].to_list() == [utc(2024, 7, 1, 10)]
+
+
+def test_each_time_is_read_by_its_own_offset_in_a_mixed_column() -> None:
+    said, done = times("2024-07-01T12:00:00Z", "2024-07-01T12:00:00", "2024-07-01T12:00:00+05:00")
+    assert said == [utc(2024, 7, 1, 12), utc(2024, 7, 1, 10), utc(2024, 7, 1, 7)]
+    assert done.rejected.is_empty()
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-07-01T12:00", "2024-07-01 12:00:00", "2024-07-01T12:00:00.000000", "2024-07-01 12:00"]
+)
+def test_usual_spellings_of_a_time_are_read(text: str) -> None:
+    assert times(text)[0] == [utc(2024, 7, 1, 10)]
+    assert times("2024-05-01T12:00:00", text)[0][1] == utc(2024, 7, 1, 10)  # also beside another spelling
+
+
+@pytest.mark.parametrize("sent", [["rubbish", "2024-07-01T12:00:00Z"], ["rubbish", "rubbish"], [None, None]])
+def test_an_unreadable_time_spoils_no_other_row(sent: list[Any]) -> None:
+    said, done = times(*sent, dtype=pl.String())
+    assert said == [None, utc(2024, 7, 1, 12)] if sent[1] not in {None, "rubbish"} else said == [None, None]
+    assert done.rows.height + done.rejected.height == 2
+
+
+def test_a_date_is_no_instant_by_guess() -> None:
+    """A day sent where an instant belongs is local midnight, like any clock time without a zone."""
+    assert times(date(2024, 7, 1))[0] == [utc(2024, 6, 30, 22)]
+
+
+# ---------------------------------------------------------------- known_at and entity
+
+
+class Meter(BaseModel):
+    site: str
+    unit: str
+    time: datetime
+    arrived: datetime | None = None
+
+
+METERS = Table(
+    name="meters", row=Meter, key=("site", "unit", "time"), time="time", entity=("site", "unit"), known_at="arrived"
+)
+
+
+def test_a_fact_is_known_when_it_arrived_or_else_when_it_happened() -> None:
+    sent = [("s", "1", "2024-05-01T00:00:00Z", "2024-05-03T00:00:00Z"), ("s", "2", "2024-05-01T00:00:00Z", None)]
+    done = ingest(METERS, pl.DataFrame(sent, schema=["site", "unit", "time", "arrived"], orient="row"), zone="UTC")
+    assert done.rows["known_at"].to_list() == [utc(2024, 5, 3), utc(2024, 5, 1)]
+    assert latest({"meters": done.rows}) == utc(2024, 5, 3)
+    assert latest({"meters": done.rows.head(0)}) is None
+
+
+NAMES = st.lists(st.text(alphabet="a/%2F5", max_size=4), min_size=2, max_size=2)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=10, unique_by=tuple))
+@settings(max_examples=80)
+def test_no_two_things_share_a_name(names: list[list[str]]) -> None:
+    sent = pl.DataFrame(names, schema=["site", "unit"], orient="row").with_columns(time=pl.lit("2024-05-01T00:00:00Z"))
+    rows: Frame = ingest(METERS, sent, zone="UTC").rows
+    assert rows["entity"].n_unique() == len(names)
+    for site, unit, entity in rows.select("site", "unit", "entity").iter_rows():
+        assert entity.count("/") == 1
+        parts = [part.replace("%2F", "/").replace("%25", "%") for part in entity.split("/")]
+        assert parts == [site, unit]
+
+
+def test_a_name_of_one_column_is_that_column() -> None:
+    sent = pl.DataFrame([{"car": "a/b%", "time": "2024-05-01T12:00:00Z", "start": 1, "end": 2}])
+    assert ingest(TRIPS, sent, zone="UTC").rows["entity"].to_list() == ["a/b%"]
+    assert pl.select(escaped(pl.lit("50%/x"))).item() == "50%25%2Fx"
