@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from foretell import Frame, Table
-from foretell.engine.ingest import Ingested, escaped, ingest, latest
+from foretell.engine.ingest import Ingested, ingest, latest
 from foretell.errors import InvalidRequest
 
 BERLIN = "Europe/Berlin"
@@ -299,4 +299,3 @@ def test_no_two_things_share_a_name(names: list[list[str]]) -> None:
 def test_a_name_of_one_column_is_that_column() -> None:
     sent = pl.DataFrame([{"car": "a/b%", "time": "2024-05-01T12:00:00Z", "start": 1, "end": 2}])
     assert ingest(TRIPS, sent, zone="UTC").rows["entity"].to_list() == ["a/b%"]
-    assert pl.select(escaped(pl.lit("50%/x"))).item() == "50%25%2Fx"

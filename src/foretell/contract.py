@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,8 @@ from foretell.errors import BrokenDomain
 
 Frame = pl.DataFrame
 Floats = NDArray[np.float64]
+
+T = TypeVar("T")
 
 INSTANT = pl.Datetime("us", "UTC")
 QUESTION = {"entity": pl.String(), "as_of": INSTANT, "at": INSTANT}
@@ -55,6 +57,10 @@ class Table:
     entity: tuple[str, ...] = ()
     known_at: str | None = None
     rules: Mapping[str, pl.Expr] = field(default_factory=dict)
+
+    def named(self, *parts: str) -> str:
+        """The entity that the values of the `entity` columns make: joined by "/", one inside a value escaped."""
+        return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts) if len(parts) > 1 else parts[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,14 @@ class History:
         """Hold `tables` by name; each frame has `known_at`, and `entity` where the table declares one."""
         self.standpoint = standpoint
         self.tables = tables
+        self._made: dict[Callable[[History], Any], Any] = {}
+
+    def once(self, make: Callable[[History], T]) -> T:
+        """What `make` makes of this history, made once: facts don't change, so neither does what follows from them."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     @property
     def now(self) -> datetime:
@@ -178,19 +192,20 @@ class Forecast:
 
     `rows` hold the target's columns. `draws` (questions x worlds) are whole possible futures: the same
     column is the same world for every question, so that sums and dates over questions are honest.
-    `evidence` holds, one row a question, what a human may want to see (method, similar cases, reasons).
+    `evidence` holds, one row a question, what a human may want to see: `method`, which the engine fills in where the
+    forecaster does not, similar cases, reasons.
     """
 
     rows: Frame
     draws: Floats | None = None
-    evidence: Frame | None = None
+    evidence: Frame = field(default_factory=pl.DataFrame)
 
     def slice(self, start: int, length: int) -> Forecast:
         """The forecast of `length` questions from `start` on."""
         return Forecast(
             rows=self.rows.slice(start, length),
             draws=None if self.draws is None else self.draws[start : start + length],
-            evidence=None if self.evidence is None else self.evidence.slice(start, length),
+            evidence=self.evidence.slice(start, length),
         )
 
 

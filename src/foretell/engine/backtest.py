@@ -104,7 +104,7 @@ def backtest(
         task=task,
         asked=asked,
         raw=raw,
-        forecasts={name: _calibrated(task, asked, rows) for name, rows in raw.items()},
+        forecasts={name: calibrated(task, asked, rows) for name, rows in raw.items()},
         skipped=skipped,
         folds=tuple((fold.start, fold.end) for fold in folds),
     )
@@ -116,7 +116,9 @@ def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     newest = questions["as_of"].max()
     if not isinstance(newest, datetime):
         return []
-    end = newest + timedelta(microseconds=1)  # where the questions end: a series may have stopped a while ago
+    end = min(newest, history.now) + timedelta(
+        microseconds=1
+    )  # where the questions end: a series may have stopped a while ago
     edges = [end - rolling.span * k for k in range(rolling.folds, -1, -1)]
     made = []
     for start, end in pairwise(edges):
@@ -190,8 +192,8 @@ def _answered(
     return raw, asked.filter(keep)
 
 
-def _calibrated(task: Task, asked: Frame, rows: Frame) -> Frame:
-    """What would have been said with the calibration of each day."""
+def calibrated(task: Task, asked: Frame, rows: Frame) -> Frame:
+    """What would have been said of `asked` (with outcomes) with the calibration of each day."""
     day = asked["as_of"].dt.truncate("1d")
     known = asked["known_at"]
     out = []

@@ -47,8 +47,8 @@ def ingest(table: Table, sent: Frame, *, zone: str) -> Ingested:
     if once.height < good.height:
         notes.append(f"{good.height - once.height} rows repeat the key of a later row; the later one counts")
     known = pl.coalesce(table.known_at, table.time) if table.known_at else pl.col(table.time)
-    rows = once.with_columns(known_at=known, **_entity(table))
-    return Ingested(rows=rows, rejected=rejected, notes=tuple(notes))
+    rows = once.with_columns(known_at=known)
+    return Ingested(rows=_entity(rows, table), rejected=rejected, notes=tuple(notes))
 
 
 def _fields(table: Table) -> Mapping[str, dict[str, Any]]:
@@ -171,18 +171,15 @@ def _words(schema: dict[str, Any]) -> str:
     return kinds.get(schema.get("format", schema.get("type", "")), f"a {schema.get('type', 'text')}")
 
 
-def _entity(table: Table) -> dict[str, pl.Expr]:
-    """`entity`: the declared columns joined by "/"; a "/" or "%" inside one is escaped, so no two meet."""
+def _entity(rows: Frame, table: Table) -> Frame:
+    """The rows with `entity`, where the table declares one."""
     if not table.entity:
-        return {}
-    if len(table.entity) == 1:
-        return {"entity": pl.col(table.entity[0])}
-    return {"entity": pl.concat_str([escaped(pl.col(c)) for c in table.entity], separator="/")}
-
-
-def escaped(column: pl.Expr) -> pl.Expr:
-    """One part of an entity's name, with "%" and "/" percent-encoded (RFC 3986)."""
-    return column.str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
+        return rows
+    names = rows.select(table.entity).unique()
+    named = names.with_columns(
+        entity=pl.Series([table.named(*map(str, row)) for row in names.iter_rows()], dtype=pl.String)
+    )
+    return rows.join(named, on=table.entity, how="left", maintain_order="left")
 
 
 def latest(tables: Mapping[str, Frame]) -> datetime | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
@@ -54,9 +55,9 @@ class Model:
     def forecast(self, study: Study) -> Forecast:
         """What the model says; raises NotReady where it has no answer, BrokenDomain where it breaks the contract."""
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
-        missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
+        missing = np.isnan(said.rows.to_numpy()).any(axis=1)
         if missing.any():
-            whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
+            whom = study.questions.filter(pl.Series(missing))["entity"].unique().sort().to_list()
             raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
         return self.calibration.apply(said) if self.calibration else said
 
@@ -94,14 +95,21 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     missing = [c for c in wanted if c not in said.rows.columns]
     if missing or not wanted:
         raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing or ['p:…'])}")
-    others = {"draws": said.draws, "evidence": said.evidence}
-    for what, other in others.items():
+    evidence = said.evidence if said.evidence.width else pl.DataFrame({"method": [candidate] * questions.height})
+    for what, other in {"draws": said.draws, "evidence": evidence}.items():
         if other is not None and len(other) != questions.height:
             raise BrokenDomain(f"{task.name}: candidate {candidate} gave {what} for {len(other)} questions")
-    rows = said.rows.select(pl.col(wanted).cast(pl.Float64).fill_nan(None))
-    if rows.select(pl.any_horizontal(pl.all().is_infinite().any())).item():
+    rows = said.rows.select(wanted)
+    if any(dtype != pl.Float64 for dtype in rows.dtypes):
+        rows = rows.cast(pl.Float64)
+    numbers = rows.to_numpy()
+    if np.isnan(numbers).any():
+        rows = rows.fill_nan(None)
+    if np.isinf(numbers).any():
         raise BrokenDomain(f"{task.name}: candidate {candidate} gave an infinite forecast")
-    return Forecast(rows=rows, draws=said.draws, evidence=said.evidence)
+    if "method" not in evidence.columns:
+        evidence = evidence.with_columns(method=pl.lit(candidate))
+    return Forecast(rows=rows, draws=said.draws, evidence=evidence)
 
 
 def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Calibration:

@@ -130,20 +130,35 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
     champion = models.get(task.name)
     if plan.ask.history is not None:
         if wanted is None:
-            return train(task, plan.history).model, None
+            return _raced(task, plan.history)
         tested = backtest(_only(task, wanted), plan.history)
         reason = f"{wanted} was asked for by name"
         return fit(task, plan.history, wanted, tested, reason), reason
     if champion is not None and wanted in (None, champion.card.candidate):
         return champion, None
-    for name, make in task.candidates.items():
-        forecaster = make()
-        if not forecaster.needs_training and wanted in (None, name):
+    for name in _ready(task):
+        if wanted in (None, name):
             reason = f"{name} was asked for by name" if wanted else f"no model of {task.name} has been trained yet"
             return untrained(task, name, plan.history), reason
     raise NotReady(
         f"{wanted or task.name} needs training and {'is not the one in service' if champion else 'has had none'}"
     )
+
+
+def _raced(task: Task, history: History) -> tuple[Model, str | None]:
+    """The winner of a race over facts that came in the request; without enough for a race, who needs none."""
+    try:
+        return train(task, history).model, None
+    except NotReady as error:
+        ready = _ready(task)
+        if not ready:
+            raise
+        return untrained(task, ready[0], history), f"no race was possible: {error}"
+
+
+def _ready(task: Task) -> list[str]:
+    """The candidates that need no training."""
+    return [name for name, make in task.candidates.items() if not make().needs_training]
 
 
 def _only(task: Task, candidate: str) -> Task:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from foretell.contract import History
-from foretell.engine.model import Model
+from foretell.engine.backtest import calibrated
+from foretell.engine.model import Model, checked
 from foretell.engine.scores import score
 from foretell.engine.train import Trained
 
@@ -25,31 +26,28 @@ class Verdict:
 def judge(trained: Trained, champion: Model | None, history: History) -> Verdict:
     """Compare a challenger with the model in service on the same questions.
 
-    Only questions asked after the champion was trained count: on older ones it would know the outcome. With fewer
-    than the gate's `least` of them the newer model is promoted, for it knows more. The challenger must be better
-    by the gate's `margin`.
+    Only questions asked after the champion was trained count (on older ones it would know the outcome), and that it has
+    an answer to. With fewer than the gate's `least` of them the newer model is promoted, for it knows more. Both are
+    calibrated day by day on these questions alone; the challenger must be better by the gate's `margin`.
     """
     if champion is None:
         return Verdict(promote=True, reason="nothing served before")
     task, tested = trained.model.task, trained.backtest
+    name, metric = trained.model.card.candidate, task.gate.metric
     since = tested.asked["as_of"] >= champion.card.trained_at
-    if since.sum() < task.gate.least:
-        return Verdict(
-            promote=True,
-            reason=f"only {since.sum()} outcomes are newer than the champion; too few to compare ({task.gate.least})",
-        )
-    asked = tested.asked.filter(since)
-    said = champion.forecast(task.study(history, asked.select(pl.exclude("value", "known_at", "state", "fold"))))
-    name = trained.model.card.candidate
-    new, old = (
-        score(task.target, rows, asked["value"], baseline=tested.forecasts[task.baseline].filter(since))
-        for rows in (tested.forecasts[name].filter(since), said.rows)
+    asked, new = tested.asked.filter(since), tested.raw[name].filter(since)
+    study = task.study(history, asked.drop("value", "known_at", "state", "fold"))
+    old = checked(task, champion.card.candidate, study.questions, champion.forecaster.forecast(study)).rows
+    known = ~old.select(pl.any_horizontal(pl.all().is_null())).to_series()
+    asked, new, old = asked.filter(known), new.filter(known), old.filter(known)
+    if asked.height < task.gate.least:
+        words = f"only {asked.height} outcomes are newer than the champion; too few to compare ({task.gate.least})"
+        return Verdict(promote=True, reason=words)
+    challenger, held = (
+        score(task.target, calibrated(task, asked, rows), asked["value"]).get(metric) for rows in (new, old)
     )
-    challenger, held = new[task.gate.metric], old[task.gate.metric]
     if challenger is None or held is None:
-        return Verdict(
-            promote=False, reason=f"{task.gate.metric} could not be measured on {asked.height} newer outcomes"
-        )
+        return Verdict(promote=False, reason=f"{metric} could not be measured on {asked.height} newer outcomes")
     better = challenger <= held * (1 - task.gate.margin)
-    words = f"{task.gate.metric} {challenger:.4g} against the champion's {held:.4g} on {asked.height} newer outcomes"
+    words = f"{metric} {challenger:.4g} against the champion's {held:.4g} on {asked.height} newer outcomes"
     return Verdict(promote=better, reason=words, challenger=challenger, champion=held)

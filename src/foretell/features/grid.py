@@ -6,7 +6,6 @@ microseconds with one entity and stay linear with millions of rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -22,19 +21,21 @@ Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
 
 
-def hour(column: pl.Expr, zone: str) -> pl.Expr:
-    """The start of the hour that holds an instant, UTC; in zones half an hour off, on their clock's hours.
+def hour_of(moment: datetime, zone: str) -> datetime:
+    """The start of the hour that holds an instant, UTC; in zones half an hour off, on their clock's hours."""
+    off = timedelta(minutes=off_hour(zone))
+    return (moment - off).replace(minute=0, second=0, microsecond=0) + off
 
-    The grid is that of the zone's standard time, so that it never shifts.
-    """
-    off = _minutes(zone)
-    if off == 0:
-        return column.dt.truncate("1h")
-    return column.dt.offset_by(f"-{off}m").dt.truncate("1h").dt.offset_by(f"{off}m")
+
+def hours_of(moments: pl.Series, zone: str) -> pl.Series:
+    """The same for a column of instants."""
+    off = off_hour(zone) * 60_000_000
+    return ((moments.to_physical() - off) // 3_600_000_000 * 3_600_000_000 + off).cast(INSTANT)
 
 
 @cache
-def _minutes(zone: str) -> int:
+def off_hour(zone: str) -> int:
+    """Minutes by which a zone's hours begin after UTC's (India: 30); of its standard time, so that it never shifts."""
     winter = datetime(2025, 1, 1, tzinfo=ZoneInfo(zone))
     standard = (winter.utcoffset() or timedelta()) - (winter.dst() or timedelta())
     return int(standard.total_seconds() // 60) % 60
@@ -42,89 +43,151 @@ def _minutes(zone: str) -> int:
 
 @dataclass(frozen=True)
 class Grid:
-    """One row for every step of each entity from its first to its last value, and `ahead` empty rows after it.
+    """One row for every step of each entity from its first value to its last; NaN where a value is missing.
 
-    `columns` hold NaN where a value is missing. `base` is the first row of each entity's block.
+    Before each entity's first row lie `behind` empty ones and after its last `ahead`, so that no lag or window up to
+    those lengths reaches into another entity. `value` is the mean of the values of a step, `peak` the highest.
     """
 
     step: timedelta
-    ahead: int
-    blocks: Frame  # entity, first (its first time, microseconds since 1970), base, size (rows with the empty ones)
-    base: Places  # of every row
-    columns: Mapping[str, Floats]
+    entities: tuple[str, ...]
+    first: Places  # of each entity: the microseconds since 1970 of its first row
+    base: Places  # of each entity: its first row, the empty ones left out
+    size: Places  # of each entity: its rows with those ahead
+    value: Floats
+    peak: Floats
 
     @classmethod
-    def of(cls, frame: Frame, *, step: timedelta, ahead: int = 0) -> Grid:
-        """A grid of `frame`: `entity`, `time` (UTC, multiples of `step` apart within an entity) and float columns."""
-        frame = frame.sort("entity", "time")
-        micro = step // timedelta(microseconds=1)
-        when = pl.col("time").dt.epoch("us")
-        blocks = frame.group_by("entity", maintain_order=True).agg(
-            first=when.first(), size=(when.last() - when.first()) // micro + 1 + ahead, filled=pl.len()
-        )
-        blocks = blocks.with_columns(base=pl.col("size").cum_sum() - pl.col("size"))
-        size, filled, bases = (blocks[name].to_numpy() for name in ("size", "filled", "base"))
-        since = frame["time"].dt.epoch("us").to_numpy() - np.repeat(blocks["first"].to_numpy(), filled)
-        rows = np.repeat(bases, filled) + since // micro
-        columns = {}
-        for name in frame.columns:
-            if name not in ("entity", "time"):
-                column = np.full(int(size.sum()), np.nan)
-                column[rows] = frame[name].to_numpy()
-                columns[name] = column
-        return cls(step=step, ahead=ahead, blocks=blocks, base=np.repeat(bases, size), columns=columns)
+    def of(
+        cls,
+        entity: pl.Series,
+        micro: Places,
+        value: Floats,
+        *,
+        step: timedelta,
+        offset: int = 0,
+        behind: int = 0,
+        ahead: int = 0,
+    ) -> Grid:
+        """A grid of values at moments (microseconds since 1970); steps begin `offset` minutes after whole ones."""
+        long, late = step // timedelta(microseconds=1), offset * 60_000_000
+        alone = len(entity) > 0 and bool((entity == entity[0]).all())
+        names = entity.head(1) if alone else entity.unique().sort()
+        code = _codes(entity, names)
+        tick = (micro - late) // long
+        first, last = np.full(len(names), np.iinfo(np.int64).max), np.full(len(names), np.iinfo(np.int64).min)
+        np.minimum.at(first, code, tick)
+        np.maximum.at(last, code, tick)
+        size = last - first + 1 + ahead
+        base = np.cumsum(size + behind) - size
+        rows = base[code] + tick - first[code]
+        total = int((size + behind).sum())
+        with np.errstate(invalid="ignore", divide="ignore"):
+            average = np.bincount(rows, value, minlength=total) / np.bincount(rows, minlength=total)
+        peak = np.full(total, np.nan)
+        np.fmax.at(peak, rows, value)
+        return cls(
+            step=step, entities=tuple(names), first=first * long + late, base=base, size=size,
+            value=average, peak=peak,
+        )  # fmt: skip
 
-    def places(self, asked: Frame, time: str) -> Places:
-        """The rows of `asked`'s `entity` at its instants `time`; −1 before an entity's first row or after its last."""
-        found = asked.select("entity", micro=pl.col(time).dt.epoch("us"))
-        found = found.join(self.blocks, on="entity", how="left", maintain_order="left")
-        row = (pl.col("micro") - pl.col("first")) // (self.step // timedelta(microseconds=1))
-        inside = (row >= 0) & (row < pl.col("size"))
-        return (
-            found.select(pl.when(inside).then(pl.col("base") + row).fill_null(-1).cast(pl.Int64)).to_series().to_numpy()
-        )
+    def places(self, asked: Frame, *times: str) -> list[Places]:
+        """The rows of `asked`'s `entity` at its instants, for each of the columns `times`.
 
-    def back(self, column: Floats, places: Places, steps: int) -> Floats:
-        """The value `steps` rows before each place, of the same entity; NaN where there is none."""
-        rows = places - steps
-        if not len(column):
-            return np.full(len(places), np.nan)
-        inside = (places >= 0) & (rows >= self.base[np.maximum(places, 0)])
-        return np.where(inside, column[np.maximum(rows, 0)], np.nan)
+        -1 before an entity's first row or after its last.
+        """
+        code = _codes(asked["entity"], pl.Series(self.entities, dtype=pl.String))
+        known, code = code >= 0, np.maximum(code, 0)
+        if not self.entities:
+            return [np.full(asked.height, -1) for _ in times]
+        micro = self.step // timedelta(microseconds=1)
+        rows = [(asked[time].to_physical().to_numpy() - self.first[code]) // micro for time in times]
+        return [np.where(known & (r >= 0) & (r < self.size[code]), self.base[code] + r, -1) for r in rows]
 
     def frame(self) -> Frame:
-        """The grid as a frame: `entity`, `time` and the columns, missing values null."""
-        which = np.repeat(np.arange(self.blocks.height), self.blocks["size"].to_numpy())
-        since = (np.arange(len(self.base)) - self.base) * (self.step // timedelta(microseconds=1))
-        time = pl.Series(self.blocks["first"].to_numpy()[which] + since, dtype=pl.Int64).cast(INSTANT)
-        data = {name: pl.Series(column).fill_nan(None) for name, column in self.columns.items()}
-        return pl.DataFrame({"entity": self.blocks["entity"].gather(which), "time": time, **data})
-
-    def lagged(self, column: Floats, steps: int) -> Floats:
-        """The whole column `steps` rows later: each row holds the value `steps` before it, of the same entity."""
-        rows = np.arange(len(column), dtype=np.int64) - steps
-        return np.where(rows >= self.base, column[np.maximum(rows, 0)], np.nan)
-
-    def mean(self, column: Floats, steps: int) -> Floats:
-        """For each row the mean of the `steps` rows before it, of the same entity; missing values are skipped."""
-        there = ~np.isnan(column)
-        total = np.concatenate(([0.0], np.cumsum(np.where(there, column, 0.0))))
-        count = np.concatenate(([0], np.cumsum(there)))
-        rows = np.arange(len(column))
-        low = np.maximum(rows - steps, self.base)
-        number = count[rows] - count[low]
-        return np.where(number > 0, (total[rows] - total[low]) / np.maximum(number, 1), np.nan)
-
-    def extremes(self, column: Floats, steps: int) -> tuple[Floats, Floats, Floats]:
-        """For each row deviation (n − 1), least and most of the `steps` rows before it, of the same entity.
-
-        Needs at least `steps` empty rows between entities (`ahead`).
-        """
-        if self.ahead < steps:
-            raise ValueError(f"windows of {steps} steps need a grid with as many empty rows ahead, not {self.ahead}")
-        past = pl.Series(column).fill_nan(None).shift(1)
-        return (
-            past.rolling_std(steps, min_samples=2).cast(pl.Float64).fill_null(np.nan).to_numpy(),
-            past.rolling_min(steps, min_samples=1).fill_null(np.nan).to_numpy(),
-            past.rolling_max(steps, min_samples=1).fill_null(np.nan).to_numpy(),
+        """The grid as a frame: `entity`, `time`, `value` and `peak`; missing values null, empty rows left out."""
+        filled = self.size.copy()
+        which = np.repeat(np.arange(len(filled)), filled)
+        since = np.arange(len(which)) - np.repeat(np.cumsum(filled) - filled, filled)
+        rows = self.base[which] + since
+        micro = self.first[which] + since * (self.step // timedelta(microseconds=1))
+        return pl.DataFrame(
+            {
+                "entity": pl.Series(self.entities, dtype=pl.String).gather(which),
+                "time": pl.Series(micro, dtype=pl.Int64).cast(INSTANT),
+                "value": pl.Series(self.value[rows]).fill_nan(None),
+                "peak": pl.Series(self.peak[rows]).fill_nan(None),
+            }
         )
+
+
+def _codes(entity: pl.Series, names: pl.Series) -> Places:
+    """The position of each entity in `names`; -1 where it is not there."""
+    if len(names) == 1:
+        return np.where((entity == names[0]).to_numpy(), 0, -1)
+    return entity.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=-1).to_numpy()
+
+
+def back(column: Floats, places: Places, steps: int = 0) -> Floats:
+    """The value `steps` rows before each place; NaN where there is none."""
+    rows = places - steps
+    if not len(column):
+        return np.full(len(places), np.nan)
+    return np.where((places >= 0) & (rows >= 0), column[np.maximum(rows, 0)], np.nan)
+
+
+def lagged(column: Floats, steps: int) -> Floats:
+    """The whole column `steps` rows later: each row holds the value `steps` before it."""
+    out = np.full(len(column), np.nan)
+    out[steps:] = column[: len(column) - steps]
+    return out
+
+
+def total(column: Floats, steps: int, add: np.ufunc = np.add) -> Floats:
+    """For each row the sum (or what `add` makes) of the `steps` rows before it, the row itself left out.
+
+    By doubling: a number depends on the values of its window alone, to the last bit, wherever the column begins.
+    """
+    out: Floats | None = None
+    width, span, done = lagged(column, 1), 1, 0
+    while steps:
+        if steps & 1:
+            out = width if out is None else add(out, lagged(width, done))
+            done += span
+        steps >>= 1
+        if steps:
+            width = add(width, lagged(width, span))
+            span *= 2
+    return np.full(len(column), np.nan) if out is None else out
+
+
+def mean(column: Floats, steps: int) -> Floats:
+    """For each row the mean of the `steps` rows before it; missing values are skipped, NaN where all are."""
+    there = ~np.isnan(column)
+    padded = np.concatenate((np.zeros(steps), np.where(there, column, 0.0)))
+    counted = np.concatenate((np.zeros(steps), there.astype(float)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total(padded, steps) / total(counted, steps))[steps:]
+
+
+def least(column: Floats, steps: int) -> Floats:
+    """For each row the lowest of the `steps` rows before it; missing values are skipped."""
+    return total(column, steps, np.fmin)
+
+
+def most(column: Floats, steps: int) -> Floats:
+    """For each row the highest of the `steps` rows before it; missing values are skipped."""
+    return total(column, steps, np.fmax)
+
+
+def deviation(column: Floats, steps: int) -> Floats:
+    """For each row the standard deviation (n - 1) of the `steps` rows before it; NaN with fewer than two values."""
+    middle = mean(column, steps)
+    square, count = np.zeros(len(column)), np.zeros(len(column))
+    for back_ in range(1, steps + 1):
+        gap = lagged(column, back_) - middle
+        there = ~np.isnan(gap)
+        square += np.where(there, gap * gap, 0.0)
+        count += there
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)

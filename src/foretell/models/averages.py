@@ -39,12 +39,12 @@ class Averages:
         return ["point", *(quantile(q) for q in self.levels)]
 
     def _scale(self) -> pl.Expr:
-        scale = pl.col(self.scale).fill_null(0) if self.scale else pl.lit(1.0)
+        scale = pl.col(self.scale).fill_nan(None).fill_null(0) if self.scale else pl.lit(1.0)
         return pl.when(scale > 0).then(scale).otherwise(1.0)
 
     def _keyed(self, study: Study) -> Frame:
         keys = sorted({key for group in self.groups for key in group})
-        plain = [pl.col(key).cast(pl.Int64) for key in keys]
+        plain = [pl.col(key).cast(pl.Float64).fill_nan(None).cast(pl.Int64) for key in keys]
         return study.features.select(*plain, self._scale().alias("_scale"))
 
     def fit(self, study: Study, outcomes: Frame) -> Self:

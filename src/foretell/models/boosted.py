@@ -42,7 +42,10 @@ class _Trees:
         self.boosters: list[Any] = []
 
     def _matrix(self, features: Frame) -> Floats:
-        return features.select(pl.col(c).cast(pl.Float64) for c in self.columns).to_numpy()
+        if any(not dtype.is_float() for dtype in features.dtypes):
+            features = features.select(self.columns).cast(pl.Float64)
+        place = {name: k for k, name in enumerate(features.columns)}
+        return features.to_numpy()[:, [place[name] for name in self.columns]]
 
     def _sample(self, study: Study, outcomes: Frame) -> tuple[Frame, Frame]:
         """Features and outcomes of the questions to learn from; raises NotReady where there are none."""

@@ -76,8 +76,10 @@ class SeasonalNaive:
     def _spread(self, series: Frame) -> Frame:
         """Quantiles of the seasonal difference over the window, at each moment a value became known."""
         season, steps = int(self.season / self.step), int(self.window / self.step)
-        error = pl.col("value") - pl.col("value").shift(season)
-        about = pl.col("value") - pl.col("value").rolling_median(steps, min_samples=2)
+        # A value that arrived late is left out of the band: then every row is known at the end of its step.
+        prompt = pl.when(pl.col("known_at") <= pl.col("time") + self.step).then("value")
+        error = prompt - prompt.shift(season)
+        about = prompt - prompt.rolling_median(steps, min_samples=2)
         rolled = [
             pl.coalesce(
                 of.rolling_quantile(q, interpolation="linear", window_size=steps, min_samples=least)
@@ -87,7 +89,7 @@ class SeasonalNaive:
             ).alias(quantile(q))
             for q in self.levels
         ]
-        return series.select("entity", pl.col("known_at").cum_max().over("entity").alias("known"), *rolled)
+        return series.select("entity", (pl.col("time") + self.step).alias("known"), *rolled)
 
     def save(self, folder: Path) -> None:
         """Write an empty state: all there is to know is in the history."""

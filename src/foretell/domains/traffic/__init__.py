@@ -1,1 +1,34 @@
-"""Traffic."""
+"""Traffic: the load of services around calendars such as Ramadan, and the replicas for it."""
+
+from datetime import timedelta
+
+from foretell.contract import Domain, Gate, Rolling, Task
+from foretell.domains.traffic import decide, features, models, sample
+from foretell.domains.traffic.schema import METRICS, LoadAnswer, LoadRequest, Settings
+
+LOAD = Task(
+    name="traffic.load",
+    target=models.LOAD,
+    reads=features.READS,
+    request=LoadRequest,
+    answer=LoadAnswer,
+    ask=decide.ask,
+    questions=features.questions,
+    features=features.features,
+    outcomes=features.outcomes,
+    candidates=models.CANDIDATES,
+    decide=decide.decide,
+    headline=decide.headline,
+    rolling=Rolling(folds=3, span=timedelta(days=7), every=timedelta(hours=4)),
+    gate=Gate(metric="pinball", skill=0.02, margin=0.0, least=100),
+    budget=10.0,
+)
+
+DOMAIN = Domain(
+    name="traffic",
+    summary="load of services around calendars, and the replicas for it",
+    settings=Settings,
+    tables=[METRICS],
+    tasks=[LOAD],
+    sample=sample.sample,
+)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from foretell.contract import INSTANT, Floats, Frame
 from foretell.domains.traffic.hijri import Days
 from foretell.domains.traffic.place import Place, place
-from foretell.domains.traffic.schema import Event, Settings
+from foretell.domains.traffic.schema import Event, Settings, Trigger
 
 TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"]
 RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
@@ -182,30 +183,24 @@ def event(time: pl.Expr, events: Sequence[Event]) -> pl.Expr:
     return (pl.any_horizontal(touched) if touched else pl.lit(False)).cast(pl.Int64).alias("is_event")
 
 
-def trigger(time: pl.Expr) -> pl.Expr:
-    """The rule that a moment in Ramadan sets off, or null. Needs the columns of `of_day`.
+def trigger(moment: datetime, zone: str, here: Place) -> Trigger | None:
+    """The rule that a moment (UTC) sets off in Ramadan, or None.
 
     `iftar_approaching`: the two hours before Maghrib; `taraweeh`: the two hours from Isha; `suhoor_window`: the two
     hours before Fajr.
     """
-    two = timedelta(hours=2)
-    by_day, by_night = pl.col("ramadan_day") > 0, pl.col("ramadan_day_night") > 0
-
-    def within(start: pl.Expr, end: pl.Expr) -> pl.Expr:
-        return (time >= start) & (time < end)
-
-    suhoor = (by_day & within(pl.col("fajr") - two, pl.col("fajr"))) | (
-        by_night & within(pl.col("next_fajr") - two, pl.col("next_fajr"))
-    )
-    taraweeh = (by_night & within(pl.col("isha"), pl.col("isha") + two)) | (
-        by_day & within(pl.col("last_isha"), pl.col("last_isha") + two)
-    )
-    return (
-        pl.when(by_day & within(pl.col("maghrib") - two, pl.col("maghrib")))
-        .then(pl.lit("iftar_approaching"))
-        .when(suhoor)
-        .then(pl.lit("suhoor_window"))
-        .when(taraweeh)
-        .then(pl.lit("taraweeh"))
-        .alias("trigger")
-    )
+    two, day = timedelta(hours=2), timedelta(days=1)
+    today = moment.astimezone(ZoneInfo(zone)).date()
+    for date_ in (today - day, today, today + day):
+        fasting = int(here.calendar.ramadan_day(np.array([(date_ - date(1970, 1, 1)).days]))[0]) > 0
+        night = int(here.calendar.ramadan_day(np.array([(date_ - date(1970, 1, 1)).days + 1]))[0]) > 0
+        fajr, _, _, _, maghrib, isha = here.prayers(date_, ramadan=fasting)
+        rules: tuple[tuple[Trigger, bool, datetime | None, timedelta], ...] = (
+            ("iftar_approaching", fasting, maghrib and maghrib - two, two),
+            ("suhoor_window", fasting, fajr and fajr - two, two),
+            ("taraweeh", night, isha, two),
+        )
+        for name, holds, start, length in rules:
+            if holds and start is not None and start <= moment < start + length:
+                return name
+    return None

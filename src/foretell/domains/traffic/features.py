@@ -16,12 +16,25 @@ from foretell.contract import Floats, Frame, History, Read
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.schema import METRICS, Settings
 from foretell.errors import InvalidRequest
-from foretell.features.grid import Grid, Places, hour
+from foretell.features.grid import (
+    Grid,
+    Places,
+    back,
+    deviation,
+    hour_of,
+    hours_of,
+    lagged,
+    least,
+    mean,
+    most,
+    off_hour,
+)
 
 HOUR = timedelta(hours=1)
+LONGEST_WINDOW = 700  # hours that a lag or window may reach back on the grid
 LONGEST = 25  # steps ahead: 24 hours asked for in the middle of an hour
 SETTLE = timedelta(minutes=15)  # an hour's outcome waits this long for rows still on their way
-READS = (Read(table="metrics", window=timedelta(days=64), by="entity"),)
+READS = (Read(table="metrics", window=timedelta(days=43), by="entity"),)
 WEEKS = (1, 2, 3, 4)
 
 ROLLING = ["rolling_mean_24h", "rolling_std_24h", "rolling_min_24h", "rolling_max_24h"]
@@ -29,20 +42,24 @@ LAGS = ["lag_1h", "lag_24h", "lag_168h"]
 NINETEEN = [*calendars.TIME, *calendars.RAMADAN, *ROLLING, *LAGS, *calendars.PRAYER]
 
 
-def hourly(history: History) -> Frame:
-    """Complete hours: `entity`, `time` (start, UTC), `value` (mean), `peak`; only hours with a value."""
-    known = pl.max_horizontal("time", pl.col("known_at") - timedelta(microseconds=1))
-    hours = (
-        history[METRICS.name]
-        .group_by("entity", hour(known, history.standpoint.zone).alias("time"))
-        .agg(pl.col("value").mean().alias("value"), pl.col("value").max().alias("peak"))
-    )
-    return hours.filter(pl.col("time") + HOUR <= history.now)
+def hours(history: History) -> Grid:
+    """The complete hours of every service and metric."""
+    zone, metrics = history.standpoint.zone, history[METRICS.name]
+    time, known = (metrics[name].to_physical().to_numpy() for name in ("time", "known_at"))
+    when = np.maximum(time, known - 1)
+    entity, value = metrics["entity"], metrics["value"].to_numpy()
+    complete = when < int(hour_of(history.now, zone).timestamp()) * 1_000_000
+    if not complete.all():
+        entity, when, value = entity.filter(pl.Series(complete)), when[complete], value[complete]
+    off = off_hour(zone)
+    return Grid.of(entity, when, value, step=HOUR, offset=off, behind=LONGEST_WINDOW, ahead=LONGEST)
 
 
 def series(history: History) -> Frame:
     """The complete hours as a regular series: `entity`, `time`, `value`; missing ones null."""
-    return Grid.of(hourly(history).select("entity", "time", "value"), step=HOUR).frame()
+    frame = history.once(hours).frame()
+    last = pl.col("time").filter(pl.col("value").is_not_null()).max().over("entity")
+    return frame.filter(pl.col("time") <= last).select("entity", "time", "value")
 
 
 def questions(history: History) -> Frame:
@@ -62,29 +79,29 @@ def questions(history: History) -> Frame:
 
 def outcomes(history: History, asked: Frame) -> Frame:
     """`value`, the mean over the hour `at`, known a quarter of an hour after its end; void if nothing was measured."""
-    known = pl.col("at") + HOUR + SETTLE
-    joined = asked.select("entity", "at").join(
-        hourly(history), left_on=["entity", "at"], right_on=["entity", "time"], how="left", maintain_order="left"
+    grid = history.once(hours)
+    (at,) = grid.places(asked, "at")
+    closed = pl.col("at") + HOUR + SETTLE <= history.now
+    return asked.select("at", value=pl.Series(back(grid.value, at)).fill_nan(None)).select(
+        value=pl.when(closed).then("value"), known_at=pl.when(closed).then(pl.col("at") + HOUR + SETTLE)
     )
-    closed = known <= history.now
-    return joined.select(value=pl.when(closed).then("value"), known_at=pl.when(closed).then(known))
 
 
 def features(history: History, asked: Frame) -> Frame:
     """The 19 features of the documents, and those beyond them; one row a question, in the order asked.
 
     Rolling windows and `lag_1h` end with the newest complete hour; `lag_24h` and `lag_168h` count from `at`. Ratios are
-    relative to `scale`, the usual value of that hour of the week.
+    relative to `scale`, the usual value of that hour of the week. A missing number is NaN.
     """
     zone, settings = history.standpoint.zone, tenant_settings(history)
-    grid = Grid.of(hourly(history).select("entity", "time", "value"), step=HOUR, ahead=LONGEST)
-    framed = asked.select("entity", "at", start=hour(pl.col("as_of"), zone))
-    start, at = grid.places(framed, "start"), grid.places(framed, "at")
-    step = framed.select((pl.col("at") - pl.col("start")).dt.total_hours() + 1).to_series().to_numpy()
-    past = windows(grid, start) | _recent(grid, start, at, step)
+    grid = history.once(hours)
+    framed = asked.select("entity", "at", hours_of(asked["as_of"], zone).alias("start"))
+    start, at = grid.places(framed, "start", "at")
+    step = (framed["at"] - framed["start"]).to_physical().to_numpy() // 3_600_000_000 + 1
+    past = windows(grid.value, start) | _recent(grid.value, start, at, step)
     there = calendars.hours(framed["at"], zone, settings)
-    columns = {name: there[name] if name in there else past[name] for name in [*NINETEEN, *BEYOND]}
-    return pl.DataFrame(columns, nan_to_null=True)
+    names = [*NINETEEN, *BEYOND]
+    return pl.from_numpy(np.stack([there[n] if n in there else past[n] for n in names]).T, schema=names)
 
 
 def tenant_settings(history: History) -> Settings:
@@ -95,43 +112,41 @@ def tenant_settings(history: History) -> Settings:
     return settings
 
 
-def windows(grid: Grid, places: Places) -> dict[str, Floats]:
+def windows(value: Floats, places: Places) -> dict[str, Floats]:
     """The rolling features over the 24 hours that end before each place."""
-    value = grid.columns["value"]
-    rolled = (grid.mean(value, 24), *grid.extremes(value, 24))
-    return {name: grid.back(column, places, 0) for name, column in zip(ROLLING, rolled, strict=True)}
+    rolled = (mean(value, 24), deviation(value, 24), least(value, 24), most(value, 24))
+    return {name: back(column, places) for name, column in zip(ROLLING, rolled, strict=True)}
 
 
 BEYOND = [
     "step", "scale", "average", "level", "next", "last", "last_2", "last_3", "jump_24", "mean_3", "mean_6", "mean_24",
-    "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3", "week_4",
-    "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least", "carried_most",
-    *calendars.BEYOND,
+    "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3",
+    "week_4", "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least",
+    "carried_most", *calendars.BEYOND,
 ]  # fmt: skip
 
 
-def _recent(grid: Grid, start: Places, at: Places, step: Floats) -> dict[str, Floats]:
+def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str, Floats]:
     """The lags, and the recent past relative to the usual value of the hour asked about."""
-    value = grid.columns["value"]
-    weekly = _median([grid.lagged(value, 168 * k) for k in WEEKS])
-    average = grid.mean(value, 672)
+    weekly = _median([lagged(value, 168 * k) for k in WEEKS])
+    average = mean(value, 672)
     usual = np.fmax(np.where(np.isnan(weekly), average, weekly), 0.02 * average)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.clip(value / usual, 0, 10)
         present = np.where(np.isnan(value), np.nan, usual)
-        means = {n: grid.mean(value, n) / grid.mean(present, n) for n in (3, 6, 24, 168)}
-    spread = grid.extremes(ratio, 24)[0]
+        means = {n: mean(value, n) / mean(present, n) for n in (3, 6, 24, 168)}
+    spread = deviation(ratio, 24)
 
-    def begun(column: Floats, back: int) -> Floats:
-        """At the newest complete hour, `back` hours before it."""
-        return grid.back(column, start, 1 + back)
+    def begun(column: Floats, ago: int) -> Floats:
+        """At the newest complete hour, `ago` hours before it."""
+        return back(column, start, 1 + ago)
 
-    def there(column: Floats, back: int) -> Floats:
-        """`back` hours before the hour asked about, where that was complete at `as_of`."""
-        return np.where(step <= back, grid.back(column, at, back), np.nan)
+    def there(column: Floats, ago: int) -> Floats:
+        """`ago` hours before the hour asked about, where that was complete at `as_of`."""
+        return np.where(step <= ago, back(column, at, ago), np.nan)
 
-    now, level = begun(value, 0), grid.back(average, start, 0)
-    scale = np.fmax(np.where(np.isnan(weekly_at := grid.back(weekly, at, 0)), level, weekly_at), 0.02 * level)
+    now, level = begun(value, 0), back(average, start, 0)
+    scale = np.fmax(np.where(np.isnan(weekly_at := back(weekly, at, 0)), level, weekly_at), 0.02 * level)
     with np.errstate(divide="ignore", invalid="ignore"):
         days = [there(value, 24 * k) for k in range(1, 8)]
         carried = {24 * k: np.clip(now * days[k - 1] / begun(value, 24 * k) / scale, 0, 10) for k in range(1, 8)}
@@ -153,8 +168,8 @@ def _recent(grid: Grid, start: Places, at: Places, step: Floats) -> dict[str, Fl
             "last_2": begun(ratio, 1),
             "last_3": begun(ratio, 2),
             "jump_24": begun(ratio, 0) - begun(ratio, 24),
-            **{f"mean_{n}": grid.back(mean, start, 0) for n, mean in means.items()},
-            "spread_24": grid.back(spread, start, 0),
+            **{f"mean_{n}": back(column, start) for n, column in means.items()},
+            "spread_24": back(spread, start, 0),
             "yesterday": days[0] / scale,
             "before": days[1] / scale,
             "ratio_24": there(ratio, 24),

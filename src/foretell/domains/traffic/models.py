@@ -1,4 +1,4 @@
-"""Traffic's candidates: last week, hourly averages, trees on the 19 features, trees on ratios to recent weeks, theta."""
+"""Traffic's candidates: last week, hourly averages, trees on the 19 features, trees on ratios, theta."""
 
 from __future__ import annotations
 

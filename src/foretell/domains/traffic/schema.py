@@ -22,6 +22,9 @@ MetricType = Literal[
 ]
 
 
+Trigger = Literal["iftar_approaching", "taraweeh", "suhoor_window"]
+
+
 class Metric(BaseModel):
     """One measurement. A value that stands for an interval (an hourly total) is stamped at its start."""
 
@@ -84,9 +87,10 @@ class Settings(BaseModel):
     safety_factor: Annotated[float, Field(ge=1)] = 3.0
 
 
-class Workload(BaseModel):
+class WorkloadConfig(BaseModel):
     """What runs now, and what a replica can do and costs."""
 
+    service_name: str = "default"
     current_replicas: Annotated[int, Field(ge=1, le=50)]
     capacity_per_pod: Annotated[float, Field(gt=0)]  # in the metric's unit
     cost_per_replica_hour: Annotated[float, Field(gt=0)] = 0.05
@@ -98,7 +102,7 @@ class LoadRequest(BaseModel):
     service: str = "default"
     metric_type: MetricType = "requests_per_minute"
     hours: Annotated[int, Field(ge=1, le=24)] = 4
-    workload: Workload | None = None
+    workload: WorkloadConfig | None = None
 
 
 class Hour(BaseModel):
@@ -110,7 +114,7 @@ class Hour(BaseModel):
     high: float
 
 
-class Scaling(BaseModel):
+class ScalingRecommendation(BaseModel):
     """A recommendation; nothing is executed."""
 
     current_replicas: int
@@ -132,6 +136,6 @@ class LoadAnswer(BaseModel):
     peak_to_mean: float | None  # the last week's usual ratio of an hour's highest value to its mean
     confidence: float
     factors: dict[str, float]
-    trigger: Literal["iftar_approaching", "taraweeh", "suhoor_window"] | None
+    trigger: Trigger | None
     method: str
-    scaling: Scaling | None = None
+    scaling: ScalingRecommendation | None = None
