@@ -96,7 +96,7 @@ def test_draws_are_carried_along_with_the_quantiles() -> None:
     draws = centre[:, None] + np.vstack([shock, 2 * shock])
     quantiles = np.quantile(draws, (0.1, 0.5, 0.9), axis=1)
     said = pl.DataFrame({"point": centre, "q10": quantiles[0], "q50": quantiles[1], "q90": quantiles[2]})
-    bands = Bands(target=TARGET, shift={"q10": -0.5, "q50": 0.1, "q90": 1.0}, usual=1.0, counted=99)
+    bands = Bands(target=TARGET, shift={"q10": -0.5, "q50": 0.1, "q90": 1.0}, least=1.0, counted=99)
     moved = bands.apply(Forecast(rows=said, draws=draws))
     assert moved.draws is not None
     again = np.quantile(moved.draws, (0.1, 0.5, 0.9), axis=1)
@@ -113,7 +113,7 @@ def test_draws_stay_above_the_lower_bound_like_the_quantiles() -> None:
     target = Quantity(unit="pieces", lower=0)
     said = pl.DataFrame({"point": [3.0], "q10": [1.0], "q50": [3.0], "q90": [5.0]})
     draws = np.linspace(0, 6, 101)[None, :]
-    bands = Bands(target=target, shift={"q10": -0.5, "q50": -0.5, "q90": -0.5}, usual=1.0, counted=99)
+    bands = Bands(target=target, shift={"q10": -0.5, "q50": -0.5, "q90": -0.5}, least=1.0, counted=99)
     moved = bands.apply(Forecast(rows=said, draws=draws))
     assert moved.rows["q10"][0] == 0
     assert moved.rows["point"][0] >= 0
@@ -124,7 +124,7 @@ def test_draws_stay_above_the_lower_bound_like_the_quantiles() -> None:
 def test_draws_of_a_forecast_without_width_get_the_width_of_its_quantiles() -> None:
     """A forecaster that is too sure (one value in every world) must not stay sure in a sum."""
     said = pl.DataFrame({"point": [3.0], "q10": [3.0], "q50": [3.0], "q90": [3.0]})
-    bands = Bands(target=TARGET, shift={"q10": -1.0, "q50": 0.0, "q90": 1.0}, usual=2.0, counted=99)
+    bands = Bands(target=TARGET, shift={"q10": -1.0, "q50": 0.0, "q90": 1.0}, least=2.0, counted=99)
     moved = bands.apply(Forecast(rows=said, draws=np.full((1, 100), 3.0)))
     assert (moved.rows["q10"][0], moved.rows["q90"][0]) == (1.0, 5.0)
     assert moved.draws is not None

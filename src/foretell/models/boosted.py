@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,7 @@ SHAPE: dict[str, Any] = {
 class _Trees:
     """Boosters that share features; each is kept as the text it is saved as, so a reload changes nothing.
 
-    Of more than `most` questions the newest half of that number is learned from, and the older ones evenly thinned.
+    Of more than `most` questions the older ones are evenly thinned; the newest tenth of that number all count.
     """
 
     needs_training = True
@@ -55,7 +56,8 @@ class _Trees:
         if surplus <= 0:
             return study.features, outcomes
         order = study.questions["as_of"].arg_sort().to_numpy()
-        old, new = order[: -self.most // 2], order[-self.most // 2 :]
+        newest = self.most // 10
+        old, new = order[:-newest], order[-newest:]
         thinned = old[np.linspace(0, len(old) - 1, self.most - len(new)).astype(int)]
         rows = np.sort(np.concatenate([thinned, new]))
         return study.features[rows], outcomes[rows]
@@ -63,12 +65,18 @@ class _Trees:
     def _grow(
         self, inputs: Floats, value: Floats, objectives: Sequence[dict[str, Any]], weight: Floats | None = None
     ) -> None:
-        """One booster for each objective, over one binned data set."""
+        """One booster for each objective."""
         import lightgbm
 
         shape = self.shape | {"min_data_in_leaf": min(self.shape["min_data_in_leaf"], max(1, len(value) // 20))}
-        data = lightgbm.Dataset(inputs, value, weight=weight, params=shape, free_raw_data=False)
-        grown = [lightgbm.train(shape | goal, data, num_boost_round=self.rounds) for goal in objectives]
+
+        def one(goal: dict[str, Any]) -> Any:
+            data = lightgbm.Dataset(inputs, value, weight=weight, params=shape)
+            return lightgbm.train(shape | goal, data, num_boost_round=self.rounds)
+
+        # Boosters side by side, each with one thread: LightGBM's own threads spin, and crawl on a busy machine.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            grown = list(pool.map(one, objectives))
         self.boosters = [lightgbm.Booster(model_str=booster.model_to_string()) for booster in grown]
 
     def _save_trees(self, folder: Path) -> None:

@@ -24,7 +24,7 @@ class Bands:
 
     target: Quantity
     shift: dict[str, float]
-    usual: float  # width that stands in where a forecast's own band has none
+    least: float  # a narrower band than this counts as this wide: errors are not measured in slivers
     counted: int
 
     @classmethod
@@ -32,20 +32,17 @@ class Bands:
         """Learn from forecasts `rows`, their outcomes and the outcomes' ages (same unit as `half_life`)."""
         said = {q: rows[q].to_numpy() for q in map(quantile, target.levels)}
         low, high = quantile(min(target.levels)), quantile(max(target.levels))
-        usual = float(np.abs(value - rows["point"].to_numpy()).mean()) if len(value) else 0.0
         if len(value) < LEAST:
-            return cls(target=target, shift=dict.fromkeys(said, 0.0), usual=usual, counted=len(value))
-        width = cls._width(said[high] - said[low], usual)
+            return cls(target=target, shift=dict.fromkeys(said, 0.0), least=1.0, counted=len(value))
+        width = said[high] - said[low]
+        least = float(np.median(width)) / 2 or float(np.abs(value - rows["point"].to_numpy()).mean()) or 1.0
+        width = np.maximum(width, least)
         weight = 0.5 ** (age / half_life)
         shift = {
             quantile(level): _weighted_quantile((value - said[quantile(level)]) / width, weight, level)
             for level in target.levels
         }
-        return cls(target=target, shift=shift, usual=usual, counted=len(value))
-
-    @staticmethod
-    def _width(width: Floats, usual: float) -> Floats:
-        return np.where(width > 1e-9 * max(usual, 1e-300), width, usual or 1.0)
+        return cls(target=target, shift=shift, least=least, counted=len(value))
 
     def apply(self, forecast: Forecast) -> Forecast:
         """The same forecast with its quantiles moved; the point moves with the median, draws with the quantiles."""
@@ -53,7 +50,7 @@ class Bands:
             return forecast
         names = [quantile(level) for level in sorted(self.target.levels)]
         raw = np.column_stack([forecast.rows[name].to_numpy() for name in names])
-        width = self._width(raw[:, -1] - raw[:, 0], self.usual)
+        width = np.maximum(raw[:, -1] - raw[:, 0], self.least)
         moved = np.sort(raw + width[:, None] * np.array([self.shift[name] for name in names]), axis=1)
         if self.target.lower is not None:
             moved = np.maximum(moved, self.target.lower)
@@ -70,7 +67,7 @@ class Bands:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {"shift": self.shift, "usual": self.usual, "counted": self.counted}
+        return {"shift": self.shift, "least": self.least, "counted": self.counted}
 
     @classmethod
     def from_dict(cls, target: Quantity, stored: dict[str, Any]) -> Self:

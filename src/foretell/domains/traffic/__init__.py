@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
 from foretell.domains.traffic import decide, features, models, sample
+from foretell.domains.traffic.hybrid import HybridForecaster
 from foretell.domains.traffic.schema import METRICS, LoadAnswer, LoadRequest, Settings
 
 LOAD = Task(
@@ -16,7 +17,13 @@ LOAD = Task(
     questions=features.questions,
     features=features.features,
     outcomes=features.outcomes,
-    candidates=models.CANDIDATES,
+    candidates={
+        "weekly_naive": models.weekly_naive,
+        "seasonal_baseline": models.SeasonalBaselineModel,
+        "pattern_learner": HybridForecaster,
+        "boosted_19": models.boosted_19,
+        "theta": models.theta,
+    },
     decide=decide.decide,
     headline=decide.headline,
     rolling=Rolling(folds=3, span=timedelta(days=7), every=timedelta(hours=4)),

@@ -167,12 +167,10 @@ def ramadan(time: pl.Expr, zone: str) -> list[pl.Expr]:
 
 def prayer(time: pl.Expr) -> list[pl.Expr]:
     """Whether people pray in the hour from `time` (each prayer counts for 30 minutes), and minutes to the next."""
-    moments = [pl.col(name) for name in (*PRAYERS, "next_fajr")]
+    moments = [pl.col(name) for name in ("last_isha", *PRAYERS, "next_fajr")]
     ahead = pl.min_horizontal(pl.when(m >= time).then((m - time).dt.total_minutes()) for m in moments)
     hour = timedelta(hours=1)
-    inside = pl.any_horizontal(
-        ((m < time + hour) & (m + WINDOW > time)).fill_null(False) for m in [pl.col("last_isha"), *moments]
-    )
+    inside = pl.any_horizontal(((m < time + hour) & (m + WINDOW > time)).fill_null(False) for m in moments)
     return [inside.cast(pl.Int64).alias("is_prayer_window"), ahead.alias("minutes_to_next_prayer")]
 
 

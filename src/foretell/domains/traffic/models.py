@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from foretell.contract import Forecaster, Quantity
-from foretell.domains.traffic import calendars
+from foretell.contract import Quantity
 from foretell.domains.traffic.features import BEYOND, HOUR, NINETEEN, series
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedQuantiles
@@ -16,13 +14,15 @@ from foretell.models.statistical import Statistical
 
 LOAD = Quantity(unit="the metric's own", levels=(0.1, 0.5, 0.9), lower=0.0)
 
-SHAPE: dict[str, Any] = {"learning_rate": 0.1, "num_leaves": 15, "max_bin": 63, "feature_fraction": 0.7}
+SHAPE: dict[str, Any] = {"learning_rate": 0.1, "num_leaves": 31, "max_bin": 63, "feature_fraction": 0.7}
 RELATIVE = [
     *(name for name in BEYOND if name not in ("scale", "average", "fasting_day")),
     "hour",
     "day_of_week",
     "is_weekend",
-    *calendars.RAMADAN,
+    "is_ramadan",
+    "ramadan_day",
+    "is_last_10_nights",
 ]
 
 
@@ -45,12 +45,14 @@ class RamadanPatternLearner(BoostedQuantiles):
     """Boosted trees on ratios to recent weeks: learns what Iftar, Taraweeh and Suhoor do to an hour's usual load."""
 
     def __init__(self, columns: list[str] = RELATIVE) -> None:
-        super().__init__(columns=columns, levels=LOAD.levels, scale="scale", rounds=100, shape=SHAPE, lower=0.0)
+        super().__init__(
+            columns=columns, levels=LOAD.levels, scale="scale", rounds=90, most=40_000, shape=SHAPE, lower=0.0
+        )
 
 
 def boosted_19() -> BoostedQuantiles:
     """Boosted trees on the documents' 19 features as they are, and how far ahead is asked."""
-    return BoostedQuantiles(columns=[*NINETEEN, "step"], levels=LOAD.levels, rounds=100, shape=SHAPE, lower=0.0)
+    return BoostedQuantiles(columns=[*NINETEEN, "step"], levels=LOAD.levels, rounds=80, shape=SHAPE, lower=0.0)
 
 
 def theta() -> Statistical:
@@ -64,12 +66,3 @@ def theta() -> Statistical:
         lower=0.0,
         season_length=24,
     )
-
-
-CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
-    "weekly_naive": weekly_naive,
-    "seasonal_baseline": SeasonalBaselineModel,
-    "pattern_learner": RamadanPatternLearner,
-    "boosted_19": boosted_19,
-    "theta": theta,
-}

@@ -39,6 +39,7 @@ _METHODS: dict[str, MethodName] = {  # the method of each country's own timetabl
 class Place:
     """One tenant's place on earth and in custom."""
 
+    zone: str
     country: str | None
     latitude: float
     longitude: float
@@ -54,7 +55,9 @@ class Place:
 
     def prayers(self, day: date, *, ramadan: bool) -> Times:
         """fajr, sunrise, dhuhr, asr, maghrib, isha of a local day, UTC; None where the day has none."""
-        return prayer_times(day, self.latitude, self.longitude, self.method, self.high_latitude, self.madhab, ramadan)
+        return prayer_times(
+            day, self.latitude, self.longitude, self.method, self.high_latitude, self.madhab, ramadan, self.zone
+        )
 
     def day_off(self, day: date) -> tuple[bool, bool]:
         """Whether a local day is a weekend day here, and whether it is a public holiday."""
@@ -67,6 +70,7 @@ def place(zone: str, settings: Settings) -> Place:
     country, latitude, longitude = _city(zone)
     country = settings.country or country
     return Place(
+        zone=zone,
         country=country,
         latitude=latitude if settings.latitude is None else settings.latitude,
         longitude=longitude if settings.longitude is None else settings.longitude,
@@ -80,12 +84,12 @@ def place(zone: str, settings: Settings) -> Place:
 @cache
 def _city(zone: str) -> tuple[str | None, float, float]:
     """Country and coordinates of the zone's city, from the time zone database's own table."""
-    table = files("tzdata") / "zoneinfo" / "zone.tab"
-    for line in table.read_text().splitlines():
-        fields = line.split("\t")
-        if not line.startswith("#") and fields[2] == zone:
-            return fields[0], *_degrees(fields[1])
-    return None, *MECCA
+    folder = files("tzdata") / "zoneinfo"
+    lines = (line.split("\t") for line in (folder / "zone.tab").read_text().splitlines() if not line.startswith("#"))
+    cities = {fields[2]: (fields[0], *_degrees(fields[1])) for fields in lines}
+    links = (line.split() for line in (folder / "tzdata.zi").read_text().splitlines() if line.startswith("L "))
+    today = {old: new for _, new, old in links}  # names that go on as links: Asia/Calcutta is Asia/Kolkata
+    return cities.get(zone) or cities.get(today.get(zone, "")) or (None, *MECCA)
 
 
 def _degrees(text: str) -> tuple[float, float]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from alfalak import (
     CalculationMethod,
@@ -97,14 +98,16 @@ def prayer_times(
     high_latitude: HighLatitudeName = "middle_of_the_night",
     madhab: MadhabName = "shafi",
     ramadan: bool = False,
+    zone: str | None = None,
 ) -> Times:
     """(fajr, sunrise, dhuhr, asr, maghrib, isha) of the local `day`, in UTC, to the minute.
 
     `ramadan` makes Isha of Umm al-Qura 120 instead of 90 minutes after Maghrib. Above about 48° twilight may last
-    all night: `high_latitude` says what stands in for it (MoonsightingCommittee has a rule of its own).
+    all night: `high_latitude` says what stands in for it (MoonsightingCommittee has a rule of its own). The day is
+    that of the clocks of `zone`, an IANA name; without one, of the sun.
     """
     chosen, where = _METHODS[method], Coordinates(latitude, longitude)
-    asked, solar, added = _solar_day(day, where)
+    asked, solar, added = _solar_day(day, where, ZoneInfo(zone) if zone else timezone(timedelta(hours=longitude / 15)))
     parameters = chosen.parameters()
     parameters.high_latitude_rule = _HIGH_LATITUDE[high_latitude]
     parameters.madhab = Madhab[madhab.upper()]
@@ -141,13 +144,12 @@ def _solar(day: date, where: Coordinates) -> SolarTime:
     return SolarTime(DateComponents(day.year, day.month, day.day), where)
 
 
-def _solar_day(day: date, where: Coordinates) -> tuple[date, SolarTime, timedelta]:
+def _solar_day(day: date, where: Coordinates, local: tzinfo) -> tuple[date, SolarTime, timedelta]:
     """The date to ask the library for, and what to add to its answers, so that noon falls on the local day.
 
     The library puts solar noon into the UTC date it is given. Far from Greenwich that noon may belong to the local
     day before or after, and near 180° it jumps by a day when it crosses 00:00 UTC.
     """
-    local = timezone(timedelta(hours=where.longitude / 15))
     for added in (0, -1, 1):
         for shift in (0, -1, 1, -2, 2):
             asked = day + timedelta(days=shift)

@@ -1,0 +1,145 @@
+"""What a task's features and outcomes must keep, one sentence a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Frame, History
+from foretell.engine.outcomes import join
+from foretell.errors import BrokenDomain
+from foretell.testing.compare import about, same
+from foretell.testing.exam import groups
+from foretell.testing.trial import MANY, Trial
+
+WHOLE = "on the whole history"
+
+
+def one_row_a_question_in_any_order(trial: Trial) -> None:
+    """One row per question, in any order: shuffled questions, one of them twice, get the same features and outcomes."""
+    asked = trial.pick(MANY)
+    order = np.random.default_rng(trial.seed).permutation(asked.height)
+    order = np.append(order, order[0]).astype(np.int64)
+    shuffled, told = asked[order], ("shuffled", "in order")
+    made = {
+        "feature": [trial.task.study(trial.history, q).features for q in (asked, shuffled)],
+        "the outcome's": [_outcomes(trial, trial.history, q) for q in (asked, shuffled)],
+    }
+    for what, (straight, mixed) in made.items():
+        words = f"the order of the questions changes {what} {{column}}"
+        same(trial.where, words, shuffled, mixed, straight[order], said=told)
+
+
+def no_feature_is_infinite(trial: Trial) -> None:
+    """Every feature of a settled question is finite, or declared missing (null or NaN)."""
+    asked = join(trial.task, trial.history, trial.pick(MANY)).filter(pl.col("state") == "settled")
+    asked = asked.drop("value", "known_at", "state")
+    for column in trial.task.study(trial.history, asked).features.select(pl.selectors.float()):
+        wrong = column.is_infinite().fill_null(False).arg_true()
+        if len(wrong):
+            raise BrokenDomain(f"{trial.where}: feature {column.name} is infinite for {about(asked, wrong[0])}")
+
+
+def the_future_changes_no_feature(trial: Trial) -> None:
+    """Cutting the future away changes no feature."""
+    told = ("as known then", WHOLE)
+    for places, then in trial.study.by_as_of():
+        features = trial.task.study(then.history, then.questions).features
+        words = "cutting the future away changes feature {column}"
+        same(trial.where, words, then.questions, features, trial.study.features[places], said=told)
+
+
+def the_reads_are_enough(trial: Trial) -> None:
+    """The declared lookback is true: with what the reads allow a question, alone or among others, same features."""
+    asked, told = trial.few, ("with what is read", WHOLE)
+    for places in groups(asked.height):
+        narrow = trial.history.only(trial.task.reads, asked[places])
+        features = _read(trial, narrow, asked[places])
+        words = "the declared reads are too narrow: they change feature {column}"
+        same(trial.where, words, asked[places], features, trial.study.features[places], said=told)
+
+
+def _read(trial: Trial, narrow: History, asked: Frame) -> Frame:
+    try:
+        return trial.task.study(narrow, asked).features
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        raise BrokenDomain(
+            f"{trial.where}: the declared reads are too narrow: no features for {about(asked, 0)}: {words}"
+        ) from error
+
+
+def an_outcome_comes_after_its_question(trial: Trial) -> None:
+    """No outcome is known at its own as_of."""
+    known = trial.questions.with_columns(_outcomes(trial, trial.history, trial.questions))
+    early = known.filter(pl.col("known_at") <= pl.col("as_of"))
+    if early.height:
+        raise BrokenDomain(
+            f"{trial.where}: an outcome is known at its own as_of, {early.height} of {known.height}; for "
+            f"{about(early, 0)}: {early['value'][0]!r} known at {early['known_at'][0]}"
+        )
+
+
+def an_outcome_never_changes(trial: Trial) -> None:
+    """A known outcome never changes later; an open one is null; a void one stays void."""
+    asked = trial.pick(MANY)
+    last = _outcomes(trial, trial.history, asked)
+    _open_is_null(trial, asked, last, trial.history.now)
+    if not last["value"].is_not_null().any():
+        raise BrokenDomain(f"{trial.where}: not one of {asked.height} questions of the sample has an outcome")
+    for moment in _moments(asked, last):
+        before = asked["as_of"] <= moment
+        questions, later = asked.filter(before), last.filter(before)
+        then = _outcomes(trial, trial.history.cut(moment), questions)
+        _open_is_null(trial, questions, then, moment)
+        known = (later["known_at"] <= moment).fill_null(False)
+        unlike = known & (~then["value"].eq_missing(later["value"]) | ~then["known_at"].eq_missing(later["known_at"]))
+        early = ~known & then["known_at"].is_not_null()
+        for wrong, words in (
+            (unlike, "a known outcome changes later"),
+            (early, "an outcome that was known is open later, or known anew"),
+        ):
+            if wrong.any():
+                k = int(wrong.arg_true()[0])
+                told = [f"{f['value'][k]!r} (known at {f['known_at'][k]})" for f in (then, later)]
+                raise BrokenDomain(
+                    f"{trial.where}: {words}; for {about(questions, k)}: {told[0]} as known at {moment}, "
+                    f"{told[1]} as known at {trial.history.now}"
+                )
+
+
+def _moments(asked: Frame, last: Frame) -> list[datetime]:
+    """When to look: as an outcome became known, just before, and as some question was asked."""
+    settled = last["known_at"].drop_nulls().sort()
+    edges = [settled[int(share * (len(settled) - 1))] for share in (0.1, 0.35, 0.6, 0.85, 1.0)]
+    asked_at = [asked["as_of"][int(share * (asked.height - 1))] for share in (0.25, 0.5, 0.9)]
+    return sorted({*edges, *(edge - timedelta(microseconds=1) for edge in edges), *asked_at})
+
+
+def _open_is_null(trial: Trial, asked: Frame, known: Frame, moment: datetime) -> None:
+    """Raise BrokenDomain where an outcome that is not known at `moment` has a value."""
+    still = known["known_at"].is_null() | (known["known_at"] > moment)
+    wrong = still & (known["value"].is_not_null() | known["known_at"].is_not_null())
+    if wrong.any():
+        k = int(wrong.arg_true()[0])
+        raise BrokenDomain(
+            f"{trial.where}: an open outcome is not null; for {about(asked, k)}: {known['value'][k]!r}, known at "
+            f"{known['known_at'][k]}, where null was due at {moment}"
+        )
+
+
+def _outcomes(trial: Trial, history: History, asked: Frame) -> Frame:
+    return join(trial.task, history, asked).select("value", "known_at")
+
+
+CHECKS: tuple[Callable[[Trial], None], ...] = (
+    one_row_a_question_in_any_order,
+    no_feature_is_infinite,
+    the_future_changes_no_feature,
+    the_reads_are_enough,
+    an_outcome_comes_after_its_question,
+    an_outcome_never_changes,
+)
