@@ -263,11 +263,11 @@ def test_only_what_a_task_reads_is_seen() -> None:
 
 
 def test_a_budget_skips_what_would_overrun_it_and_says_so() -> None:
-    def priced(fit: float, start: float = 0.0) -> Any:
-        return lambda: Told(cost=Cost(start=start, fit=fit))
+    def priced(fit: float) -> Any:
+        return lambda: Told(cost=Cost(fit=fit))
 
     # three folds learn from 190 + 286 + 382 questions, the last fit is paid twice: 1,240 s, then 62, 6 and 7
-    task = plain.task({"base": priced(1000), "dear": priced(50), "cheap": priced(5), "late": priced(0, start=7)})
+    task = plain.task({"base": priced(1000), "dear": priced(50), "cheap": priced(5), "late": priced(6)})
     tested = backtest(task, plain.history(), budget=1_305)
     assert list(tested.raw) == ["base", "dear"]
     assert set(tested.skipped) == {"cheap", "late"}

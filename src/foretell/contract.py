@@ -237,14 +237,16 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a candidate is expected to cost, in seconds on two cores, so that a race can keep a budget."""
+    """What a candidate is expected to cost, in seconds on two cores, so that a race can keep a budget.
 
-    start: float = 0.0
+    Importing libraries is left out: a process that answers has them.
+    """
+
     fit: float = 0.0  # for 1,000 questions to learn from
     forecast: float = 0.0  # for 1,000 questions to answer
 
     def seconds(self, learned: int, answered: int) -> float:
-        """Expected seconds to fit on `learned` questions and answer `answered`, start-up left out."""
+        """Expected seconds to fit on `learned` questions and answer `answered`."""
         return (self.fit * learned + self.forecast * answered) / 1000
 
 

@@ -89,7 +89,7 @@ TASK = Task(
     questions=past,
     features=features,
     outcomes=outcomes,
-    candidates={"newton": Newton, "averages": lambda: Averages(groups=[["quarter"]], levels=LEVELS)},
+    candidates={"averages": lambda: Averages(groups=[["quarter"]], levels=LEVELS), "newton": Newton},
     decide=lambda forecast, request, history: number(forecast.rows),
     headline=lambda answer: answer.value,
     rolling=Rolling(folds=2, span=timedelta(days=5)),

@@ -79,10 +79,19 @@ def outcomes(history: History, questions: Frame) -> Frame:
     return questions.join(found, on=["entity", "at"], how="left", maintain_order="left").select("value", "known_at")
 
 
+def regular(history: History) -> Frame:
+    """Every three hours up to now, null where nothing has arrived; each with the moment it did."""
+    values, step = history["values"].select("entity", "time", "value", "known_at"), 3 * HOUR
+    every = pl.datetime_ranges(pl.col("time").min(), pl.lit(history.now - step), step).alias("time")
+    grid = values.group_by("entity").agg(every.first()).explode("time", empty_as_null=False, keep_nulls=False)
+    joined = grid.join(values, on=["entity", "time"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("known_at").fill_null(pl.col("time") + step))
+
+
 TASK = Task(
     name="sensor",
     target=Quantity(unit="V"),
-    reads=[Read(table="values", window=5 * DAY)],
+    reads=[Read(table="values", window=30 * DAY)],
     request=About,
     answer=Number,
     ask=lambda request, history: Ask(questions=ask([request.entity], [history.now], [request.at])),
@@ -91,7 +100,7 @@ TASK = Task(
     outcomes=outcomes,
     candidates={
         "yesterday": lambda: SeasonalNaive(
-            series=lambda history: history["values"].select("entity", "time", "value"),
+            series=regular,
             season=3 * HOUR,
             step=3 * HOUR,
             levels=LEVELS,

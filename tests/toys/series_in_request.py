@@ -74,7 +74,7 @@ def statistical(method: str, **settings: Any) -> Statistical:
 TASK = Task(
     name="series",
     target=Quantity(unit="pieces"),
-    reads=[Read(table="series", window=timedelta(days=60))],
+    reads=[Read(table="series", window=timedelta(days=120))],
     request=Series,
     answer=Days,
     ask=brought,
@@ -90,7 +90,7 @@ TASK = Task(
     headline=lambda answer: sum(answer.values),
     rolling=Rolling(folds=2, span=timedelta(days=7)),
     gate=Gate(metric="mae", skill=0.05),
-    budget=4.0,
+    budget=1.0,
 )
 
 

@@ -49,7 +49,10 @@ def numbers(first: date, last: date) -> Days:
 
 
 def asked(*moments: datetime, zone: str, settings: Settings | None = None) -> Frame:
-    return FeatureEngineer(zone, settings or Settings()).add_ramadan_features(pl.DataFrame({"time": list(moments)}))
+    said: Frame = FeatureEngineer(zone, settings or Settings()).add_ramadan_features(
+        pl.DataFrame({"time": list(moments)})
+    )
+    return said
 
 
 def first_days(here: Calendar, first: date, last: date) -> list[date]:

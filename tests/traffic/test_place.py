@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
@@ -115,3 +115,18 @@ def test_a_country_that_nobody_keeps_holidays_of_has_saturday_and_sunday() -> No
     here = place("UTC", Settings(country="ZZ"))
     assert here.day_off(date(2024, 3, 16)) == (True, False)
     assert here.day_off(date(2024, 3, 15)) == (False, False)
+
+
+def test_the_settings_customs_reach_the_prayers() -> None:
+    day = date(2024, 6, 20)
+    usual = place("Europe/Istanbul", Settings()).prayers(day, ramadan=False)
+    hanafi = place("Europe/Istanbul", Settings(madhab="hanafi")).prayers(day, ramadan=False)
+    assert usual[3] is not None
+    assert hanafi[3] is not None
+    assert timedelta(minutes=30) < hanafi[3] - usual[3] < timedelta(minutes=120), "Asr at a shadow twice as long"
+    assert hanafi[:3] == usual[:3]
+    middle = place("Europe/Oslo", Settings()).prayers(day, ramadan=False)
+    seventh = place("Europe/Oslo", Settings(high_latitude="seventh_of_the_night")).prayers(day, ramadan=False)
+    assert middle[0] is not None
+    assert seventh[0] is not None
+    assert seventh[0] > middle[0] + timedelta(minutes=30)

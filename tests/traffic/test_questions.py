@@ -206,9 +206,38 @@ def test_lags_of_far_steps_count_from_the_hour_asked_about(ahead: int) -> None:
     told = by_hand(frame, "api/requests_per_minute", zone)
     as_of = utc(2024, 3, 20, 7)
     at = as_of + HOUR * (ahead - 1)
-    said = features.features(history(frame, as_of), asked(("api/requests_per_minute", as_of, at)))
+    later = history(frame, utc(2024, 3, 28))  # what came after must not be seen
+    said = features.features(later, asked(("api/requests_per_minute", as_of, at)))
     day, week = at - DAY, at - 7 * DAY
     for name, hour in (("lag_24h", day), ("lag_168h", week)):
         wanted = told.get(hour, math.nan) if hour < as_of else math.nan
         assert said[name][0] == pytest.approx(wanted, nan_ok=True)
     assert said["lag_1h"][0] == pytest.approx(told.get(as_of - HOUR, math.nan), nan_ok=True)
+
+
+@pytest.mark.row("T2")
+def test_features_of_polar_days_and_nights() -> None:
+    zone = "Arctic/Longyearbyen"
+    for first in (utc(2024, 6, 10), utc(2024, 12, 10)):
+        whole = history(metrics([(first + HOUR * k, 1.0 + k % 24) for k in range(240)]), first + 10 * DAY, zone)
+        said = features.features(whole, asked(*((ENTITY, whole.now, whole.now + HOUR * k) for k in range(25))))
+        assert said.height == 25
+        assert said["is_ramadan"].to_list() == [0.0] * 25
+        assert said["is_prayer_window"].is_in([0.0, 1.0]).all()
+        assert said["lag_1h"].to_list() == [24.0] * 25
+
+
+@pytest.mark.row("T2")
+def test_the_days_on_which_the_clocks_change() -> None:
+    """Berlin: 31 March 2024 has 23 hours, 27 October 25; lags go by elapsed hours, the clock by the wall's."""
+    zone = "Europe/Berlin"
+    for day, count in ((31, 23), (27, 25)):
+        start = local(zone, 2024, 3 if count == 23 else 10, day)
+        first = start - 9 * DAY
+        whole = history(metrics([(first + HOUR * k, float(k)) for k in range(11 * 24)]), first + 11 * 24 * HOUR, zone)
+        at = [start + HOUR * k for k in range(count)]
+        said = features.features(whole, asked(*((ENTITY, hour, hour) for hour in at)))
+        assert said["hour"].to_list() == [hour.astimezone(ZoneInfo(zone)).hour for hour in at]
+        assert set(said["day_of_month"]) == {float(day)}
+        for name, back in (("lag_1h", 1), ("lag_24h", 24), ("lag_168h", 168)):
+            assert said[name].to_list() == [9.0 * 24 + k - back for k in range(count)]

@@ -1,1 +1,51 @@
-"""The command line: one file a group of commands."""
+"""The command line: one file a group of commands. Heavy parts are imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from foretell.errors import ForetellError, Misconfigured
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="foretell")
+def cli() -> None:
+    """Honest predictions for application backends, from the history they already have."""
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="End when all is shown.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("foretell-demo.svg"),
+    show_default=True,
+    help="Where to draw the forecast against the truth.",
+)
+def demo(once: bool, picture: Path) -> None:
+    """Run the whole job on packaged real data: load, race, forecast, replicas, picture."""
+    from foretell.cli.demo import run
+
+    run(picture, once=once)
+
+
+@cli.command()
+@click.argument("domain")
+@click.option("--seed", default=1, show_default=True, help="Seed of the domain's sample world.")
+def check(domain: str, seed: int) -> None:
+    """Hold an installed domain to every rule of the contract."""
+    from foretell.cli.check import run
+
+    run(domain, seed)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line, with exit code 2 for set-up and 1 for the rest."""
+    try:
+        cli()
+    except ForetellError as error:
+        click.echo(f"foretell: {error.code}: {error}", err=True)
+        sys.exit(2 if isinstance(error, Misconfigured) else 1)

@@ -146,7 +146,7 @@ def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
 
 
 def _within(task: Task, folds: list[Fold], budget: float) -> tuple[dict[str, Callable[[], Forecaster]], dict[str, str]]:
-    """The candidates a budget allows, by their own estimates; the start-up of a library is paid once."""
+    """The candidates a budget allows, in their order, by their own estimates."""
     chosen: dict[str, Callable[[], Forecaster]] = {}
     skipped: dict[str, str] = {}
     spent = 0.0
@@ -154,7 +154,7 @@ def _within(task: Task, folds: list[Fold], budget: float) -> tuple[dict[str, Cal
         made = make()
         folds_cost = (made.cost.seconds(fold.outcomes.height, fold.ask.questions.height) for fold in folds)
         last = made.cost.seconds(folds[-1].outcomes.height, 0)
-        cost = made.cost.start + sum(folds_cost) + last
+        cost = sum(folds_cost) + last
         if chosen and spent + cost > budget:
             skipped[name] = f"would cost about {cost:.1f} s; {max(0.0, budget - spent):.1f} s of the budget were left"
         else:

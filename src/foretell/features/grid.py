@@ -68,8 +68,12 @@ class Grid:
         offset: int = 0,
         behind: int = 0,
         ahead: int = 0,
+        until: int | None = None,
     ) -> Grid:
-        """A grid of values at moments (microseconds since 1970); steps begin `offset` minutes after whole ones."""
+        """A grid of values at moments (microseconds since 1970); steps begin `offset` minutes after whole ones.
+
+        With `until` (a moment too) a series that has fallen silent goes on to it, empty, for `behind` steps at most.
+        """
         long, late = step // timedelta(microseconds=1), offset * 60_000_000
         alone = len(entity) > 0 and bool((entity == entity[0]).all())
         names = entity.head(1) if alone else entity.unique().sort()
@@ -78,7 +82,8 @@ class Grid:
         first, last = np.full(len(names), np.iinfo(np.int64).max), np.full(len(names), np.iinfo(np.int64).min)
         np.minimum.at(first, code, tick)
         np.maximum.at(last, code, tick)
-        size = last - first + 1 + ahead
+        silent = 0 if until is None else np.clip((until - late) // long - 1 - last, 0, behind)
+        size = last - first + 1 + silent + ahead
         base = np.cumsum(size + behind) - size
         rows = base[code] + tick - first[code]
         total = int((size + behind).sum())

@@ -39,8 +39,8 @@ class Averages:
         return ["point", *(quantile(q) for q in self.levels)]
 
     def _scale(self) -> pl.Expr:
-        scale = pl.col(self.scale).fill_nan(None).fill_null(0) if self.scale else pl.lit(1.0)
-        return pl.when(scale > 0).then(scale).otherwise(1.0)
+        scale = pl.col(self.scale).fill_nan(None) if self.scale else pl.lit(1.0)
+        return pl.when(scale > 0).then(scale)
 
     def _keyed(self, study: Study) -> Frame:
         keys = sorted({key for group in self.groups for key in group})
@@ -48,8 +48,9 @@ class Averages:
         return study.features.select(*plain, self._scale().alias("_scale"))
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        """Average the outcomes of every group; return self."""
-        seen = self._keyed(study).with_columns(value=outcomes["value"]).with_columns(pl.col("value") / pl.col("_scale"))
+        """Average the outcomes of every group, those without a scale left out; return self."""
+        seen = self._keyed(study).with_columns(value=outcomes["value"] / 1.0).drop_nulls("_scale")
+        seen = seen.with_columns(pl.col("value") / pl.col("_scale"))
         says = [
             pl.col("value").mean().alias("point"),
             *(pl.col("value").quantile(q, "linear").alias(quantile(q)) for q in self.levels),
@@ -63,7 +64,7 @@ class Averages:
         return self
 
     def forecast(self, study: Study) -> Forecast:
-        """The finest group's mean and quantiles, in the unit of the outcomes."""
+        """The finest group's mean and quantiles, in the unit of the outcomes; null without a scale."""
         asked = self._keyed(study)
         found = []
         for depth, (group, table) in enumerate(zip(self.groups, self.tables, strict=False)):

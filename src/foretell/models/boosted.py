@@ -97,7 +97,7 @@ class BoostedQuantiles(_Trees):
     level of load then holds at another. `where` a question's scale is missing, the mean outcome stands in.
     """
 
-    cost = Cost(start=2.5, fit=0.06, forecast=0.02)
+    cost = Cost(fit=0.05, forecast=0.02)
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class BoostedQuantiles(_Trees):
 class BoostedChance(_Trees):
     """The chance of an event by boosted trees (log loss)."""
 
-    cost = Cost(start=2.5, fit=0.02, forecast=0.01)
+    cost = Cost(fit=0.02, forecast=0.01)
 
     def __init__(
         self, *, columns: Sequence[str], rounds: int = 80, most: int = 24_000, shape: dict[str, Any] | None = None
@@ -189,7 +189,7 @@ class BoostedChance(_Trees):
 class BoostedChoice(_Trees):
     """A distribution over the classes seen in the history, by boosted trees (softmax)."""
 
-    cost = Cost(start=2.5, fit=0.1, forecast=0.02)
+    cost = Cost(fit=0.1, forecast=0.02)
 
     def __init__(
         self, *, columns: Sequence[str], rounds: int = 60, most: int = 24_000, shape: dict[str, Any] | None = None

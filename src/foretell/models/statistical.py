@@ -52,7 +52,7 @@ class Statistical:
         self.method, self.series, self.step, self.window = method, series, step, window
         self.levels, self.lower, self.settings = levels, lower, settings
         # Four questions share a fit: a forecast of four steps.
-        self.cost = Cost(start=2.5, forecast=METHODS[method] * 250)
+        self.cost = Cost(forecast=METHODS[method] * 250)
 
     def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - fitted at ask time
         """Learn nothing yet; return self."""

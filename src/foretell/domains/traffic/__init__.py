@@ -28,7 +28,7 @@ LOAD = Task(
     headline=decide.headline,
     rolling=Rolling(folds=3, span=timedelta(days=7), every=timedelta(hours=4)),
     gate=Gate(metric="pinball", skill=0.02, margin=0.0, least=100),
-    budget=10.0,
+    budget=30.0,
 )
 
 DOMAIN = Domain(

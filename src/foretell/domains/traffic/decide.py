@@ -187,7 +187,9 @@ class ScalingCalculator:
     ) -> ScalingRecommendation:
         """The replicas for the highest of `predictions` (in the capacity's unit), their cost an hour more, and why."""
         peak = max(predictions)
-        needed = math.ceil(math.ceil(peak / config.capacity_per_pod) * self.safety_factor)
+        # Rounded first: 41.1 / 13.7 is 3, not a hair more.
+        pods = math.ceil(round(peak / config.capacity_per_pod, 9))
+        needed = math.ceil(round(pods * self.safety_factor, 9))
         replicas = min(max(needed, self.MIN_REPLICAS), self.MAX_REPLICAS)
         if current_traffic is None:
             words = f"Predicted peak of {peak:.0f} {unit}"

@@ -48,11 +48,12 @@ def hours(history: History) -> Grid:
     time, known = (metrics[name].to_physical().to_numpy() for name in ("time", "known_at"))
     when = np.maximum(time, known - 1)
     entity, value = metrics["entity"], metrics["value"].to_numpy()
-    complete = when < int(hour_of(history.now, zone).timestamp()) * 1_000_000
+    end = int(hour_of(history.now, zone).timestamp()) * 1_000_000
+    complete = when < end
     if not complete.all():
         entity, when, value = entity.filter(pl.Series(complete)), when[complete], value[complete]
     off = off_hour(zone)
-    return Grid.of(entity, when, value, step=HOUR, offset=off, behind=LONGEST_WINDOW, ahead=LONGEST)
+    return Grid.of(entity, when, value, step=HOUR, offset=off, behind=LONGEST_WINDOW, ahead=LONGEST, until=end)
 
 
 def series(history: History) -> Frame:

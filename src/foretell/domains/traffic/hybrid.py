@@ -23,7 +23,7 @@ class HybridForecaster:
     """A candidate in the race; and, with `train` and `predict`, the documents' forecaster of one series."""
 
     needs_training = True
-    cost = Cost(start=2.5, fit=0.12, forecast=0.03)
+    cost = Cost(fit=0.06, forecast=0.02)
 
     def __init__(self, zone: str = "UTC", settings: Settings | None = None) -> None:
         """`zone` and `settings` are those of `train` and `predict`; in a race they come with the history."""
@@ -72,7 +72,11 @@ class HybridForecaster:
         """
         self.rows = _metrics(historical_df, self.zone)
         first, last = self.rows["known_at"].min(), self.rows["known_at"].max()
-        if not isinstance(first, datetime) or not isinstance(last, datetime) or last - first < timedelta(days=14):
+        if (
+            not isinstance(first, datetime)
+            or not isinstance(last, datetime)
+            or last + HOUR - first < timedelta(days=14)
+        ):
             raise NotReady("training needs at least 14 days of metrics, and 60 to be good")
         # An hour's outcome waits for rows on their way; those of a finished frame have all come.
         history = self._history(self.rows, last + HOUR)
@@ -81,7 +85,7 @@ class HybridForecaster:
         settled = known["value"].is_not_null()
         asked = asked.filter(settled)
         self.fit(Study(history=history, questions=asked, features=features(history, asked)), known.filter(settled))
-        days = (last - first).total_seconds() / 86400
+        days = (last + HOUR - first).total_seconds() / 86400
         return {"trained": True, "forecast_horizon_hours": 4, "trigger_rules": 3, "days_of_data": round(days)}
 
     def predict(self, current_timestamp: datetime, current_traffic: float) -> dict[str, Any]:

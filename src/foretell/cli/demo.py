@@ -1,0 +1,160 @@
+"""`foretell demo`: the main job on packaged real data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from foretell.app import App
+from foretell.cli.picture import draw
+from foretell.engine.backtest import Backtest
+from foretell.engine.model import Card
+from foretell.engine.predict import Prediction
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One packaged series, and what its owner would ask."""
+
+    title: str
+    file: str
+    column: str
+    per: float  # the file's values hold this many of the unit
+    unit: str
+    zone: str
+    as_of: datetime | Literal["latest"]
+    days: int  # of history to learn from
+    workload: dict[str, float] | None
+
+
+STORIES = (
+    Story(
+        "a cluster of four application servers, 2018",
+        "appserver_cluster",
+        "requests",
+        60,
+        "requests/min",
+        "Europe/Berlin",
+        "latest",
+        400,
+        {"current_replicas": 8, "capacity_per_pod": 1500},
+    ),
+    Story(
+        "Turkey's electricity in Ramadan 2018, in place of a site's requests: public data with two Ramadans",
+        "turkey_consumption",
+        "mwh",
+        1,
+        "MWh",
+        "Europe/Istanbul",
+        datetime(2018, 6, 5, 16, tzinfo=UTC),
+        520,
+        None,
+    ),
+)
+
+
+def run(picture: Path, *, once: bool) -> None:
+    """Load, race, show skill against the baseline, answer, draw. Without `once`, say that there is no server yet."""
+    console = Console(width=112)
+    for place, story in enumerate(STORIES):
+        console.rule(f"[bold]{story.title}")
+        app = _load(story, console)
+        with _bar(console) as bar:
+            job = bar.add_task("race", total=1)
+
+            def told(name: str, done: int, total: int, bar: Progress = bar, job: TaskID = job) -> None:
+                bar.update(job, description=name, completed=done, total=total)
+
+            trained, verdict = app.train("traffic.load", as_of=story.as_of, progress=told)
+        card = trained.model.card
+        _skill(console, trained.backtest, card)
+        console.print(f"serves: [bold]{card.candidate}[/] ({card.reason}; {verdict.reason})")
+        _answer(console, app, story)
+        if place == 0:
+            draw(picture, trained.backtest, card.candidate, story.unit, story.zone)
+            console.print(f"forecast against truth, last week: [bold]{picture}[/]\n")
+    if not once:
+        console.print("There is no server yet: it comes with a later version.")
+
+
+def _load(story: Story, console: Console) -> App:
+    """Import a packaged file as its owner would, and say what became of its rows."""
+    with as_file(files("foretell") / "samples" / f"{story.file}.csv.gz") as path:
+        table = pl.read_csv(path)
+    app = App(story.file, zone=story.zone)
+    local = pl.col("timestamp").str.to_datetime()
+    end = local.max() if story.as_of == "latest" else story.as_of.replace(tzinfo=None)
+    utc = local.dt.replace_time_zone(story.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+    sent = table.filter(local > end - timedelta(days=story.days)).select(
+        time=utc, value=pl.col(story.column) / story.per, service=pl.lit(story.file), known_at=utc + HOUR
+    )
+    done = app.import_("traffic.metrics", sent)
+    console.print(f"imported {done.rows.height:,} rows, rejected {done.rejected.height}", *done.notes, sep="\n")
+    return app
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:>18}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    )
+
+
+def _skill(console: Console, tested: Backtest, card: Card) -> None:
+    """Every candidate's error beside the baseline's."""
+    scores = card.scores
+    first, last = tested.folds[0][0], tested.folds[-1][1]
+    table = Table(
+        title=f"{card.scored:,} questions asked of the past, {first:%d %b %Y} to {last:%d %b %Y}; "
+        f"baseline: {card.baseline}",
+        title_justify="left",
+    )
+    for heading in ("candidate", "MAE", "of baseline", "MAPE", "pinball of baseline", "80 % band covers"):
+        table.add_column(heading, justify="left" if heading == "candidate" else "right")
+    base = scores[card.baseline]
+    for name, score in scores.items():
+        mape = score["mape"]
+        table.add_row(
+            f"[bold]{name} ←[/]" if name == card.candidate else name,
+            f"{score['mae']:,.0f}",
+            f"{(score['mae'] or 0) / (base['mae'] or 1):.2f}",
+            "-" if mape is None else f"{mape:.1f} %",
+            f"{(score['pinball'] or 0) / (base['pinball'] or 1):.2f}",
+            f"{100 * (score['coverage'] or 0):.0f} %",
+        )
+    console.print(table)
+    for name, why in card.skipped.items():
+        console.print(f"  {name} did not run: {why}")
+
+
+def _answer(console: Console, app: App, story: Story) -> None:
+    """The next four hours as of the data's last hour, and the replicas for them."""
+    request = {"service": story.file, "workload": story.workload}
+    said: Prediction = app.predict("traffic.load", request, as_of=story.as_of)
+    answer = said.answer.model_dump()
+    zone = ZoneInfo(story.zone)
+    for hour in answer["hours"]:
+        start: datetime = hour["start"].astimezone(zone)
+        console.print(
+            f"  {start:%a %d %b %H:%M}  {hour['expected']:>10,.0f} {story.unit}"
+            f"   (80 of 100 such hours: {hour['low']:,.0f} to {hour['high']:,.0f})"
+        )
+    if scaling := answer["scaling"]:
+        console.print(
+            f"  replicas: {scaling['current_replicas']} → [bold]{scaling['recommended_replicas']}[/]"
+            f" ({scaling['cost_impact_hourly']:+.2f} an hour): {scaling['reason']}; for a human to approve"
+        )
+    console.print(
+        f"  confidence {answer['confidence']:.2f}, trigger {answer['trigger'] or 'none'}, method {answer['method']},"
+        f" model {said.card.version}\n"
+    )
