@@ -32,7 +32,7 @@ help: ## what each target does (this)
 	@echo "make TARGET; each sets itself up on first use."
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s%s\n", $$1, $$2 }'
 
-demo: $(READY) ## train and serve on seeded sample data; ONCE=1 ends after one round
+demo: $(READY) ## the main job on packaged real data; ONCE=1 ends instead of serving
 	@$(BIN)/foretell demo $(if $(filter 1,$(ONCE)),--once)
 
 test: $(READY) ## run the tests; T=tests/test_house.py runs some of them

@@ -1,9 +1,13 @@
 """Names in use where vulture does not look: what domains and third parties choose from. mypy sees that each exists."""
 
+from foretell.cli import cli, demo, main
+from foretell.domains.traffic import DOMAIN
+from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedChance, BoostedChoice, BoostedQuantiles
 from foretell.models.naive import SeasonalNaive
 from foretell.models.statistical import Statistical
+from foretell.settings import ForetellSettings
 
 Averages
 BoostedChance
@@ -11,3 +15,11 @@ BoostedChoice
 BoostedQuantiles
 SeasonalNaive
 Statistical
+cli, demo, main  # called by the command line's own name
+DOMAIN  # found by its entry point
+ForetellSettings
+FeatureEngineer.add_time_features
+FeatureEngineer.add_ramadan_features
+FeatureEngineer.add_prayer_features
+FeatureEngineer.add_rolling_features
+FeatureEngineer.add_lag_features

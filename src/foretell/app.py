@@ -18,6 +18,7 @@ from foretell.contract import Domain, Frame, History, Rolling, Standpoint, Table
 from foretell.engine.backtest import Backtest, Progress, backtest
 from foretell.engine.ingest import Ingested, ingest, latest
 from foretell.engine.model import Model
+from foretell.engine.monitor import recalibrate, watch
 from foretell.engine.predict import Prediction, predict
 from foretell.engine.promote import Verdict, judge
 from foretell.engine.train import Trained, train
@@ -50,6 +51,7 @@ class App:
         self.settings = {name: domain.settings() for name, domain in self.domains.items()} | dict(settings or {})
         self.facts: dict[tuple[str, str], Frame] = {}  # by domain and table
         self.champions: dict[str, Model] = {}  # by task
+        self.ledger: dict[str, list[Prediction]] = {}  # by task, as asked
 
     def import_(self, table: str, rows: Frame) -> Ingested:
         """Take rows into a table (`traffic.metrics`); good ones go in, bad ones come back with the rule they broke.
@@ -98,8 +100,33 @@ class App:
                 out.append(NotReady("not asked"))
             except ValidationError as error:
                 out.append(InvalidRequest("; ".join(_words(problem) for problem in error.errors())))
-        said = iter(predict(asked, self.history(requests[0][0], as_of), self.champions) if asked else ())
-        return [one if isinstance(one, InvalidRequest) else next(said) for one in out]
+        said = predict(asked, self.history(requests[0][0], as_of), self.champions) if asked else []
+        for (declared, _), one in zip(asked, said, strict=True):
+            if isinstance(one, Prediction):
+                self.ledger.setdefault(declared.name, []).append(one)
+        rest = iter(said)
+        return [one if isinstance(one, InvalidRequest) else next(rest) for one in out]
+
+    def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
+        """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""
+        served = self._served(task)
+        rows = [one.questions.hstack(one.forecast.rows) for one in served]
+        return watch(self._task(task), self.history(task, as_of), pl.concat(rows, how="diagonal"))
+
+    def recalibrate(self, task: str, *, as_of: AsOf = None) -> Model:
+        """Calibrate the champion anew with what happened to the forecasts it served."""
+        champion = self.champions.get(task)
+        served = [one for one in self._served(task) if champion and one.card.version == champion.card.version]
+        if champion is None or not served:
+            raise NotReady(f"the champion of {task} has served nothing yet")
+        rows = pl.concat([one.questions.hstack(one.raw) for one in served], how="diagonal")
+        self.champions[task] = recalibrate(champion, self.history(task, as_of), rows)
+        return self.champions[task]
+
+    def _served(self, task: str) -> list[Prediction]:
+        if not self.ledger.get(self._task(task).name):
+            raise NotReady(f"no forecast of {task} has been served yet")
+        return self.ledger[task]
 
     def history(self, name: str, as_of: AsOf = None) -> History:
         """The facts of a task's or table's domain as known at `as_of`."""

@@ -19,6 +19,7 @@ from foretell.cli.picture import draw
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
+from foretell.metrics import DEFINITIONS
 
 HOUR = timedelta(hours=1)
 
@@ -133,6 +134,8 @@ def _skill(console: Console, tested: Backtest, card: Card) -> None:
             f"{100 * (score['coverage'] or 0):.0f} %",
         )
     console.print(table)
+    for short, metric in (("MAE", "mae"), ("MAPE", "mape"), ("pinball", "pinball")):
+        console.print(f"  [dim]{short}: {DEFINITIONS[metric]}[/]")
     for name, why in card.skipped.items():
         console.print(f"  {name} did not run: {why}")
 

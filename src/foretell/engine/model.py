@@ -45,7 +45,7 @@ class Card(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What serves: `forecast` is calibrated, checked, and one row a question."""
+    """What serves."""
 
     task: Task
     forecaster: Forecaster
@@ -53,13 +53,21 @@ class Model:
     card: Card
 
     def forecast(self, study: Study) -> Forecast:
-        """What the model says; raises NotReady where it has no answer, BrokenDomain where it breaks the contract."""
+        """What the model says, calibrated, one row a question; raises as `raw` does."""
+        return self.calibrated(self.raw(study))
+
+    def calibrated(self, said: Forecast) -> Forecast:
+        """What is meant by what the forecaster said."""
+        return self.calibration.apply(said) if self.calibration else said
+
+    def raw(self, study: Study) -> Forecast:
+        """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
         missing = np.isnan(said.rows.to_numpy()).any(axis=1)
         if missing.any():
             whom = study.questions.filter(pl.Series(missing))["entity"].unique().sort().to_list()
             raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
-        return self.calibration.apply(said) if self.calibration else said
+        return said
 
     def save(self, folder: Path) -> None:
         """Write forecaster, calibration and card into an existing, empty folder."""

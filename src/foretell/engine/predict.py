@@ -22,13 +22,15 @@ from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFoun
 class Prediction:
     """An answer, and what it rests on.
 
-    `questions` and `forecast` are what the ledger keeps. `fallback` says why the method is not the one that
-    was raced and promoted; null when it is. The `card` of a method that needed no training has no scores.
+    `questions`, `forecast` and `raw` (what was said before calibration) are what the ledger keeps. `fallback` says why
+    the method is not the one that was raced and promoted; null when it is. The `card` of a method that needed no
+    training has no scores.
     """
 
     answer: Answer
     questions: Frame
     forecast: Forecast
+    raw: Frame
     method: str
     card: Card
     fallback: str | None
@@ -103,7 +105,8 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     task, history = plans[0].task, plans[0].history
     questions = pl.concat([plan.ask.questions for plan in plans], how="diagonal")
     model, fallback = _who(plans[0], models)
-    said = model.forecast(task.study(history, questions))
+    raw = model.raw(task.study(history, questions))
+    said = model.calibrated(raw)
     out, start = [], 0
     for plan in plans:
         length = plan.ask.questions.height
@@ -113,6 +116,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
                 answer=task.decide(part, plan.request, history),
                 questions=plan.ask.questions,
                 forecast=part,
+                raw=raw.rows.slice(start, length),
                 method=model.card.candidate,
                 card=model.card,
                 fallback=fallback,

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame
 
+CHUNK = 50_000
+
 Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
 
@@ -168,11 +170,15 @@ def total(column: Floats, steps: int, add: np.ufunc = np.add) -> Floats:
 
 def mean(column: Floats, steps: int) -> Floats:
     """For each row the mean of the `steps` rows before it; missing values are skipped, NaN where all are."""
-    there = ~np.isnan(column)
-    padded = np.concatenate((np.zeros(steps), np.where(there, column, 0.0)))
-    counted = np.concatenate((np.zeros(steps), there.astype(float)))
+    return share(column, np.where(np.isnan(column), np.nan, 1.0), steps)
+
+
+def share(column: Floats, of: Floats, steps: int) -> Floats:
+    """For each row the sum of the `steps` rows before it divided by that of `of`, over rows where both are known."""
+    there = ~np.isnan(column) & ~np.isnan(of)
+    sums = [total(np.concatenate((np.zeros(steps), np.where(there, c, 0.0))), steps)[steps:] for c in (column, of)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (total(padded, steps) / total(counted, steps))[steps:]
+        return sums[0] / sums[1]
 
 
 def least(column: Floats, steps: int) -> Floats:
@@ -187,12 +193,15 @@ def most(column: Floats, steps: int) -> Floats:
 
 def deviation(column: Floats, steps: int) -> Floats:
     """For each row the standard deviation (n - 1) of the `steps` rows before it; NaN with fewer than two values."""
-    middle = mean(column, steps)
-    square, count = np.zeros(len(column)), np.zeros(len(column))
-    for back_ in range(1, steps + 1):
-        gap = lagged(column, back_) - middle
-        there = ~np.isnan(gap)
-        square += np.where(there, gap * gap, 0.0)
-        count += there
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
+    padded = np.concatenate((np.full(steps, np.nan), column))
+    past = np.lib.stride_tricks.sliding_window_view(padded, steps)[:-1]
+    out = np.empty(len(column))
+    for start in range(0, len(column), CHUNK):  # a million rows times the window would fill the memory
+        window = past[start : start + CHUNK]
+        there = ~np.isnan(window)
+        count = there.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            middle = np.where(there, window, 0.0).sum(axis=1) / count
+            square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
+            out[start : start + CHUNK] = np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
+    return out

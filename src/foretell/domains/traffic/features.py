@@ -28,6 +28,7 @@ from foretell.features.grid import (
     mean,
     most,
     off_hour,
+    share,
 )
 
 HOUR = timedelta(hours=1)
@@ -134,8 +135,7 @@ def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str,
     usual = np.fmax(np.where(np.isnan(weekly), average, weekly), 0.02 * average)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.clip(value / usual, 0, 10)
-        present = np.where(np.isnan(value), np.nan, usual)
-        means = {n: mean(value, n) / mean(present, n) for n in (3, 6, 24, 168)}
+        means = {n: share(value, usual, n) for n in (3, 6, 24, 168)}
     spread = deviation(ratio, 24)
 
     def begun(column: Floats, ago: int) -> Floats:

@@ -1,0 +1,112 @@
+"""The series that are measured, imported as their owner would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import polars as pl
+
+from foretell.app import App
+from foretell.contract import History, Task
+from foretell.domains.traffic import LOAD
+from foretell.engine.ingest import latest
+from foretell.settings import ForetellSettings
+
+HOUR = timedelta(hours=1)
+MONTH = timedelta(days=365) / 12
+
+
+class MissingError(Exception):
+    """Something that a part needs is not there; the message says what, and what to type."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A public series of hourly values: its folder and column, its clock and unit, and what it is."""
+
+    name: str
+    zone: str
+    unit: str
+    what: str
+    column: str = "y"
+
+
+APPSERVER = Series(
+    "appserver_cluster",
+    "Europe/Berlin",
+    "requests/h",
+    "HTTP requests of four application servers; the recipe was tuned on it",
+)
+TURKEY = Series(
+    "turkey_consumption",
+    "Europe/Istanbul",
+    "MWh",
+    "national electricity consumption, two Ramadans; the recipe was tuned on it in part",
+)
+NASA = Series(
+    "nasa_http",
+    "America/New_York",
+    "requests/h",
+    "a web site's HTTP requests, July and August 1995, with a hurricane's outage; nothing was tuned on it",
+)
+TETOUAN = Series(
+    "tetouan_power",
+    "Africa/Casablanca",
+    "kW",
+    "electric power of a quarter of Tetouan, Morocco, 2017; nothing was tuned on it",
+    column="Zone1",
+)
+
+
+def public(series: Series) -> History:
+    """All hours of a public series; raises MissingError where the setting or the file is not there."""
+    folder = ForetellSettings().bench_data
+    if folder is None:
+        raise MissingError(
+            f"{series.name}: the folder of the public data is not set; type: FORETELL_BENCH_DATA=<folder> make bench"
+        )
+    path = folder / "traffic" / series.name / "hourly.csv.gz"
+    if not path.is_file():
+        raise MissingError(
+            f"{series.name}: there is no {path}; put the file there, or name the folder that has it: "
+            "FORETELL_BENCH_DATA=<folder> make bench"
+        )
+    return imported(path, series)
+
+
+def packaged() -> History:
+    """The application servers' last 27 months, which come with foretell."""
+    with as_file(files("foretell") / "samples" / "appserver_cluster.csv.gz") as path:
+        return imported(path, replace(APPSERVER, column="requests"))
+
+
+def imported(path: Path, series: Series) -> History:
+    """The rows of a file of hourly values, each known at the end of its hour."""
+    local = pl.col("timestamp").str.to_datetime()
+    utc = local.dt.replace_time_zone(series.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+    sent = pl.read_csv(path).select(
+        time=utc, value=pl.col(series.column).cast(pl.Float64), service=pl.lit(series.name), known_at=utc + HOUR
+    )
+    app = App("bench", zone=series.zone)
+    done = app.import_("traffic.metrics", sent)
+    for rule, count in done.rejected.group_by("rule").len().sort("rule").iter_rows():
+        print(f"  {series.name}: {count} rows rejected: {rule}")
+    return app.history("traffic.load", "latest")
+
+
+def stood(history: History, moment: datetime | None = None, *, days: float | None = None) -> History:
+    """What was known at `moment` (the newest row's, if None), of the `days` before it."""
+    moment = moment or latest(history.tables) or history.now
+    cut = history.cut(moment)
+    if days is None:
+        return cut
+    since = moment - timedelta(days=days)
+    return History(cut.standpoint, {name: rows.filter(pl.col("time") >= since) for name, rows in cut.tables.items()})
+
+
+def racing(*names: str) -> Task:
+    """The task of load with these of its candidates."""
+    return replace(LOAD, candidates={name: LOAD.candidates[name] for name in names})
