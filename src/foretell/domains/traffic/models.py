@@ -14,7 +14,7 @@ from foretell.models.statistical import Statistical
 
 LOAD = Quantity(unit="the metric's own", levels=(0.1, 0.5, 0.9), lower=0.0)
 
-SHAPE: dict[str, Any] = {"learning_rate": 0.1, "num_leaves": 31, "max_bin": 63, "feature_fraction": 0.7}
+SHAPE: dict[str, Any] = {"learning_rate": 0.1, "num_leaves": 31, "max_bin": 63, "feature_fraction": 0.5}
 RELATIVE = [
     *(name for name in BEYOND if name not in ("scale", "average", "fasting_day")),
     "hour",
@@ -46,7 +46,7 @@ class RamadanPatternLearner(BoostedQuantiles):
 
     def __init__(self, columns: list[str] = RELATIVE) -> None:
         super().__init__(
-            columns=columns, levels=LOAD.levels, scale="scale", rounds=90, most=40_000, shape=SHAPE, lower=0.0
+            columns=columns, levels=LOAD.levels, scale="scale", rounds=80, most=60_000, shape=SHAPE, lower=0.0
         )
 
 
