@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REPEAT = 7
 
 
-def _repeat(name: str, runs: int = REPEAT) -> dict[str, dict[str, float]]:
+def _repeat(name: str, runs: int = REPEAT) -> dict[str, Any]:
     """The figures of so many fresh processes, one after the other."""
     told = []
     for _ in range(runs):
@@ -28,7 +28,8 @@ def _repeat(name: str, runs: int = REPEAT) -> dict[str, dict[str, float]]:
             raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
         told.append(json.loads(done.stdout.splitlines()[-1]))
     print(f"{runs} fresh processes on {os.cpu_count()} cores shared with whatever else runs: median (least to most)\n")
-    return {key: spread([one[key] for one in told]) for key in told[0]}
+    every = {key: [one[key] for one in told] for key in told[0]}
+    return {key: ", ".join(sorted(set(of))) if isinstance(of[0], str) else spread(of) for key, of in every.items()}
 
 
 def train() -> dict[str, Any]:
@@ -92,7 +93,7 @@ def prophet() -> dict[str, Any]:
     if find_spec("prophet") is None:
         raise MissingError("Prophet is not installed; type: make bench, or: uv sync --group bench")
     told = _repeat("prophet", 3)
-    mid = {key: of["median"] for key, of in told.items()}
+    mid = {key: of["median"] for key, of in told.items() if key != "ours"}
     ratios = {
         "mae_of_prophet": mid["mae_ours"] / mid["mae_prophet"],
         "mae_of_naive": mid["mae_ours"] / mid["mae_naive"],
@@ -106,7 +107,7 @@ def prophet() -> dict[str, Any]:
         ["Prophet", number(mid["mae_prophet"]), "1", f"fit and predict {ranged(told['prophet_each'], ' s')}"],
         ["weekly naive", number(mid["mae_naive"]), number(mid["mae_naive"] / mid["mae_prophet"]), "-"],
         [
-            "pattern_learner", number(mid["mae_ours"]), number(ratios["mae_of_prophet"]),
+            told["ours"], number(mid["mae_ours"]), number(ratios["mae_of_prophet"]),
             f"predict {ranged({k: 1000 * v if k != 'runs' else v for k, v in told['ours_each'].items()}, ' ms')}",
         ],
         ["  its training, once", "", "", ranged(told["ours_train"], " s")],

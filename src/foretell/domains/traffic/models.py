@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from foretell.contract import Quantity
+import numpy as np
+import polars as pl
+
+from foretell.contract import Floats, Forecast, Frame, Quantity, Study
+from foretell.domains.traffic import ramadan
 from foretell.domains.traffic.features import BEYOND, HOUR, NINETEEN, series
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedQuantiles
@@ -42,12 +49,41 @@ class SeasonalBaselineModel(Averages):
 
 
 class RamadanPatternLearner(BoostedQuantiles):
-    """Boosted trees on ratios to recent weeks: learns what Iftar, Taraweeh and Suhoor do to an hour's usual load."""
+    """Boosted trees on ratios to recent weeks, and the shape that Ramadan gives to the hours of a day.
 
-    def __init__(self, columns: list[str] = RELATIVE) -> None:
+    Learns what Iftar, Taraweeh and Suhoor do to an hour's usual load. With `shaped` False the trees are left alone with
+    it.
+    """
+
+    def __init__(self, columns: list[str] = RELATIVE, *, shaped: bool = True) -> None:
         super().__init__(
             columns=columns, levels=LOAD.levels, scale="scale", rounds=80, most=60_000, shape=SHAPE, lower=0.0
         )
+        self.shaped = shaped
+        self.effect: Floats = np.zeros(24)
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:
+        """Learn the effect by hour, then grow the trees on what it leaves; return self."""
+        if self.shaped:
+            self.effect = ramadan.learn(study.features, outcomes["value"].cast(pl.Float64).to_numpy())
+        return super().fit(self._undone(study), outcomes)
+
+    def forecast(self, study: Study) -> Forecast:
+        """Quantiles in rising order."""
+        return super().forecast(self._undone(study))
+
+    def _undone(self, study: Study) -> Study:
+        return replace(study, features=ramadan.undo(study.features, self.effect)) if self.shaped else study
+
+    def save(self, folder: Path) -> None:
+        """Write trees and effect."""
+        super().save(folder)
+        (folder / "ramadan.json").write_text(json.dumps(self.effect.tolist()))
+
+    def load(self, folder: Path) -> Self:
+        """Read trees and effect."""
+        self.effect = np.array(json.loads((folder / "ramadan.json").read_text()))
+        return super().load(folder)
 
 
 def boosted_19() -> BoostedQuantiles:
