@@ -23,10 +23,11 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 
     from bench import accuracy, ramadan, speed
 
-    found: dict[str, Callable[[], dict[str, Any]]] = {
-        f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES
+    return {
+        **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
+        **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
+        **{f"speed:{name}": one for name, one in speed.PARTS.items()},
     }
-    return found | {"calendar": ramadan.measure} | {f"speed:{name}": one for name, one in speed.PARTS.items()}
 
 
 def main() -> int:

@@ -63,9 +63,9 @@ class Model:
     def raw(self, study: Study) -> Forecast:
         """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
-        missing = np.isnan(said.rows.to_numpy()).any(axis=1)
-        if missing.any():
-            whom = study.questions.filter(pl.Series(missing))["entity"].unique().sort().to_list()
+        if any(column.null_count() for column in said.rows):
+            missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
+            whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
             raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
         return said
 

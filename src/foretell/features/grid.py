@@ -145,7 +145,8 @@ def back(column: Floats, places: Places, steps: int = 0) -> Floats:
 
 def lagged(column: Floats, steps: int) -> Floats:
     """The whole column `steps` rows later: each row holds the value `steps` before it."""
-    out = np.full(len(column), np.nan)
+    out = np.empty(len(column))
+    out[:steps] = np.nan
     out[steps:] = column[: len(column) - steps]
     return out
 
@@ -191,17 +192,24 @@ def most(column: Floats, steps: int) -> Floats:
     return total(column, steps, np.fmax)
 
 
-def deviation(column: Floats, steps: int) -> Floats:
-    """For each row the standard deviation (n - 1) of the `steps` rows before it; NaN with fewer than two values."""
-    padded = np.concatenate((np.full(steps, np.nan), column))
-    past = np.lib.stride_tricks.sliding_window_view(padded, steps)[:-1]
-    out = np.empty(len(column))
-    for start in range(0, len(column), CHUNK):  # a million rows times the window would fill the memory
-        window = past[start : start + CHUNK]
+def deviation(column: Floats, steps: int, places: Places) -> Floats:
+    """At each place the standard deviation (n - 1) of the `steps` rows before it; NaN with fewer than two values."""
+    padded = np.concatenate((np.full(steps, np.nan), column, [np.nan]))
+    past = np.lib.stride_tricks.sliding_window_view(padded, steps)
+    rows, which = np.unique(places, return_inverse=True)
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), CHUNK):  # a million rows times the window would fill the memory
+        window = past[rows[start : start + CHUNK]]
         there = ~np.isnan(window)
         count = there.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             middle = np.where(there, window, 0.0).sum(axis=1) / count
             square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
             out[start : start + CHUNK] = np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
-    return out
+    return np.where(places >= 0, out[which], np.nan)
+
+
+def table(columns: dict[str, Floats]) -> Frame:
+    """A frame of float columns; much faster than one by one where rows are few and columns many."""
+    block = pl.Series(np.stack(list(columns.values()), axis=1), dtype=pl.Array(pl.Float64, len(columns)))
+    return block.arr.to_struct(fields=list(columns)).struct.unnest()

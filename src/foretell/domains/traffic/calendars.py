@@ -34,6 +34,17 @@ BEYOND = [
     "fasting_hours_from_maghrib",
     "fasting_hours_from_fajr",
 ]
+NEEDS = {  # the columns of a day that a group of features is made from
+    "time": ["is_weekend"],
+    "ramadan": [
+        "maghrib",
+        "ramadan_day",
+        "ramadan_day_night",
+        "days_until_ramadan",
+        "days_until_ramadan_night",
+    ],
+    "prayer": ["fajr", "dhuhr", "asr", "maghrib", "isha", "next_fajr", "last_isha"],
+}
 PRAYERS = ("fajr", "dhuhr", "asr", "maghrib", "isha")
 WINDOW = timedelta(minutes=30)  # how long people are at prayer, from its beginning
 FAR = 7  # an Eid further away than this many days says no more than "far"
@@ -138,11 +149,12 @@ def _feast(here: Place, number: Days) -> NDArray[np.bool_]:
     return ((fitr >= 0) & (fitr < 3)) | ((adha >= 0) & (adha < 4))
 
 
-def of_day(frame: Frame, time: str, zone: str, here: Place) -> Frame:
-    """`frame` with the columns of `days` for the local day of its instants `time`, in its own order."""
+def of_day(frame: Frame, time: str, zone: str, here: Place, only: Sequence[str] | None = None) -> Frame:
+    """`frame` with the columns of `days`, or `only` those, for the local day of its instants `time`, in its order."""
     local = frame.with_columns(day=pl.col(time).dt.convert_time_zone(zone).dt.date())
     dates = local["day"].unique().drop_nulls().sort().to_list()
     table = days(dates or [date(2000, 1, 1)], here)
+    table = table if only is None else table.select("day", *only)
     return local.join(table, on="day", how="left", maintain_order="left")
 
 

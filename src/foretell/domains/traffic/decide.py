@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History
+from foretell.contract import QUESTION, Ask, Floats, Forecast, Frame, History
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.features import HOUR, hours, tenant_settings
 from foretell.domains.traffic.place import place
@@ -43,7 +43,7 @@ def ask(request: LoadRequest, history: History) -> Ask:
         raise NotReady(f"no recent metrics of {entity}; there are {', '.join(known) or 'none'}: import some first")
     at = coming(request, history)
     asked = {"entity": [entity] * len(at), "as_of": [history.now] * len(at), "at": at}
-    return Ask(questions=pl.DataFrame(asked, schema_overrides={"as_of": INSTANT, "at": INSTANT}))
+    return Ask(questions=pl.DataFrame(asked, schema=QUESTION))
 
 
 def coming(request: LoadRequest, history: History) -> list[datetime]:

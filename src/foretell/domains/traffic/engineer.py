@@ -18,6 +18,8 @@ from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
 from foretell.features.grid import Grid, back, off_hour
 
+TIME = pl.col("time")
+
 
 class FeatureEngineer:
     """Adds feature columns to a frame of measurements of one service.
@@ -33,7 +35,7 @@ class FeatureEngineer:
 
     def add_time_features(self, df: Any) -> Any:
         """hour, day_of_week (Monday 0), is_weekend (by country), month, day_of_month, week_of_year (ISO)."""
-        return self._calendar(df, calendars.TIME)
+        return self._calendar(df, "time", calendars.clock(TIME, self.zone), calendars.TIME)
 
     def add_ramadan_features(self, df: Any, year: int | None = None) -> Any:  # noqa: ARG002
         """is_ramadan, ramadan_day (0 outside), days_until_ramadan (0 in Ramadan), is_last_10_nights.
@@ -41,11 +43,11 @@ class FeatureEngineer:
         Nights belong to the Hijri day that follows. `year` is taken because the documents pass it, and changes nothing:
         each row's own date decides, since one year can hold two Ramadans.
         """
-        return self._calendar(df, calendars.RAMADAN)
+        return self._calendar(df, "ramadan", calendars.ramadan(TIME, self.zone), calendars.RAMADAN)
 
     def add_prayer_features(self, df: Any) -> Any:
         """is_prayer_window (a prayer is held within the hour from the row's time), minutes_to_next_prayer."""
-        return self._calendar(df, calendars.PRAYER)
+        return self._calendar(df, "prayer", calendars.prayer(TIME), calendars.PRAYER)
 
     def add_rolling_features(self, df: Any, value_col: str = "value") -> Any:
         """rolling_{mean,std,min,max}_24h over the 24 hours that end before the row's own hour."""
@@ -59,14 +61,11 @@ class FeatureEngineer:
         (places,) = grid.places(times, "time")
         return _with(df, {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)})
 
-    def _calendar(self, df: Any, names: list[str]) -> Any:
-        times = times_of(df, self.zone)
-        moment, here = pl.col("time"), place(self.zone, self.settings)
-        frame = calendars.of_day(pl.DataFrame({"time": times}), "time", self.zone, here)
-        frame = frame.with_columns(
-            *calendars.clock(moment, self.zone), *calendars.ramadan(moment, self.zone), *calendars.prayer(moment)
-        )
-        plain = frame.select(pl.col(name).cast(pl.Int64) for name in names)
+    def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str]) -> Any:
+        """The frame with one group of calendar features, made from the columns of its rows' days."""
+        frame = pl.DataFrame({"time": times_of(df, self.zone)})
+        frame = calendars.of_day(frame, "time", self.zone, place(self.zone, self.settings), calendars.NEEDS[group])
+        plain = frame.with_columns(made).select(pl.col(name).cast(pl.Int64) for name in names)
         return _with(df, {name: plain[name].to_numpy() for name in names})
 
     def _grid(self, df: Any, value_col: str) -> tuple[Grid, Frame]:

@@ -29,6 +29,7 @@ from foretell.features.grid import (
     most,
     off_hour,
     share,
+    table,
 )
 
 HOUR = timedelta(hours=1)
@@ -103,7 +104,7 @@ def features(history: History, asked: Frame) -> Frame:
     past = windows(grid.value, start) | _recent(grid.value, start, at, step)
     there = calendars.hours(framed["at"], zone, settings)
     names = [*NINETEEN, *BEYOND]
-    return pl.from_numpy(np.stack([there[n] if n in there else past[n] for n in names]).T, schema=names)
+    return table({name: there[name] if name in there else past[name] for name in names})
 
 
 def tenant_settings(history: History) -> Settings:
@@ -116,8 +117,8 @@ def tenant_settings(history: History) -> Settings:
 
 def windows(value: Floats, places: Places) -> dict[str, Floats]:
     """The rolling features over the 24 hours that end before each place."""
-    rolled = (mean(value, 24), deviation(value, 24), least(value, 24), most(value, 24))
-    return {name: back(column, places) for name, column in zip(ROLLING, rolled, strict=True)}
+    middle, low, high = (back(of(value, 24), places) for of in (mean, least, most))
+    return dict(zip(ROLLING, (middle, deviation(value, 24, places), low, high), strict=True))
 
 
 BEYOND = [
@@ -136,7 +137,6 @@ def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str,
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.clip(value / usual, 0, 10)
         means = {n: share(value, usual, n) for n in (3, 6, 24, 168)}
-    spread = deviation(ratio, 24)
 
     def begun(column: Floats, ago: int) -> Floats:
         """At the newest complete hour, `ago` hours before it."""
@@ -170,7 +170,7 @@ def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str,
             "last_3": begun(ratio, 2),
             "jump_24": begun(ratio, 0) - begun(ratio, 24),
             **{f"mean_{n}": back(column, start) for n, column in means.items()},
-            "spread_24": back(spread, start, 0),
+            "spread_24": deviation(ratio, 24, start),
             "yesterday": days[0] / scale,
             "before": days[1] / scale,
             "ratio_24": there(ratio, 24),

@@ -41,16 +41,15 @@ class HybridForecaster:
         """The learner's forecast, or the baseline's for an hour of no recent week; evidence says whose."""
         learned = self.learner.forecast(study)
         usual = study.features["weeks_spread"].is_not_nan()
-        method = pl.DataFrame({"method": usual}).select(
-            pl.when("method").then(pl.lit("pattern_learner")).otherwise(pl.lit("seasonal_baseline")).alias("method")
-        )
+        method = ["pattern_learner" if learner else "seasonal_baseline" for learner in usual]
+        evidence = pl.DataFrame({"method": method})
         if usual.all():
-            return Forecast(rows=learned.rows, evidence=method)
+            return Forecast(rows=learned.rows, evidence=evidence)
         seasonal = self.baseline.forecast(study).rows
         rows = learned.rows.select(
             pl.when(usual).then(pl.col(name)).otherwise(seasonal[name]).alias(name) for name in learned.rows.columns
         )
-        return Forecast(rows=rows, evidence=method)
+        return Forecast(rows=rows, evidence=evidence)
 
     def save(self, folder: Path) -> None:
         """Write both, each into a folder of its own."""

@@ -8,9 +8,9 @@ share differs from that of their reference weeks, relative to the level of the d
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from foretell.contract import Floats, Frame
+from foretell.features.grid import table
 
 SHRINK = 12.0  # the weight of "no effect", in questions
 
@@ -39,7 +39,8 @@ def _usual(weeks: Floats) -> Floats:
 
 def undo(features: Frame, shape: Floats) -> Frame:
     """The features as if Ramadan did not change the shape of days: `scale` with the effect, ratios without it."""
-    state = {name: features[name].to_numpy() for name in _STATE}
+    block, place = features.to_numpy().T, {name: k for k, name in enumerate(features.columns)}
+    state = {name: block[place[name]] for name in _STATE}
     now, weeks = state["is_ramadan"], state["ramadan_weeks"]
     if not (now.any() or weeks.any()):
         return features
@@ -65,7 +66,8 @@ def undo(features: Frame, shape: Floats) -> Frame:
         **dict.fromkeys(("carried_week", "carried_least", "carried_most"), week),
         **dict.fromkeys(("yesterday", "before", "week_1", "week_2", "week_3", "week_4", "weeks_spread"), -lift),
     }
-    return features.with_columns(pl.Series(name, features[name].to_numpy() * np.exp(log)) for name, log in logs.items())
+    undone = dict(zip(features.columns, block, strict=True))
+    return table(undone | {name: undone[name] * np.exp(log) for name, log in logs.items()})
 
 
 _STATE = ("hour", "step", "is_ramadan", "ramadan_day", "ramadan_weeks", "ramadan_yesterday")
