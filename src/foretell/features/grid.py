@@ -136,11 +136,11 @@ def _codes(entity: pl.Series, names: pl.Series) -> Places:
 
 
 def back(column: Floats, places: Places, steps: int = 0) -> Floats:
-    """The value `steps` rows before each place; NaN where there is none."""
-    rows = places - steps
-    if not len(column):
-        return np.full(len(places), np.nan)
-    return np.where((places >= 0) & (rows >= 0), column[np.maximum(rows, 0)], np.nan)
+    """The value `steps` rows before each place; NaN where there is none.
+
+    The grid must have empty rows `behind`, as many as `steps`: its first row then stands for every place it has not.
+    """
+    return column[np.maximum(places - steps, 0)] if len(column) else np.full(len(places), np.nan)
 
 
 def lagged(column: Floats, steps: int) -> Floats:
