@@ -43,9 +43,8 @@ NEEDS = {  # the columns of a day that a group of features is made from
         "days_until_ramadan",
         "days_until_ramadan_night",
     ],
-    "prayer": ["fajr", "dhuhr", "asr", "maghrib", "isha", "next_fajr", "last_isha"],
+    "prayer": ["last_isha", "fajr", "dhuhr", "asr", "maghrib", "isha", "next_fajr"],
 }
-PRAYERS = ("fajr", "dhuhr", "asr", "maghrib", "isha")
 WINDOW = timedelta(minutes=30)  # how long people are at prayer, from its beginning
 FAR = 7  # an Eid further away than this many days says no more than "far"
 BLOCK = 720  # hours of the calendar that are worked out and remembered together
@@ -72,8 +71,8 @@ def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
     moment = pl.col("time")
     frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", zone, place(zone, settings))
     frame = frame.with_columns(
-        *clock(moment, zone),
-        *ramadan(moment, zone),
+        *clock(),
+        *ramadan(moment),
         *prayer(moment),
         event(moment, settings.events),
         hours_from_maghrib=(moment - pl.col("maghrib")) / timedelta(hours=1),
@@ -89,9 +88,9 @@ def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
     return frame.select(pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in names).to_numpy()
 
 
-def clock(time: pl.Expr, zone: str) -> list[pl.Expr]:
-    """The time features of an hour on the clock of `zone`; `is_weekend` follows the country, so is not here."""
-    local = time.dt.convert_time_zone(zone)
+def clock() -> list[pl.Expr]:
+    """The time features of an hour on its clock, `is_weekend` left out. Needs the columns of `of_day`."""
+    local = pl.col("local")
     return [
         local.dt.hour().alias("hour"),
         (local.dt.weekday() - 1).alias("day_of_week"),  # Monday is 0
@@ -102,45 +101,41 @@ def clock(time: pl.Expr, zone: str) -> list[pl.Expr]:
 
 
 def days(dates: Sequence[date], here: Place) -> Frame:
-    """One row a civil day (`day`): its days off, its prayers in UTC, and the Hijri day of its daylight.
+    """One row a civil day: its days off, its prayers in UTC, and the Hijri day of its daylight.
 
     Columns that end in `_night` are those of the Hijri day that begins at its sunset.
     """
     number = np.array([(day - date(1970, 1, 1)).days for day in dates], dtype=np.int64)
     calendar = here.calendar
-    hijri = {}
+    feast = {shift: _feast(here, number - shift) for shift in (1, 7, 14, 21, 28)}
+    hijri = {
+        "days_from_eid": np.clip(calendar.days_from_eid(number), -FAR, FAR),
+        "days_from_adha": np.clip(calendar.days_from_adha(number), -FAR, FAR),
+        "ramadan_weeks": np.sum([calendar.ramadan_day(number - 7 * k) > 0 for k in (1, 2, 3, 4)], axis=0),
+        "feast_weeks": np.sum([feast[7 * k] for k in (1, 2, 3, 4)], axis=0),
+        "ramadan_yesterday": calendar.ramadan_day(number - 1) > 0,
+        "feast_yesterday": feast[1],
+    }
     for suffix, which in (("", number), ("_night", number + 1)):
         hijri[f"ramadan_day{suffix}"] = calendar.ramadan_day(which)
         hijri[f"days_until_ramadan{suffix}"] = calendar.days_until_ramadan(which)
-    weeks = [number - 7 * k for k in (1, 2, 3, 4)]
-    feast = {shift: _feast(here, number - shift) for shift in (1, 7, 14, 21, 28)}
-    off = [here.day_off(day) for day in dates]
-    fasting = hijri["ramadan_day"] > 0
-    prayers = [here.prayers(day, ramadan=bool(fast)) for day, fast in zip(dates, fasting, strict=True)]
-    after = [
-        here.prayers(day + timedelta(days=1), ramadan=bool(fast))[0] for day, fast in zip(dates, fasting, strict=True)
-    ]
-    before = [
-        here.prayers(day - timedelta(days=1), ramadan=bool(fast))[5] for day, fast in zip(dates, fasting, strict=True)
-    ]
-    times = dict(zip(("fajr", "sunrise", "dhuhr", "asr", "maghrib", "isha"), zip(*prayers, strict=True), strict=True))
-    return pl.DataFrame(
-        {
-            "day": dates,
-            "is_weekend": [weekend for weekend, _ in off],
-            "is_holiday": [holiday for _, holiday in off],
-            "days_from_eid": np.clip(calendar.days_from_eid(number), -FAR, FAR),
-            "days_from_adha": np.clip(calendar.days_from_adha(number), -FAR, FAR),
-            **hijri,
-            "ramadan_weeks": np.sum([calendar.ramadan_day(week) > 0 for week in weeks], axis=0),
-            "feast_weeks": np.sum([feast[7 * k] for k in (1, 2, 3, 4)], axis=0),
-            "ramadan_yesterday": calendar.ramadan_day(number - 1) > 0,
-            "feast_yesterday": feast[1],
-            **{name: pl.Series(times[name], dtype=INSTANT) for name in PRAYERS},
-            "next_fajr": pl.Series(after, dtype=INSTANT),
-            "last_isha": pl.Series(before, dtype=INSTANT),
-        }
-    )
+    prayers = _prayers(dates, calendar.ramadan_day(number) > 0, here)
+    return pl.concat([days_off(dates, here), pl.DataFrame(hijri), prayers], how="horizontal")
+
+
+def days_off(dates: Sequence[date], here: Place) -> Frame:
+    """One row a civil day: whether it is a weekend day and whether a public holiday."""
+    return pl.DataFrame([here.day_off(day) for day in dates], schema=["is_weekend", "is_holiday"], orient="row")
+
+
+def _prayers(dates: Sequence[date], fasting: NDArray[np.bool_], here: Place) -> Frame:
+    """The day's prayers, the Isha before them and the Fajr after them, in UTC; null where there is none."""
+    rows = []
+    for day, fast in zip(dates, fasting.tolist(), strict=True):
+        before, today, after = (here.prayers(day + timedelta(days=k), ramadan=fast) for k in (-1, 0, 1))
+        fajr, _, dhuhr, asr, maghrib, isha = today
+        rows.append((before[5], fajr, dhuhr, asr, maghrib, isha, after[0]))
+    return pl.DataFrame(rows, schema=dict.fromkeys(NEEDS["prayer"], INSTANT), orient="row")
 
 
 def _feast(here: Place, number: Days) -> NDArray[np.bool_]:
@@ -150,23 +145,31 @@ def _feast(here: Place, number: Days) -> NDArray[np.bool_]:
 
 
 def of_day(frame: Frame, time: str, zone: str, here: Place, only: Sequence[str] | None = None) -> Frame:
-    """`frame` with the columns of `days`, or `only` those, for the local day of its instants `time`, in its order."""
-    local = frame.with_columns(day=pl.col(time).dt.convert_time_zone(zone).dt.date())
-    dates = local["day"].unique().drop_nulls().sort().to_list()
-    table = days(dates or [date(2000, 1, 1)], here)
-    table = table if only is None else table.select("day", *only)
-    return local.join(table, on="day", how="left", maintain_order="left")
+    """`frame` with what the zone's clock shows (`local`, naive) and the columns of `days`, or `only` those."""
+    local = frame[time].dt.convert_time_zone(zone)
+    day = local.dt.date().to_physical()
+    known = day.drop_nulls().unique().sort()
+    if known.is_empty():
+        known = pl.Series([0], dtype=pl.Int32)
+    made = days_off if only == NEEDS["time"] else days  # prayers take half a millisecond a day
+    table = made(known.cast(pl.Date).to_list(), here)
+    row = pl.Series(np.searchsorted(known.to_numpy(), day.fill_null(known[0]).to_numpy()), dtype=pl.UInt32)
+    if day.null_count():
+        row = row.set(day.is_null(), None)
+    return frame.with_columns(
+        local.dt.replace_time_zone(None).alias("local"), *table.select(pl.col(only or table.columns).gather(row))
+    )
 
 
-def night(time: pl.Expr, zone: str) -> pl.Expr:
+def night(time: pl.Expr) -> pl.Expr:
     """Whether the sun has set: from Maghrib, or 18 o'clock where the sun does not set, to midnight."""
-    evening = time.dt.convert_time_zone(zone).dt.hour() >= 18
+    evening = pl.col("local").dt.hour() >= 18
     return pl.when(pl.col("maghrib").is_null()).then(evening).otherwise(time >= pl.col("maghrib"))
 
 
-def ramadan(time: pl.Expr, zone: str) -> list[pl.Expr]:
+def ramadan(time: pl.Expr) -> list[pl.Expr]:
     """The Ramadan features; nights belong to the Hijri day that follows. Needs the columns of `of_day`."""
-    dark = night(time, zone)
+    dark = night(time)
     day = pl.when(dark).then("ramadan_day_night").otherwise("ramadan_day")
     until = pl.when(dark).then("days_until_ramadan_night").otherwise("days_until_ramadan")
     return [
@@ -179,7 +182,7 @@ def ramadan(time: pl.Expr, zone: str) -> list[pl.Expr]:
 
 def prayer(time: pl.Expr) -> list[pl.Expr]:
     """Whether people pray in the hour from `time` (each prayer counts for 30 minutes), and minutes to the next."""
-    moments = [pl.col(name) for name in ("last_isha", *PRAYERS, "next_fajr")]
+    moments = [pl.col(name) for name in NEEDS["prayer"]]
     ahead = pl.min_horizontal(pl.when(m >= time).then((m - time).dt.total_minutes()) for m in moments)
     hour = timedelta(hours=1)
     inside = pl.any_horizontal(((m < time + hour) & (m + WINDOW > time)).fill_null(False) for m in moments)

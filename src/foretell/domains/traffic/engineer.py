@@ -35,7 +35,7 @@ class FeatureEngineer:
 
     def add_time_features(self, df: Any) -> Any:
         """hour, day_of_week (Monday 0), is_weekend (by country), month, day_of_month, week_of_year (ISO)."""
-        return self._calendar(df, "time", calendars.clock(TIME, self.zone), calendars.TIME)
+        return self._calendar(df, "time", calendars.clock(), calendars.TIME)
 
     def add_ramadan_features(self, df: Any, year: int | None = None) -> Any:  # noqa: ARG002
         """is_ramadan, ramadan_day (0 outside), days_until_ramadan (0 in Ramadan), is_last_10_nights.
@@ -43,7 +43,7 @@ class FeatureEngineer:
         Nights belong to the Hijri day that follows. `year` is taken because the documents pass it, and changes nothing:
         each row's own date decides, since one year can hold two Ramadans.
         """
-        return self._calendar(df, "ramadan", calendars.ramadan(TIME, self.zone), calendars.RAMADAN)
+        return self._calendar(df, "ramadan", calendars.ramadan(TIME), calendars.RAMADAN)
 
     def add_prayer_features(self, df: Any) -> Any:
         """is_prayer_window (a prayer is held within the hour from the row's time), minutes_to_next_prayer."""
@@ -66,7 +66,11 @@ class FeatureEngineer:
         frame = pl.DataFrame({"time": times_of(df, self.zone)})
         frame = calendars.of_day(frame, "time", self.zone, place(self.zone, self.settings), calendars.NEEDS[group])
         plain = frame.with_columns(made).select(pl.col(name).cast(pl.Int64) for name in names)
-        return _with(df, {name: plain[name].to_numpy() for name in names})
+        return (
+            df.with_columns(plain)
+            if isinstance(df, pl.DataFrame)
+            else df.assign(**{n: plain[n].to_numpy() for n in names})
+        )
 
     def _grid(self, df: Any, value_col: str) -> tuple[Grid, Frame]:
         """The hours of the frame, and its rows' times as a frame to look them up by."""
