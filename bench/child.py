@@ -27,6 +27,15 @@ def peak() -> float:
     return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
+def yardstick() -> float:
+    """Milliseconds of a fixed loop in plain Python: how fast this core is just now, to compare runs with."""
+    start = time.perf_counter()
+    total = 0
+    for number in range(1_000_000):
+        total += number & 7
+    return 1000 * (time.perf_counter() - start)
+
+
 def _imported() -> float:
     """Seconds to import all that training needs."""
     start = time.perf_counter()
@@ -134,7 +143,7 @@ def predict() -> dict[str, float]:
         ask(one)
     gc.collect()
     took = sorted(1000 * ask(one) for one in known)
-    return {"p50": took[CALLS // 2], "p99": took[CALLS * 99 // 100], "max": took[-1], "memory": peak()}
+    return {"p50": took[CALLS // 2], "p99": took[CALLS * 99 // 100], "min": took[0], "max": took[-1], "memory": peak()}
 
 
 def prophet() -> dict[str, float | str]:
@@ -206,5 +215,6 @@ def full() -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    before = yardstick()
     told: dict[str, Any] = {one.__name__: one for one in (raced, full, features, predict, prophet)}[sys.argv[1]]()
-    print(json.dumps(told))
+    print(json.dumps({**told, "yardstick": (before + yardstick()) / 2}))

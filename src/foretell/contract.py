@@ -244,9 +244,11 @@ class Cost:
 
     fit: float = 0.0  # for 1,000 questions to learn from
     forecast: float = 0.0  # for 1,000 questions to answer
+    most: int | None = None  # questions that a fit learns from at most
 
     def seconds(self, learned: int, answered: int) -> float:
         """Expected seconds to fit on `learned` questions and answer `answered`."""
+        learned = learned if self.most is None else min(learned, self.most)
         return (self.fit * learned + self.forecast * answered) / 1000
 
 

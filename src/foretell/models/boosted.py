@@ -97,7 +97,7 @@ class BoostedQuantiles(_Trees):
     level of load then holds at another. `where` a question's scale is missing, the mean outcome stands in.
     """
 
-    cost = Cost(fit=0.05, forecast=0.02)
+    cost = Cost(fit=0.05, forecast=0.02, most=24_000)
 
     def __init__(
         self,

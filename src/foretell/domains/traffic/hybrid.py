@@ -12,7 +12,7 @@ from foretell.contract import Cost, Forecast, Frame, History, Standpoint, Study
 from foretell.domains.traffic import calendars, decide
 from foretell.domains.traffic.engineer import times_of
 from foretell.domains.traffic.features import HOUR, features, outcomes, questions
-from foretell.domains.traffic.models import RamadanPatternLearner, SeasonalBaselineModel
+from foretell.domains.traffic.models import MOST, RamadanPatternLearner, SeasonalBaselineModel
 from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import METRICS, LoadRequest, Settings
 from foretell.errors import InvalidRequest, NotReady
@@ -23,7 +23,7 @@ class HybridForecaster:
     """A candidate in the race; and, with `train` and `predict`, the documents' forecaster of one series."""
 
     needs_training = True
-    cost = Cost(fit=0.06, forecast=0.02)
+    cost = Cost(fit=0.05, forecast=0.02, most=MOST)
 
     def __init__(self, zone: str = "UTC", settings: Settings | None = None) -> None:
         """`zone` and `settings` are those of `train` and `predict`; in a race they come with the history."""

@@ -21,6 +21,7 @@ from foretell.models.statistical import Statistical
 
 LOAD = Quantity(unit="the metric's own", levels=(0.1, 0.5, 0.9), lower=0.0)
 
+MOST = 100_000  # questions that the pattern learner learns from: years of hours thinned, months whole
 SHAPE: dict[str, Any] = {"learning_rate": 0.1, "num_leaves": 31, "max_bin": 63, "feature_fraction": 0.5}
 RELATIVE = [
     *(name for name in BEYOND if name not in ("scale", "average", "fasting_day")),
@@ -57,7 +58,7 @@ class RamadanPatternLearner(BoostedQuantiles):
 
     def __init__(self, columns: list[str] = RELATIVE, *, shaped: bool = True) -> None:
         super().__init__(
-            columns=columns, levels=LOAD.levels, scale="scale", rounds=80, most=60_000, shape=SHAPE, lower=0.0
+            columns=columns, levels=LOAD.levels, scale="scale", rounds=80, most=MOST, shape=SHAPE, lower=0.0
         )
         self.shaped = shaped
         self.effect: Floats = np.zeros(24)
