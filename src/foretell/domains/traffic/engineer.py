@@ -19,6 +19,8 @@ from foretell.errors import InvalidRequest
 from foretell.features.grid import Grid, back, off_hour
 
 TIME = pl.col("time")
+QUARTER = 900_000_000  # microseconds: every zone's clock is a whole number of quarters from UTC,
+SINCE = 63_072_000_000_000  # since 1972
 
 
 class FeatureEngineer:
@@ -35,7 +37,7 @@ class FeatureEngineer:
 
     def add_time_features(self, df: Any) -> Any:
         """hour, day_of_week (Monday 0), is_weekend (by country), month, day_of_month, week_of_year (ISO)."""
-        return self._calendar(df, "time", calendars.clock(), calendars.TIME)
+        return self._calendar(df, "time", calendars.clock(), calendars.TIME, every=QUARTER)
 
     def add_ramadan_features(self, df: Any, year: int | None = None) -> Any:  # noqa: ARG002
         """is_ramadan, ramadan_day (0 outside), days_until_ramadan (0 in Ramadan), is_last_10_nights.
@@ -61,16 +63,25 @@ class FeatureEngineer:
         (places,) = grid.places(times, "time")
         return _with(df, {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)})
 
-    def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str]) -> Any:
-        """The frame with one group of calendar features, made from the columns of its rows' days."""
-        frame = pl.DataFrame({"time": times_of(df, self.zone)})
-        frame = calendars.of_day(frame, "time", self.zone, place(self.zone, self.settings), calendars.NEEDS[group])
+    def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str], every: int = 0) -> Any:
+        """The frame with one group of calendar features, made from the columns of its rows' days.
+
+        What can't change within `every` microseconds is worked out once for each such span, and looked up.
+        """
+        moments, span = times_of(df, self.zone), None
+        if every and len(moments) and not moments.null_count():
+            tick = moments.to_physical().to_numpy() // every
+            first, last = int(tick.min()), int(tick.max())
+            if last - first < len(moments) and first * every > SINCE:
+                moments = pl.Series(np.arange(first, last + 1) * every).cast(INSTANT)
+                span = pl.Series(tick - first)
+        here = place(self.zone, self.settings)
+        frame = calendars.of_day(moments.to_frame("time"), "time", self.zone, here, calendars.NEEDS[group])
         plain = frame.with_columns(made).select(pl.col(name).cast(pl.Int64) for name in names)
-        return (
-            df.with_columns(plain)
-            if isinstance(df, pl.DataFrame)
-            else df.assign(**{n: plain[n].to_numpy() for n in names})
-        )
+        plain = plain if span is None else plain.select(pl.all().gather(span))
+        if isinstance(df, pl.DataFrame):
+            return df.with_columns(plain)
+        return df.assign(**{name: plain[name].to_numpy() for name in names})
 
     def _grid(self, df: Any, value_col: str) -> tuple[Grid, Frame]:
         """The hours of the frame, and its rows' times as a frame to look them up by."""
