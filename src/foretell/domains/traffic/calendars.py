@@ -20,29 +20,13 @@ TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_y
 RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
 PRAYER = ["is_prayer_window", "minutes_to_next_prayer"]
 BEYOND = [
-    "is_holiday",
-    "is_event",
-    "fasting_day",
-    "days_from_eid",
-    "days_from_adha",
-    "ramadan_weeks",
-    "feast_weeks",
-    "ramadan_yesterday",
-    "feast_yesterday",
-    "hours_from_maghrib",
-    "hours_from_fajr",
-    "fasting_hours_from_maghrib",
+    "is_holiday", "is_event", "fasting_day", "days_from_eid", "days_from_adha", "ramadan_weeks", "feast_weeks",
+    "ramadan_yesterday", "feast_yesterday", "hours_from_maghrib", "hours_from_fajr", "fasting_hours_from_maghrib",
     "fasting_hours_from_fajr",
-]
+]  # fmt: skip
 NEEDS = {  # the columns of a day that a group of features is made from
     "time": ["is_weekend"],
-    "ramadan": [
-        "maghrib",
-        "ramadan_day",
-        "ramadan_day_night",
-        "days_until_ramadan",
-        "days_until_ramadan_night",
-    ],
+    "ramadan": ["maghrib", *(f"{name}{half}" for name in RAMADAN[1:3] for half in ("", "_night"))],
     "prayer": ["last_isha", "fajr", "dhuhr", "asr", "maghrib", "isha", "next_fajr"],
 }
 WINDOW = timedelta(minutes=30)  # how long people are at prayer, from its beginning

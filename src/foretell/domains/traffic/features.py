@@ -26,6 +26,7 @@ from foretell.features.grid import (
     lagged,
     least,
     mean,
+    median,
     most,
     off_hour,
     share,
@@ -131,7 +132,7 @@ BEYOND = [
 
 def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str, Floats]:
     """The lags, and the recent past relative to the usual value of the hour asked about."""
-    weekly = _median([lagged(value, 168 * k) for k in WEEKS])
+    weekly = median([lagged(value, 168 * k) for k in WEEKS])
     average = mean(value, 672)
     usual = np.fmax(np.where(np.isnan(weekly), average, weekly), 0.02 * average)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -175,23 +176,13 @@ def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str,
             "before": days[1] / scale,
             "ratio_24": there(ratio, 24),
             "ratio_168": there(ratio, 168),
-            "ratio_week": _median([there(ratio, 24 * k) for k in range(1, 8)]),
+            "ratio_week": median([there(ratio, 24 * k) for k in range(1, 8)]),
             **{f"week_{k}": week for k, week in zip(WEEKS, relative, strict=True)},
             "weeks_spread": np.fmax.reduce(relative) - np.fmin.reduce(relative),
             "carried_24": carried[24],
             "carried_168": by_week[0],
-            "carried_days": _median(list(carried.values())),
-            "carried_week": _median(by_week),
+            "carried_days": median(list(carried.values())),
+            "carried_week": median(by_week),
             "carried_least": np.fmin.reduce(by_week),
             "carried_most": np.fmax.reduce(by_week),
         }
-
-
-def _median(columns: list[Floats]) -> Floats:
-    """The median of each row's numbers, missing ones left out; NaN where all are."""
-    ranked = np.sort(np.stack(columns), axis=0)  # NaN sorts last
-    count = len(columns) - np.isnan(ranked).sum(axis=0)
-    rows = np.arange(ranked.shape[1])
-    low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
-    middle: Floats = (ranked[low, rows] + ranked[np.minimum(high, len(columns) - 1), rows]) / 2
-    return middle
