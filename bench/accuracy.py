@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 from bench.data import APPSERVER, MONTH, NASA, TETOUAN, TURKEY, Series, public, racing
-from bench.report import met, number, table
+from bench.report import goal, met, number, table
 
 from foretell.contract import Rolling
 from foretell.engine.backtest import Backtest, backtest
@@ -48,7 +48,7 @@ def measure(name: str) -> dict[str, Any]:
     step = (tested.asked["at"] - tested.asked["as_of"]).dt.total_hours() + 1
     near = step <= 4
     first, last = tested.folds[0][0], tested.folds[-1][1]
-    print(f"{name}: {test.series.what}; {test.series.unit}")
+    print(f"{name}: {test.series.what}; {test.series.unit}; ", end="")
     print(
         f"{test.when}: {first:%Y-%m-%d} to {last:%Y-%m-%d}, origins every 4 h, 1 to 4 h ahead, {near.sum():,} questions"
     )
@@ -90,12 +90,13 @@ def _goals(scores: dict[str, dict[str, float | None]]) -> dict[str, Any]:
     mae, pinball = _ratio(ours["mae"], base["mae"]), _ratio(ours["pinball"], base["pinball"])
     covered = ours["coverage"] or 0.0
     goals = {
-        f"MAE at most {GOALS['mae']} x weekly naive's": (mae, mae <= GOALS["mae"]),
-        f"pinball below {GOALS['pinball']} x weekly naive's": (pinball, pinball < GOALS["pinball"]),
-        "80 % band covers 0.77 to 0.83": (covered, GOALS["least"] <= covered <= GOALS["most"]),
+        f"MAE ≤ {GOALS['mae']} x weekly naive's": goal(mae, mae <= GOALS["mae"]),
+        f"pinball < {GOALS['pinball']} x weekly naive's": goal(pinball, pinball < GOALS["pinball"]),
+        "80 % band covers 0.77 to 0.83": goal(covered, GOALS["least"] <= covered <= GOALS["most"]),
     }
-    table([f"{OURS}'s goal", "is", ""], [[goal, number(is_), met(ok)] for goal, (is_, ok) in goals.items()])
-    return {goal: {"is": is_, "met": ok} for goal, (is_, ok) in goals.items()}
+    rows = [[words, number(of["is"], 4), met(of["met"])] for words, of in goals.items()]
+    table([f"{OURS}'s goal", "is", ""], rows)
+    return goals
 
 
 def _steps(tested: Backtest, step: pl.Series) -> dict[str, Any]:

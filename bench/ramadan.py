@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from bench.data import HOUR, MONTH, TURKEY, TURKEY_LOAD, Series, public, stood
-from bench.report import met, number, table
+from bench.report import goal, met, number, table
 
 from foretell.contract import Forecaster, Frame, History, Rolling, Task
 from foretell.domains.traffic import LOAD, calendars, features
@@ -84,6 +84,11 @@ def measure(name: str) -> dict[str, Any]:
     head = ["hours asked about", "ahead", "learner", "days", "questions"]
     head += ["weekly naive", "without", "with", "with / without", "90 %", "goal"]
     table(head, [_cells(row) for row in found["rows"]])
+    found["goals"] = {
+        f"{row['learner']}, Ramadan, {row['ahead']}: with ≤ {GOAL} x without": goal(row["ratio"], row["met"])
+        for row in found["rows"]
+        if row["met"] is not None
+    }
     return found
 
 

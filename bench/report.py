@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 
@@ -42,6 +47,11 @@ def spread(figures: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(figures), "min": min(figures), "max": max(figures), "runs": len(figures)}
 
 
+def goal(is_: float, holds: bool) -> dict[str, Any]:
+    """A goal's figure and whether it was met, as it goes into the summary."""
+    return {"is": is_, "met": holds}
+
+
 def ranged(of: dict[str, float], unit: str = "") -> str:
     return f"{number(of['median'])}{unit} ({number(of['min'])} to {number(of['max'])})"
 
@@ -49,8 +59,13 @@ def ranged(of: dict[str, float], unit: str = "") -> str:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    git = which("git")
+    head = [git, "rev-parse", "--short", "HEAD"] if git else [sys.executable, "-c", ""]
+    commit = subprocess.run(head, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     packages = {name: version(name) for name in ("foretell", "polars", "lightgbm", "numpy")}
     return {
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": commit.stdout.strip(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Measure forecasts against their baselines, and how fast they come: `python bench/run.py [names…] [--json FILE]`.
+"""Measure forecasts against their baselines, and how fast they come.
 
 Public data is read from the folder that FORETELL_BENCH_DATA names. A part whose data or library is missing is
 skipped, named with what to type, and the exit code is 1.
@@ -33,37 +33,50 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 def main() -> int:
     """Run the parts asked for; 1 if one was skipped."""
     sys.path[0] = str(ROOT)
+    from bench import document
     from bench.data import MissingError
     from bench.report import heading, machine
 
     found = parts()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(found)}, or what is before a colon"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there too")
-    asked = parser.parse_args()
-    unknown = [name for name in asked.names if not _chosen(found, [name])]
-    if unknown:
-        parser.error(f"no part is named {', '.join(unknown)}; there are {', '.join(found)}")
-    figures: dict[str, Any] = {"machine": machine()}
-    print(", ".join(f"{key} {value}" for key, value in figures["machine"].items()))
+    asked = _asked(found)
+    figures: dict[str, Any] = json.loads(asked.json.read_text()) if asked.json and asked.json.exists() else {}
     skipped = []
     for name in _chosen(found, asked.names):
+        on = machine()
         heading(name)
         start = time.perf_counter()
         try:
-            figures[name] = found[name]()
+            with document.printed() as text:
+                figures[name] = found[name]()
         except MissingError as missing:
             skipped.append(f"{name} was skipped: {missing}")
             print(skipped[-1])
             continue
-        figures[name]["took_seconds"] = round(time.perf_counter() - start, 1)
+        figures[name] |= {"machine": on, "took_seconds": round(time.perf_counter() - start, 1)}
         if asked.json:
             asked.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        if asked.write:
+            document.put(asked.write, name, f"{text.getvalue().strip()}\n\n{document.told(on)}")
+    heading("goals")
+    with document.printed() as text:
+        document.goals({name: figures[name] for name in found if name in figures})
+    if asked.write and found.keys() <= figures.keys():
+        document.put(asked.write, "goals", text.getvalue().strip())
     if skipped:
         print("", *skipped, sep="\n", file=sys.stderr)
     return 1 if skipped else 0
+
+
+def _asked(found: dict[str, Any]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    choice = f"one of {', '.join(found)}, or what is before a colon; all, if none is named"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=choice)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, beside what it has")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="replace the tables in that document")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if not _chosen(found, [name])]:
+        parser.error(f"no part is named {', '.join(unknown)}; there are {', '.join(found)}")
+    return asked
 
 
 def _chosen(found: dict[str, Any], names: list[str]) -> list[str]:
