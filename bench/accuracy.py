@@ -50,7 +50,8 @@ def measure(name: str) -> dict[str, Any]:
     first, last = tested.folds[0][0], tested.folds[-1][1]
     print(f"{name}: {test.series.what}; {test.series.unit}; ", end="")
     print(
-        f"{test.when}: {first:%Y-%m-%d} to {last:%Y-%m-%d}, origins every 4 h, 1 to 4 h ahead, {near.sum():,} questions"
+        f"{test.when}: {first:%Y-%m-%d} to {last:%Y-%m-%d}, origins every 4 h, 1 to 4 h ahead, "
+        f"{near.sum():,} questions\n"
     )
     scores = tested.scores(near)
     return {

@@ -58,5 +58,7 @@ def goals(figures: Mapping[str, Mapping[str, Any]]) -> None:
         for name, part in figures.items()
         for goal, of in part.get("goals", {}).items()
     ]
+    if not rows:
+        return
     table(["part", "goal", "is", ""], rows)
     print(f"{sum(row[3] == met(True) for row in rows)} of {len(rows)} goals met")

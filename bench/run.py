@@ -57,7 +57,8 @@ def main() -> int:
             asked.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         if asked.write:
             document.put(asked.write, name, f"{text.getvalue().strip()}\n\n{document.told(on)}")
-    heading("goals")
+    if set(figures) & set(found):
+        heading("goals")
     with document.printed() as text:
         document.goals({name: figures[name] for name in found if name in figures})
     if asked.write and found.keys() <= figures.keys():
