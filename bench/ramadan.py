@@ -17,6 +17,7 @@ from foretell.domains.traffic import LOAD, calendars, features
 from foretell.domains.traffic.features import NINETEEN
 from foretell.domains.traffic.models import RELATIVE, SHAPE, RamadanPatternLearner
 from foretell.engine.backtest import Backtest, backtest
+from foretell.features.grid import micros
 from foretell.models.boosted import BoostedQuantiles
 
 GOAL = 0.75
@@ -65,7 +66,7 @@ def measure(name: str) -> dict[str, Any]:
     history = stood(public(series), end)
     tested = backtest(_task(), history, rolling=Rolling(folds=12, span=MONTH), budget=float("inf"))
     step = (tested.asked["at"] - tested.asked["as_of"]).dt.total_hours() + 1
-    there = calendars.hours(tested.asked["at"], series.zone, features.tenant_settings(history))
+    there = calendars.hours(micros(tested.asked["at"]), series.zone, features.tenant_settings(history))
     eid = pl.Series(there["days_from_eid"])
     kinds = {
         "Ramadan": pl.Series(there["is_ramadan"]) == 1,

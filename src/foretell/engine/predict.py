@@ -103,7 +103,8 @@ def _named(task: Task, error: Exception) -> ForetellError:
 
 def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction]:
     task, history = plans[0].task, plans[0].history
-    questions = pl.concat([plan.ask.questions for plan in plans], how="diagonal")
+    asked = [plan.ask.questions for plan in plans]
+    questions = asked[0] if len(asked) == 1 else pl.concat(asked, how="diagonal")
     model, fallback = _who(plans[0], models)
     raw = model.raw(task.study(history, questions))
     said = model.calibrated(raw)

@@ -6,6 +6,7 @@ microseconds with one entity and stay linear with millions of rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame
 
-CHUNK = 50_000
+CHUNK = 10_000
 
 Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
@@ -29,10 +30,15 @@ def hour_of(moment: datetime, zone: str) -> datetime:
     return (moment - off).replace(minute=0, second=0, microsecond=0) + off
 
 
-def hours_of(moments: pl.Series, zone: str) -> pl.Series:
-    """The same for a column of instants."""
+def hours_of(micro: Places, zone: str) -> Places:
+    """The same for moments in microseconds since 1970."""
     off = off_hour(zone) * 60_000_000
-    return ((moments.to_physical() - off) // 3_600_000_000 * 3_600_000_000 + off).cast(INSTANT)
+    return (micro - off) // 3_600_000_000 * 3_600_000_000 + off
+
+
+def micros(moments: pl.Series) -> Places:
+    """A column of instants as microseconds since 1970."""
+    return moments.cast(pl.Int64).to_numpy()
 
 
 @cache
@@ -98,17 +104,17 @@ class Grid:
             value=average, peak=peak,
         )  # fmt: skip
 
-    def places(self, asked: Frame, *times: str) -> list[Places]:
-        """The rows of `asked`'s `entity` at its instants, for each of the columns `times`.
+    def places(self, entity: pl.Series, *times: Places) -> list[Places]:
+        """The row of each entity at its moment, for each of `times` (microseconds since 1970).
 
         -1 before an entity's first row or after its last.
         """
-        code = _codes(asked["entity"], pl.Series(self.entities, dtype=pl.String))
-        known, code = code >= 0, np.maximum(code, 0)
         if not self.entities:
-            return [np.full(asked.height, -1) for _ in times]
+            return [np.full(len(entity), -1) for _ in times]
+        code = _codes(entity, pl.Series(self.entities, dtype=pl.String))
+        known, code = code >= 0, np.maximum(code, 0)
         micro = self.step // timedelta(microseconds=1)
-        rows = [(asked[time].to_physical().to_numpy() - self.first[code]) // micro for time in times]
+        rows = [(time - self.first[code]) // micro for time in times]
         return [np.where(known & (r >= 0) & (r < self.size[code]), self.base[code] + r, -1) for r in rows]
 
     def frame(self) -> Frame:
@@ -135,78 +141,80 @@ def _codes(entity: pl.Series, names: pl.Series) -> Places:
     return entity.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=-1).to_numpy()
 
 
-def back(column: Floats, places: Places, steps: int = 0) -> Floats:
-    """The value `steps` rows before each place; NaN where there is none.
+def back(column: Floats, places: Places, steps: int | Places = 0) -> Floats:
+    """The value `steps` rows before each place; with several steps one column for each. NaN where there is none.
 
     The grid must have empty rows `behind`, as many as `steps`: its first row then stands for every place it has not.
     """
-    return column[np.maximum(places - steps, 0)] if len(column) else np.full(len(places), np.nan)
+    rows = np.maximum((places if isinstance(steps, int) else places[:, None]) - steps, 0)
+    return column[rows] if len(column) else np.full(rows.shape, np.nan)
 
 
-def lagged(column: Floats, steps: int) -> Floats:
-    """The whole column `steps` rows later: each row holds the value `steps` before it."""
-    out = np.empty(len(column))
-    out[:steps] = np.nan
-    out[steps:] = column[: len(column) - steps]
+def over(columns: Sequence[Floats], places: Places, steps: int, make: Callable[..., list[Floats]]) -> list[Floats]:
+    """At each place what `make` makes of the windows of `steps` rows before it, one of each column (places x steps).
+
+    Worked out once for each distinct place, a chunk at a time: many questions share a standpoint, and a million rows
+    times the window would fill the memory.
+    """
+    rows, which = np.unique(places, return_inverse=True)
+    before = np.arange(steps, 0, -1)
+    chunks = [rows[start : start + CHUNK] for start in range(0, max(len(rows), 1), CHUNK)]
+    made = [make(*(back(column, chunk, before) for column in columns)) for chunk in chunks]
+    return [np.concatenate(parts)[which] for parts in zip(*made, strict=True)]
+
+
+def lagged(column: Floats, steps: int, empty: float = np.nan) -> Floats:
+    """The whole column `steps` rows later: each row holds the value `steps` before it, the first rows `empty`."""
+    out = np.full(len(column), empty)
+    kept = max(0, len(column) - steps)
+    out[len(column) - kept :] = column[:kept]
     return out
 
 
-def total(column: Floats, steps: int, add: np.ufunc = np.add) -> Floats:
-    """For each row the sum (or what `add` makes) of the `steps` rows before it, the row itself left out.
+def total(column: Floats, steps: int) -> Floats:
+    """For each row the sum of the `steps` rows before it, the row itself left out.
 
     By doubling: a number depends on the values of its window alone, to the last bit, wherever the column begins.
     """
-    out: Floats | None = None
-    width, span, done = lagged(column, 1), 1, 0
+    out = np.zeros(len(column))
+    width, span, done = lagged(column, 1, 0.0), 1, 0
     while steps:
         if steps & 1:
-            out = width if out is None else add(out, lagged(width, done))
+            out = out + lagged(width, done, 0.0)
             done += span
         steps >>= 1
         if steps:
-            width = add(width, lagged(width, span))
+            width = width + lagged(width, span, 0.0)
             span *= 2
-    return np.full(len(column), np.nan) if out is None else out
+    return out
 
 
 def mean(column: Floats, steps: int) -> Floats:
     """For each row the mean of the `steps` rows before it; missing values are skipped, NaN where all are."""
-    return share(column, np.where(np.isnan(column), np.nan, 1.0), steps)
-
-
-def share(column: Floats, of: Floats, steps: int) -> Floats:
-    """For each row the sum of the `steps` rows before it divided by that of `of`, over rows where both are known."""
-    there = ~np.isnan(column) & ~np.isnan(of)
-    sums = [total(np.concatenate((np.zeros(steps), np.where(there, c, 0.0))), steps)[steps:] for c in (column, of)]
+    there = ~np.isnan(column)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[0] / sums[1]
+        return total(np.where(there, column, 0.0), steps) / total(there.astype(float), steps)
 
 
-def least(column: Floats, steps: int) -> Floats:
-    """For each row the lowest of the `steps` rows before it; missing values are skipped."""
-    return total(column, steps, np.fmin)
+def share(column: Floats, of: Floats) -> Floats:
+    """For each row of two windows the sum of the one divided by that of the other, over what both know; else NaN."""
+    there = ~np.isnan(column) & ~np.isnan(of)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: Floats = np.where(there, column, 0.0).sum(axis=1) / np.where(there, of, 0.0).sum(axis=1)
+    return ratio
 
 
-def most(column: Floats, steps: int) -> Floats:
-    """For each row the highest of the `steps` rows before it; missing values are skipped."""
-    return total(column, steps, np.fmax)
+def moments(window: Floats) -> tuple[Floats, Floats]:
+    """For each row of a window its mean and standard deviation (n - 1), missing values skipped.
 
-
-def deviation(column: Floats, steps: int, places: Places) -> Floats:
-    """At each place the standard deviation (n - 1) of the `steps` rows before it; NaN with fewer than two values."""
-    padded = np.concatenate((np.full(steps, np.nan), column, [np.nan]))
-    past = np.lib.stride_tricks.sliding_window_view(padded, steps)
-    rows, which = np.unique(places, return_inverse=True)
-    out = np.empty(len(rows))
-    for start in range(0, len(rows), CHUNK):  # a million rows times the window would fill the memory
-        window = past[rows[start : start + CHUNK]]
-        there = ~np.isnan(window)
-        count = there.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            middle = np.where(there, window, 0.0).sum(axis=1) / count
-            square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
-            out[start : start + CHUNK] = np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
-    return np.where(places >= 0, out[which], np.nan)
+    NaN where too little is known: no value for a mean, one for a deviation.
+    """
+    there = ~np.isnan(window)
+    count = there.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = np.where(there, window, 0.0).sum(axis=1) / count
+        square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
+        return middle, np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
 
 
 def table(columns: dict[str, Floats]) -> Frame:
@@ -215,11 +223,11 @@ def table(columns: dict[str, Floats]) -> Frame:
     return block.arr.to_struct(fields=list(columns)).struct.unnest()
 
 
-def median(columns: list[Floats]) -> Floats:
+def median(block: Floats) -> Floats:
     """The median of each row's numbers, missing ones left out; NaN where all are."""
-    ranked = np.sort(np.stack(columns), axis=0)  # NaN sorts last
-    count = len(columns) - np.isnan(ranked).sum(axis=0)
-    rows = np.arange(ranked.shape[1])
+    ranked = np.sort(block, axis=1)  # NaN sorts last
+    count = block.shape[1] - np.isnan(ranked).sum(axis=1)
+    rows = np.arange(len(ranked))
     low, high = np.maximum(count - 1, 0) // 2, np.maximum(count, 1) // 2
-    middle: Floats = (ranked[low, rows] + ranked[np.minimum(high, len(columns) - 1), rows]) / 2
+    middle: Floats = (ranked[rows, low] + ranked[rows, np.minimum(high, block.shape[1] - 1)]) / 2
     return middle

@@ -118,7 +118,7 @@ class BoostedQuantiles(_Trees):
     def _scales(self, features: Frame) -> Floats:
         if self.scale is None:
             return np.ones(features.height)
-        scale = features[self.scale].cast(pl.Float64).to_numpy()
+        scale = features[self.scale].to_numpy()
         return np.where(np.nan_to_num(scale) > 0, scale, self.usual)
 
     def fit(self, study: Study, outcomes: Frame) -> Self:

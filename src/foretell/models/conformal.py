@@ -54,12 +54,12 @@ class Bands:
         moved = np.sort(raw + width[:, None] * np.array([self.shift[name] for name in names]), axis=1)
         if self.target.lower is not None:
             moved = np.maximum(moved, self.target.lower)
-        rows = forecast.rows.with_columns(pl.Series(name, moved[:, k]) for k, name in enumerate(names))
+        point = forecast.rows["point"].to_numpy()
         if "q50" in names:
             middle = names.index("q50")
-            point = forecast.rows["point"].to_numpy() + moved[:, middle] - raw[:, middle]
+            point = point + moved[:, middle] - raw[:, middle]
             point = point if self.target.lower is None else np.maximum(point, self.target.lower)
-            rows = rows.with_columns(pl.Series("point", point))
+        rows = pl.DataFrame({"point": point} | {name: moved[:, k] for k, name in enumerate(names)})
         draws = None if forecast.draws is None else _remap(forecast.draws, np.sort(raw, axis=1), moved)
         if draws is not None and self.target.lower is not None:
             draws = np.maximum(draws, self.target.lower)

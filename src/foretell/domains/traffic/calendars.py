@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from foretell.contract import INSTANT, Floats, Frame
 from foretell.domains.traffic.hijri import Days
 from foretell.domains.traffic.place import Place, place
+from foretell.domains.traffic.prayer import Times
 from foretell.domains.traffic.schema import Event, Settings, Trigger
+from foretell.features.grid import Places, micros
 
 TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"]
 RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
@@ -27,19 +29,16 @@ BEYOND = [
 NEEDS = {  # the columns of a day that a group of features is made from
     "time": ["is_weekend"],
     "ramadan": ["maghrib", *(f"{name}{half}" for name in RAMADAN[1:3] for half in ("", "_night"))],
-    "prayer": ["last_isha", "fajr", "dhuhr", "asr", "maghrib", "isha", "next_fajr"],
 }
-WINDOW = timedelta(minutes=30)  # how long people are at prayer, from its beginning
 FAR = 7  # an Eid further away than this many days says no more than "far"
 BLOCK = 720  # hours of the calendar that are worked out and remembered together
 
 
-def hours(at: pl.Series, zone: str, settings: Settings) -> dict[str, Floats]:
-    """Every calendar feature of the hours that start at `at` (UTC, on the zone's hours), by name."""
-    micro = at.to_physical().to_numpy()
+def hours(micro: Places, zone: str, settings: Settings) -> dict[str, Floats]:
+    """Every calendar feature, by name, of the zone's hours that start at these microseconds since 1970."""
     number = micro // 3_600_000_000
     block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *BEYOND]
-    out = np.empty((len(at), len(names)))
+    out = np.empty((len(micro), len(names)))
     for one in np.unique(block):
         which = block == one
         off = int(micro[which][0] % 3_600_000_000)
@@ -53,11 +52,12 @@ def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
     first = number * BLOCK * 3_600_000_000 + off
     micro = first + np.arange(BLOCK, dtype=np.int64) * 3_600_000_000
     moment = pl.col("time")
-    frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", zone, place(zone, settings))
+    here = place(zone, settings)
+    frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", zone, here)
     frame = frame.with_columns(
         *clock(),
         *ramadan(moment),
-        *prayer(moment),
+        *prayer(micro, here),
         event(moment, settings.events),
         hours_from_maghrib=(moment - pl.col("maghrib")) / timedelta(hours=1),
         hours_from_fajr=(moment - pl.col("fajr")) / timedelta(hours=1),
@@ -85,7 +85,7 @@ def clock() -> list[pl.Expr]:
 
 
 def days(dates: Sequence[date], here: Place) -> Frame:
-    """One row a civil day: its days off, its prayers in UTC, and the Hijri day of its daylight.
+    """One row a civil day: its days off, its Fajr and Maghrib in UTC, and the Hijri day of its daylight.
 
     Columns that end in `_night` are those of the Hijri day that begins at its sunset.
     """
@@ -103,8 +103,9 @@ def days(dates: Sequence[date], here: Place) -> Frame:
     for suffix, which in (("", number), ("_night", number + 1)):
         hijri[f"ramadan_day{suffix}"] = calendar.ramadan_day(which)
         hijri[f"days_until_ramadan{suffix}"] = calendar.days_until_ramadan(which)
-    prayers = _prayers(dates, calendar.ramadan_day(number) > 0, here)
-    return pl.concat([days_off(dates, here), pl.DataFrame(hijri), prayers], how="horizontal")
+    sun = [(times[0], times[4]) for times in _prayers(number, here)]
+    lights = pl.DataFrame(sun, schema={"fajr": INSTANT, "maghrib": INSTANT}, orient="row")
+    return pl.concat([days_off(dates, here), pl.DataFrame(hijri), lights], how="horizontal")
 
 
 def days_off(dates: Sequence[date], here: Place) -> Frame:
@@ -112,14 +113,14 @@ def days_off(dates: Sequence[date], here: Place) -> Frame:
     return pl.DataFrame([here.day_off(day) for day in dates], schema=["is_weekend", "is_holiday"], orient="row")
 
 
-def _prayers(dates: Sequence[date], fasting: NDArray[np.bool_], here: Place) -> Frame:
-    """The day's prayers, the Isha before them and the Fajr after them, in UTC; null where there is none."""
-    rows = []
-    for day, fast in zip(dates, fasting.tolist(), strict=True):
-        before, today, after = (here.prayers(day + timedelta(days=k), ramadan=fast) for k in (-1, 0, 1))
-        fajr, _, dhuhr, asr, maghrib, isha = today
-        rows.append((before[5], fajr, dhuhr, asr, maghrib, isha, after[0]))
-    return pl.DataFrame(rows, schema=dict.fromkeys(NEEDS["prayer"], INSTANT), orient="row")
+def _prayers(number: Days, here: Place) -> list[Times]:
+    """The prayers of civil days (counted from 1970), each under the rule of its own Hijri day."""
+    fasting = here.calendar.ramadan_day(number) > 0
+    first = date(1970, 1, 1)
+    return [
+        here.prayers(first + timedelta(days=day), ramadan=fast)
+        for day, fast in zip(number.tolist(), fasting.tolist(), strict=True)
+    ]
 
 
 def _feast(here: Place, number: Days) -> NDArray[np.bool_]:
@@ -164,13 +165,22 @@ def ramadan(time: pl.Expr) -> list[pl.Expr]:
     ]
 
 
-def prayer(time: pl.Expr) -> list[pl.Expr]:
-    """Whether people pray in the hour from `time` (each prayer counts for 30 minutes), and minutes to the next."""
-    moments = [pl.col(name) for name in NEEDS["prayer"]]
-    ahead = pl.min_horizontal(pl.when(m >= time).then((m - time).dt.total_minutes()) for m in moments)
-    hour = timedelta(hours=1)
-    inside = pl.any_horizontal(((m < time + hour) & (m + WINDOW > time)).fill_null(False) for m in moments)
-    return [inside.cast(pl.Int64).alias("is_prayer_window"), ahead.alias("minutes_to_next_prayer")]
+def prayer(micro: Places, here: Place) -> list[pl.Series]:
+    """Whether people pray in the hour from each moment (each prayer counts for 30 minutes), and minutes to the next.
+
+    Null where the next prayer is more than a day away, as near the poles.
+    """
+    minute, day = 60_000_000, 86_400_000_000
+    around = np.unique(np.unique(micro // day)[:, None] + np.array([-1, 0, 1]))
+    held = [prayer for fajr, _, *rest in _prayers(around, here) for prayer in (fajr, *rest) if prayer]
+    moments = np.append(np.sort(micros(pl.Series(held, dtype=INSTANT))), np.iinfo(np.int64).max)
+    ahead = moments[np.searchsorted(moments, micro)] - micro
+    inside = moments[np.searchsorted(moments, micro - 30 * minute, side="right")] < micro + 60 * minute
+    far = pl.Series(ahead > day)
+    return [
+        pl.Series("is_prayer_window", inside).cast(pl.Int64),
+        pl.Series("minutes_to_next_prayer", ahead // minute).set(far, None),
+    ]
 
 
 def event(time: pl.Expr, events: Sequence[Event]) -> pl.Expr:

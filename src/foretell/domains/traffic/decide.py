@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import QUESTION, Ask, Floats, Forecast, Frame, History
+from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.features import HOUR, hours, tenant_settings
 from foretell.domains.traffic.place import place
@@ -24,8 +24,9 @@ from foretell.domains.traffic.schema import (
     WorkloadConfig,
 )
 from foretell.errors import NotReady
-from foretell.features.grid import hour_of
+from foretell.features.grid import hour_of, micros
 
+EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 WORDS: dict[Trigger, str] = {
     "iftar_approaching": "Iftar within 2 hours",
     "taraweeh": "Taraweeh",
@@ -42,8 +43,10 @@ def ask(request: LoadRequest, history: History) -> Ask:
         known = metrics.select(pl.col("entity").unique().sort()).to_series().head(10).to_list()
         raise NotReady(f"no recent metrics of {entity}; there are {', '.join(known) or 'none'}: import some first")
     at = coming(request, history)
-    asked = {"entity": [entity] * len(at), "as_of": [history.now] * len(at), "at": at}
-    return Ask(questions=pl.DataFrame(asked, schema=QUESTION))
+    asked = {"as_of": [history.now] * len(at), "at": at}
+    # From whole microseconds: Polars reads eight datetimes ten times slower.
+    times = [pl.Series(name, [(t - EPOCH) // MICRO for t in of]).cast(INSTANT) for name, of in asked.items()]
+    return Ask(questions=pl.DataFrame([pl.Series("entity", [entity] * len(at)), *times]))
 
 
 def coming(request: LoadRequest, history: History) -> list[datetime]:
@@ -55,8 +58,9 @@ def coming(request: LoadRequest, history: History) -> list[datetime]:
 def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAnswer:
     """The hours with their bands, confidence and trigger; with a workload, the replicas for the highest hour."""
     entity, rows = METRICS.named(request.service, request.metric_type), forecast.rows
-    mine = history[METRICS.name].filter(history[METRICS.name]["entity"] == entity)
-    current = float(mine["value"][int(mine["time"].arg_max() or 0)])
+    metrics = history[METRICS.name]
+    mine = (metrics["entity"] == entity).arg_true().to_numpy()
+    current = float(metrics["value"][int(mine[micros(metrics["time"])[mine].argmax()])])
     past, peak = _past(history, entity)
     here = place(history.standpoint.zone, tenant_settings(history))
     factors = ConfidenceScorer().factors(past, rows)

@@ -5,6 +5,7 @@ The numbers are those that the learners see: `calendars` and the windows of `fea
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from foretell.domains.traffic.features import HOUR, LAGS, LONGEST_WINDOW, window
 from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
-from foretell.features.grid import Grid, back, off_hour
+from foretell.features.grid import Grid, Places, back, micros, off_hour
 
 TIME = pl.col("time")
 QUARTER = 900_000_000  # microseconds: every zone's clock is a whole number of quarters from UTC,
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SINCE = 63_072_000_000_000  # since 1972
 
 
@@ -49,18 +51,20 @@ class FeatureEngineer:
 
     def add_prayer_features(self, df: Any) -> Any:
         """is_prayer_window (a prayer is held within the hour from the row's time), minutes_to_next_prayer."""
-        return self._calendar(df, "prayer", calendars.prayer(TIME), calendars.PRAYER)
+        times = times_of(df, self.zone)
+        made = calendars.prayer(micros(times.fill_null(EPOCH)), place(self.zone, self.settings))
+        return _whole(df, pl.DataFrame(made).select(pl.when(times.is_not_null()).then(pl.all())))
 
     def add_rolling_features(self, df: Any, value_col: str = "value") -> Any:
         """rolling_{mean,std,min,max}_24h over the 24 hours that end before the row's own hour."""
         grid, times = self._grid(df, value_col)
-        (places,) = grid.places(times, "time")
+        (places,) = grid.places(*times)
         return _with(df, windows(grid.value, places))
 
     def add_lag_features(self, df: Any, value_col: str = "value") -> Any:
         """lag_1h, lag_24h, lag_168h: the hour's mean so many hours before the row's hour."""
         grid, times = self._grid(df, value_col)
-        (places,) = grid.places(times, "time")
+        (places,) = grid.places(*times)
         return _with(df, {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)})
 
     def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str], every: int = 0) -> Any:
@@ -70,7 +74,7 @@ class FeatureEngineer:
         """
         moments, span = times_of(df, self.zone), None
         if every and len(moments) and not moments.null_count():
-            tick = moments.to_physical().to_numpy() // every
+            tick = micros(moments) // every
             first, last = int(tick.min()), int(tick.max())
             if last - first < len(moments) and first * every > SINCE:
                 moments = pl.Series(np.arange(first, last + 1) * every).cast(INSTANT)
@@ -78,13 +82,10 @@ class FeatureEngineer:
         here = place(self.zone, self.settings)
         frame = calendars.of_day(moments.to_frame("time"), "time", self.zone, here, calendars.NEEDS[group])
         plain = frame.with_columns(made).select(pl.col(name).cast(pl.Int64) for name in names)
-        plain = plain if span is None else plain.select(pl.all().gather(span))
-        if isinstance(df, pl.DataFrame):
-            return df.with_columns(plain)
-        return df.assign(**{name: plain[name].to_numpy() for name in names})
+        return _whole(df, plain if span is None else plain.select(pl.all().gather(span)))
 
-    def _grid(self, df: Any, value_col: str) -> tuple[Grid, Frame]:
-        """The hours of the frame, and its rows' times as a frame to look them up by."""
+    def _grid(self, df: Any, value_col: str) -> tuple[Grid, tuple[pl.Series, Places]]:
+        """The hours of the frame, and its rows' entity and times to look them up by."""
         columns = list(df.columns)
         if value_col not in columns:
             raise InvalidRequest(
@@ -96,12 +97,12 @@ class FeatureEngineer:
         entity = pl.Series("entity", ["one"]).new_from_index(0, len(times))
         value = np.asarray(df[value_col].to_numpy(), dtype=np.float64)
         there = ~np.isnan(value)
-        micro = times.to_physical().to_numpy()
+        micro = micros(times)
         grid = Grid.of(
             entity.filter(pl.Series(there)), micro[there], value[there], step=HOUR, offset=off_hour(self.zone),
             behind=LONGEST_WINDOW, ahead=1,
         )  # fmt: skip
-        return grid, pl.DataFrame({"entity": entity, "time": times})
+        return grid, (entity, micro)
 
 
 def times_of(df: Any, zone: str) -> pl.Series:
@@ -121,6 +122,13 @@ def times_of(df: Any, zone: str) -> pl.Series:
     if times.dtype == pl.Datetime("us"):
         times = times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     return times.cast(INSTANT)
+
+
+def _whole(df: Any, plain: Frame) -> Any:
+    """The frame with columns of whole numbers added."""
+    if isinstance(df, pl.DataFrame):
+        return df.with_columns(plain)
+    return df.assign(**{name: plain[name].to_numpy() for name in plain.columns})
 
 
 def _with(df: Any, columns: dict[str, Floats]) -> Any:

@@ -20,15 +20,14 @@ from foretell.features.grid import (
     Grid,
     Places,
     back,
-    deviation,
     hour_of,
     hours_of,
-    lagged,
-    least,
     mean,
     median,
-    most,
+    micros,
+    moments,
     off_hour,
+    over,
     share,
     table,
 )
@@ -48,8 +47,7 @@ NINETEEN = [*calendars.TIME, *calendars.RAMADAN, *ROLLING, *LAGS, *calendars.PRA
 def hours(history: History) -> Grid:
     """The complete hours of every service and metric."""
     zone, metrics = history.standpoint.zone, history[METRICS.name]
-    time, known = (metrics[name].to_physical().to_numpy() for name in ("time", "known_at"))
-    when = np.maximum(time, known - 1)
+    when = np.maximum(micros(metrics["time"]), micros(metrics["known_at"]) - 1)
     entity, value = metrics["entity"], metrics["value"].to_numpy()
     end = int(hour_of(history.now, zone).timestamp()) * 1_000_000
     complete = when < end
@@ -84,7 +82,7 @@ def questions(history: History) -> Frame:
 def outcomes(history: History, asked: Frame) -> Frame:
     """`value`, the mean over the hour `at`, known a quarter of an hour after its end; void if nothing was measured."""
     grid = history.once(hours)
-    (at,) = grid.places(asked, "at")
+    (at,) = grid.places(asked["entity"], micros(asked["at"]))
     closed = pl.col("at") + HOUR + SETTLE <= history.now
     return asked.select("at", value=pl.Series(back(grid.value, at)).fill_nan(None)).select(
         value=pl.when(closed).then("value"), known_at=pl.when(closed).then(pl.col("at") + HOUR + SETTLE)
@@ -99,13 +97,12 @@ def features(history: History, asked: Frame) -> Frame:
     """
     zone, settings = history.standpoint.zone, tenant_settings(history)
     grid = history.once(hours)
-    framed = asked.select("entity", "at", hours_of(asked["as_of"], zone).alias("start"))
-    start, at = grid.places(framed, "start", "at")
-    step = (framed["at"] - framed["start"]).to_physical().to_numpy() // 3_600_000_000 + 1
-    past = windows(grid.value, start) | _recent(grid.value, start, at, step)
-    there = calendars.hours(framed["at"], zone, settings)
-    names = [*NINETEEN, *BEYOND]
-    return table({name: there[name] if name in there else past[name] for name in names})
+    begun, when = hours_of(micros(asked["as_of"]), zone), micros(asked["at"])
+    start, at = grid.places(asked["entity"], begun, when)
+    step = (when - begun) // 3_600_000_000 + 1
+    made = windows(grid.value, start) | _recent(grid.value, start, at, step)
+    made |= calendars.hours(when, zone, settings)
+    return table({name: made[name] for name in (*NINETEEN, *BEYOND)})
 
 
 def tenant_settings(history: History) -> Settings:
@@ -118,71 +115,70 @@ def tenant_settings(history: History) -> Settings:
 
 def windows(value: Floats, places: Places) -> dict[str, Floats]:
     """The rolling features over the 24 hours that end before each place."""
-    middle, low, high = (back(of(value, 24), places) for of in (mean, least, most))
-    return dict(zip(ROLLING, (middle, deviation(value, 24, places), low, high), strict=True))
+
+    def rolling(window: Floats) -> list[Floats]:
+        return [*moments(window), np.fmin.reduce(window, axis=1), np.fmax.reduce(window, axis=1)]
+
+    return dict(zip(ROLLING, over([value], places, 24, rolling), strict=True))
 
 
-BEYOND = [
+RECENT = [
     "step", "scale", "average", "level", "next", "last", "last_2", "last_3", "jump_24", "mean_3", "mean_6", "mean_24",
     "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3",
     "week_4", "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least",
-    "carried_most", *calendars.BEYOND,
+    "carried_most",
 ]  # fmt: skip
+BEYOND = [*RECENT, *calendars.BEYOND]
 
 
-def _recent(value: Floats, start: Places, at: Places, step: Floats) -> dict[str, Floats]:
+def _usual(value: Floats, first: int) -> tuple[Floats, Floats]:
+    """For each hour from the row `first` on: the mean of the four weeks before it, and the median of its weeks.
+
+    The second is what is usual; where weeks are missing, the mean is. NaN in the rows before `first`.
+    """
+    average, usual = np.full((2, len(value)), np.nan)
+    rows = np.arange(first, len(value))
+    weekly = median(back(value, rows, 168 * np.array(WEEKS)))
+    begin = max(0, first - 672)
+    average[first:] = mean(value[begin:], 672)[first - begin :]
+    usual[first:] = np.fmax(np.where(np.isnan(weekly), average[first:], weekly), 0.02 * average[first:])
+    return average, usual
+
+
+def _recent(value: Floats, start: Places, at: Places, step: Places) -> dict[str, Floats]:
     """The lags, and the recent past relative to the usual value of the hour asked about."""
-    weekly = median([lagged(value, 168 * k) for k in WEEKS])
-    average = mean(value, 672)
-    usual = np.fmax(np.where(np.isnan(weekly), average, weekly), 0.02 * average)
+    average, usual = _usual(value, max(0, int(start.min(initial=len(value))) - 169))
+    past = over([value, usual], start, 169, _standing)
+    now, normally, level = past[0], past[1], back(average, start)
+    day, week = 24 * np.arange(1, 8), 168 * np.arange(1, 5)
+
+    def there(column: Floats, ago: Places) -> Floats:
+        """So many hours before the one asked about, where that was complete at `as_of`."""
+        return np.where(step[:, None] <= ago, back(column, at, ago), np.nan)
+
+    days, weeks = there(value, day), there(value, week)
+    weekly = median(weeks)
+    scale = np.fmax(np.where(np.isnan(weekly), level, weekly), 0.02 * level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.clip(value / usual, 0, 10)
-        means = {n: share(value, usual, n) for n in (3, 6, 24, 168)}
+        by_day = np.clip(now[:, None] * days / back(value, start, 1 + day) / scale[:, None], 0, 10)
+        by_week = np.clip(now[:, None] * weeks / back(value, start, 1 + week) / scale[:, None], 0, 10)
+        ratios = np.clip(days / there(usual, day), 0, 10)
+        relative = weeks / scale[:, None]
+        made = [
+            now, days[:, 0], weeks[:, 0], step.astype(float), scale, level, scale / level,
+            np.clip(scale / normally, 0, 20), *past[2:],
+            days[:, 0] / scale, days[:, 1] / scale, ratios[:, 0], ratios[:, 6], median(ratios), *relative.T,
+            np.fmax.reduce(relative, axis=1) - np.fmin.reduce(relative, axis=1),
+            by_day[:, 0], by_week[:, 0], median(by_day), median(by_week),
+            np.fmin.reduce(by_week, axis=1), np.fmax.reduce(by_week, axis=1),
+        ]  # fmt: skip
+    return dict(zip((*LAGS, *RECENT), made, strict=True))
 
-    def begun(column: Floats, ago: int) -> Floats:
-        """At the newest complete hour, `ago` hours before it."""
-        return back(column, start, 1 + ago)
 
-    def there(column: Floats, ago: int) -> Floats:
-        """`ago` hours before the hour asked about, where that was complete at `as_of`."""
-        return np.where(step <= ago, back(column, at, ago), np.nan)
-
-    now, level = begun(value, 0), back(average, start, 0)
-    scale = np.fmax(np.where(np.isnan(weekly_at := back(weekly, at, 0)), level, weekly_at), 0.02 * level)
+def _standing(value: Floats, usual: Floats) -> list[Floats]:
+    """What a standpoint sees of the last 169 hours: the newest value, its usual one, and the ratios of the two."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        days = [there(value, 24 * k) for k in range(1, 8)]
-        carried = {24 * k: np.clip(now * days[k - 1] / begun(value, 24 * k) / scale, 0, 10) for k in range(1, 8)}
-        weeks = [there(value, 168 * k) for k in WEEKS]
-        by_week = [
-            np.clip(now * week / begun(value, 168 * k) / scale, 0, 10) for k, week in zip(WEEKS, weeks, strict=True)
-        ]
-        relative = [week / scale for week in weeks]
-        return {
-            "lag_1h": now,
-            "lag_24h": days[0],
-            "lag_168h": weeks[0],
-            "step": step.astype(float),
-            "scale": scale,
-            "average": level,
-            "level": scale / level,
-            "next": np.clip(scale / begun(usual, 0), 0, 20),
-            "last": begun(ratio, 0),
-            "last_2": begun(ratio, 1),
-            "last_3": begun(ratio, 2),
-            "jump_24": begun(ratio, 0) - begun(ratio, 24),
-            **{f"mean_{n}": back(column, start) for n, column in means.items()},
-            "spread_24": deviation(ratio, 24, start),
-            "yesterday": days[0] / scale,
-            "before": days[1] / scale,
-            "ratio_24": there(ratio, 24),
-            "ratio_168": there(ratio, 168),
-            "ratio_week": median([there(ratio, 24 * k) for k in range(1, 8)]),
-            **{f"week_{k}": week for k, week in zip(WEEKS, relative, strict=True)},
-            "weeks_spread": np.fmax.reduce(relative) - np.fmin.reduce(relative),
-            "carried_24": carried[24],
-            "carried_168": by_week[0],
-            "carried_days": median(list(carried.values())),
-            "carried_week": median(by_week),
-            "carried_least": np.fmin.reduce(by_week),
-            "carried_most": np.fmax.reduce(by_week),
-        }
+        ratio = np.clip(value[:, -25:] / usual[:, -25:], 0, 10)
+    means = [share(value[:, -n:], usual[:, -n:]) for n in (3, 6, 24, 168)]
+    last = [ratio[:, -k] for k in (1, 2, 3)]
+    return [value[:, -1], usual[:, -1], *last, last[0] - ratio[:, 0], *means, moments(ratio[:, 1:])[1]]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 
 from foretell.contract import Cost, Forecast, Frame, History, Standpoint, Study
@@ -40,16 +41,16 @@ class HybridForecaster:
     def forecast(self, study: Study) -> Forecast:
         """The learner's forecast, or the baseline's for an hour of no recent week; evidence says whose."""
         learned = self.learner.forecast(study)
-        usual = study.features["weeks_spread"].is_not_nan()
-        method = ["pattern_learner" if learner else "seasonal_baseline" for learner in usual]
-        evidence = pl.DataFrame({"method": method})
+        usual = ~np.isnan(study.features["weeks_spread"].to_numpy())
+        method = pl.DataFrame({"method": np.where(usual, "pattern_learner", "seasonal_baseline")})
         if usual.all():
-            return Forecast(rows=learned.rows, evidence=evidence)
+            return Forecast(rows=learned.rows, evidence=method)
         seasonal = self.baseline.forecast(study).rows
         rows = learned.rows.select(
-            pl.when(usual).then(pl.col(name)).otherwise(seasonal[name]).alias(name) for name in learned.rows.columns
+            pl.when(pl.lit(pl.Series(usual))).then(pl.col(name)).otherwise(seasonal[name]).alias(name)
+            for name in learned.rows.columns
         )
-        return Forecast(rows=rows, evidence=evidence)
+        return Forecast(rows=rows, evidence=method)
 
     def save(self, folder: Path) -> None:
         """Write both, each into a folder of its own."""

@@ -39,8 +39,7 @@ def _usual(weeks: Floats) -> Floats:
 
 def undo(features: Frame, shape: Floats) -> Frame:
     """The features as if Ramadan did not change the shape of days: `scale` with the effect, ratios without it."""
-    block, place = features.to_numpy().T, {name: k for k, name in enumerate(features.columns)}
-    state = {name: block[place[name]] for name in _STATE}
+    state = {name: features[name].to_numpy() for name in _STATE}
     now, weeks = state["is_ramadan"], state["ramadan_weeks"]
     if not (now.any() or weeks.any()):
         return features
@@ -66,7 +65,7 @@ def undo(features: Frame, shape: Floats) -> Frame:
         **dict.fromkeys(("carried_week", "carried_least", "carried_most"), week),
         **dict.fromkeys(("yesterday", "before", "week_1", "week_2", "week_3", "week_4", "weeks_spread"), -lift),
     }
-    undone = dict(zip(features.columns, block, strict=True))
+    undone = dict(zip(features.columns, features.to_numpy().T, strict=True))
     return table(undone | {name: undone[name] * np.exp(log) for name, log in logs.items()})
 
 
