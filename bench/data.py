@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from foretell.app import App
-from foretell.contract import History, Task
+from foretell.contract import Frame, History, Standpoint, Task
 from foretell.domains.traffic import LOAD
-from foretell.engine.ingest import latest
+from foretell.domains.traffic.schema import METRICS, Settings
+from foretell.engine.ingest import ingest
 from foretell.settings import ForetellSettings
 
 HOUR = timedelta(hours=1)
@@ -103,16 +103,24 @@ def imported(path: Path, series: Series) -> History:
     )
     if not series.zero:
         sent = sent.filter(pl.col("value") != 0)
-    app = App("bench", zone=series.zone)
-    done = app.import_("traffic.metrics", sent)
+    done = ingest(METRICS, sent, zone=series.zone)
     for rule, count in done.rejected.group_by("rule").len().sort("rule").iter_rows():
         print(f"  {series.name}: {count} rows rejected: {rule}")
-    return app.history("traffic.load", "latest")
+    there = Standpoint(tenant="bench", now=_newest(done.rows), zone=series.zone, settings=Settings())
+    return History(there, {METRICS.name: done.rows.sort("known_at", *METRICS.key)})
+
+
+def _newest(rows: Frame) -> datetime:
+    """When the newest row became known."""
+    moment = rows["known_at"].max()
+    if not isinstance(moment, datetime):
+        raise MissingError("the series has no rows")
+    return moment
 
 
 def stood(history: History, moment: datetime | None = None, *, days: float | None = None) -> History:
     """What was known at `moment` (the newest row's, if None), of the `days` before it."""
-    moment = moment or latest(history.tables) or history.now
+    moment = moment or _newest(history[METRICS.name])
     cut = history.cut(moment)
     if days is None:
         return cut

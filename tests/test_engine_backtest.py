@@ -18,6 +18,7 @@ from tests.toys.plain import Told
 
 from foretell import Chance, Choice, Cost, Forecast, Frame, History, Quantity, Read, Rolling, Study
 from foretell.engine.backtest import backtest
+from foretell.engine.collect import narrowed
 from foretell.errors import BrokenDomain, NotReady
 
 
@@ -251,10 +252,12 @@ def test_cutting_twice_is_cutting_at_the_earlier_moment(one: int, two: int) -> N
 def test_only_what_a_task_reads_is_seen() -> None:
     history = plain.history(5)
     questions = ask(["a"], [START + 4 * DAY], [START + 4 * DAY])
-    narrow = history.only([Read(table="values", window=DAY)], questions)
+    narrow = narrowed(history, [Read(table="values", window=DAY)], questions)
     assert set(narrow["values"]["entity"]) == {"a"}
     assert narrow["values"]["known_at"].min() > START + 3 * DAY  # type: ignore[operator]
-    wide = history.only([Read(table="values", window=DAY, by="all"), Read(table="values", window=2 * DAY)], questions)
+    wide = narrowed(
+        history, [Read(table="values", window=DAY, by="all"), Read(table="values", window=2 * DAY)], questions
+    )
     assert set(wide["values"]["entity"]) == {"a", "b"}
     assert wide["values"].is_duplicated().sum() == 0
 

@@ -372,7 +372,8 @@ def test_recalibration_follows_a_shift_and_leaves_the_forecaster_alone() -> None
     assert moved["q50"][0] == pytest.approx(14, abs=0.4)
     assert moved["q90"][0] - moved["q10"][0] == pytest.approx(2.56, abs=0.5)
     assert new.forecaster is model.forecaster
-    assert new.card == model.card
+    assert new.card.version != model.card.version
+    assert new.card.candidate == model.card.candidate
     few = recalibrate(model, later, told_ledger(later, 0.0).head(10))
     assert few.calibration is not None
     assert few.calibration.counted == 10

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import json
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import polars as pl
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from foretell import Frame, Table
-from foretell.engine.ingest import Ingested, ingest, latest
+from foretell.engine.ingest import Ingested, ingest
 from foretell.errors import InvalidRequest
 
 BERLIN = "Europe/Berlin"
@@ -32,6 +33,9 @@ class Row(BaseModel):
 
 TABLE = Table(name="rows", row=Row, key=("key",), time="time")
 GOOD: dict[str, Any] = {"key": "x", "time": "2024-05-01T12:00:00Z", "value": 1.5}
+
+
+AS_TEXT = {"nan": "NaN", "inf": "inf", "-inf": "-inf"}  # which JSON can't say as numbers
 
 
 def one(**changes: Any) -> Ingested:
@@ -82,9 +86,8 @@ def test_each_rule_rejects_in_its_own_words(changes: dict[str, Any], rule: str) 
     done = one(**changes)
     assert done.rows.is_empty()
     assert [words.startswith(rule) for words in rules(done)] == [True]
-    sent = GOOD | changes
-    as_sent = {name: repr(done.rejected[name][0]) for name in sent}  # so that it can be mended
-    assert as_sent == {name: repr(value) for name, value in sent.items()}
+    sent = GOOD | changes  # is kept, so that it can be mended
+    assert json.loads(done.rejected["original"][0]) == {n: AS_TEXT.get(repr(v), v) for n, v in sent.items()}
 
 
 @pytest.mark.parametrize("changes", [{"value": 0}, {"value": 99.9}, {"pieces": 9}, {"pieces": "3"}, {"share": 0.0}])
@@ -182,10 +185,11 @@ def test_nothing_is_lost(batch: list[dict[str, Any]]) -> None:
     schema = {"key": pl.String(), "time": pl.String(), "value": pl.Float64(), "pieces": pl.Int64(), "kind": pl.String()}
     sent = pl.DataFrame(batch, schema=schema)
     done = ingest(TABLE, sent, zone=BERLIN)
-    repeated = sum(int(note.split()[0]) for note in done.notes if "repeat the key" in note)
-    assert done.rows.height + done.rejected.height + repeated == len(batch)
+    assert done.rows.height + done.rejected.height + done.repeated == len(batch)
+    assert done.repeated == sum(int(note.split()[0]) for note in done.notes if "repeat the key" in note)
     assert done.rejected["rule"].null_count() == 0
-    assert done.rejected.columns == [*sent.columns, "rule"]
+    assert done.rejected.columns == ["rule", "original"]
+    assert [json.loads(text).keys() for text in done.rejected["original"]] == [schema.keys()] * done.rejected.height
     for row in done.rows.iter_rows(named=True):
         Row.model_validate({name: row[name] for name in Row.model_fields})
     again = ingest(TABLE, done.rows.drop("known_at"), zone=BERLIN)
@@ -212,15 +216,8 @@ def test_clock_times_are_local_and_those_that_never_were_are_rejected(kind: str)
     sent = ["2024-03-31T01:59:00", "2024-03-31T02:30:00", "2024-03-31T03:00:00", "2024-07-01T12:00:00"]
     said, done = times(*(sent if kind == "text" else [datetime.fromisoformat(text) for text in sent]))
     assert said == [utc(2024, 3, 31, 0, 59), None, utc(2024, 3, 31, 1), utc(2024, 7, 1, 10)]
-    assert rules(done) == ["time can't be read as a time that exists"]
+    assert rules(done) == ["time does not exist in Europe/Berlin (clocks set forward)"]
     assert any("1 local times do not exist in Europe/Berlin" in note for note in done.notes)
-
-
-def test_the_earlier_of_a_doubled_hour_is_taken_and_told() -> None:
-    said, done = times("2024-10-27T01:30:00", "2024-10-27T02:30:00", "2024-10-27T03:30:00")
-    assert said == [utc(2024, 10, 26, 23, 30), utc(2024, 10, 27, 0, 30), utc(2024, 10, 27, 2, 30)]
-    assert len(done.notes) == 1
-    assert done.notes[0].startswith("1 local times exist twice")
 
 
 def test_times_with_an_offset_are_taken_at_their_word() -> None:
@@ -277,8 +274,6 @@ def test_a_fact_is_known_when_it_arrived_or_else_when_it_happened() -> None:
     sent = [("s", "1", "2024-05-01T00:00:00Z", "2024-05-03T00:00:00Z"), ("s", "2", "2024-05-01T00:00:00Z", None)]
     done = ingest(METERS, pl.DataFrame(sent, schema=["site", "unit", "time", "arrived"], orient="row"), zone="UTC")
     assert done.rows["known_at"].to_list() == [utc(2024, 5, 3), utc(2024, 5, 1)]
-    assert latest({"meters": done.rows}) == utc(2024, 5, 3)
-    assert latest({"meters": done.rows.head(0)}) is None
 
 
 NAMES = st.lists(st.text(alphabet="a/%2F5", max_size=4), min_size=2, max_size=2)
@@ -299,3 +294,233 @@ def test_no_two_things_share_a_name(names: list[list[str]]) -> None:
 def test_a_name_of_one_column_is_that_column() -> None:
     sent = pl.DataFrame([{"car": "a/b%", "time": "2024-05-01T12:00:00Z", "start": 1, "end": 2}])
     assert ingest(TRIPS, sent, zone="UTC").rows["entity"].to_list() == ["a/b%"]
+
+
+# ---------------------------------------------------------------- hours that were twice
+
+
+class Load(BaseModel):
+    time: datetime
+    value: float
+    site: str = "one"
+    arrived: datetime | None = None
+    more: dict[str, Any] | None = None
+
+
+LOADS = Table(name="loads", row=Load, key=("site", "time"), time="time", entity=("site",), known_at="arrived")
+
+
+def local(clocks: str, sites: str = "") -> Ingested:
+    """Values at these times of the night in which Berlin's clocks go from 03:00 back to 02:00, and of which site."""
+    when = [f"2024-10-27T{clock}" for clock in clocks.split()]
+    frame = pl.DataFrame({"time": when, "value": [1.0] * len(when), "site": list(sites) or ["one"] * len(when)})
+    return ingest(LOADS, frame, zone=BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "utc_clocks"),
+    [
+        ("01:00 02:00 02:00 03:00", "23:00 00:00 01:00 02:00"),
+        ("01:30 02:00 02:30 02:00 02:30 03:00", "23:30 00:00 00:30 01:00 01:30 02:00"),
+        ("01:30 02:00 02:30 02:00 03:00", "23:30 00:00 00:30 01:00 02:00"),  # the second 02:30 was lost
+        ("02:30 02:00 02:30 03:00", "00:30 01:00 01:30 02:00"),  # a batch that starts within the hour
+    ],
+)
+def test_a_series_that_runs_through_a_doubled_hour_says_which_is_which(clocks: str, utc_clocks: str) -> None:
+    done = local(clocks)
+    assert [f"{time:%H:%M}" for time in done.rows["time"]] == utc_clocks.split()
+    (note,) = done.notes
+    assert note.endswith("they came in two runs, and the first was taken as the earlier")
+    assert note.startswith(f"{sum(clock.startswith('02') for clock in clocks.split())} local times exist twice")
+
+
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        "01:00 02:00 03:00",  # once only
+        "02:00 02:00",  # nothing beside it: might be one hour sent twice
+        "01:00 01:00 02:00 02:00 03:00 03:00",  # everything is sent twice
+        "03:00 02:00 02:00 01:00",  # backwards
+        "01:00 02:00 03:00 02:00 04:00",  # out of order
+        "01:00 02:00 02:00 02:00 03:00",  # three of them
+    ],
+)
+def test_a_doubled_hour_that_does_not_show_which_is_rejected_never_guessed(clocks: str) -> None:
+    done = local(clocks)
+    twice = [clock for clock in clocks.split() if clock == "02:00"]
+    rule = "time exists twice in Europe/Berlin (clocks set back); send it with its offset from UTC (as in +02:00)"
+    assert rules(done) == [rule] * len(twice)
+    assert done.notes[0].startswith(f"{len(twice)} local times exist twice in Europe/Berlin")
+
+
+def test_each_series_is_looked_at_alone() -> None:
+    done = local("01:00 01:00 02:00 02:00 02:00 03:00 03:00", "ababaab")
+    kept = done.rows.filter(pl.col("site") == "a")["time"]
+    assert [f"{time:%H:%M}" for time in kept] == ["23:00", "00:00", "01:00", "02:00"]
+    assert [json.loads(text)["site"] for text in done.rejected["original"]] == ["b"]
+
+
+def test_without_a_series_a_doubled_time_is_not_guessed() -> None:
+    said, done = times("2024-10-27T01:30:00", "2024-10-27T02:30:00", "2024-10-27T02:30:00", "2024-10-27T03:30:00")
+    assert said == [utc(2024, 10, 26, 23, 30), None, None, utc(2024, 10, 27, 2, 30)]
+    assert done.rejected.height == 2
+
+
+@given(
+    zone=st.sampled_from([BERLIN, "America/Havana", "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca"]),
+    step=st.sampled_from([7, 15, 30, 60]),
+    year=st.integers(2004, 2024),
+    lost=st.sets(st.integers(0, 3000), max_size=600),
+    cut=st.integers(0, 3000),
+)
+@settings(max_examples=60)
+def test_of_local_times_each_is_read_as_it_was_or_rejected(
+    zone: str, step: int, year: int, lost: set[int], cut: int
+) -> None:
+    """A year of a series in local time, with rows lost, in two batches: no row comes in at another instant."""
+    every = pl.datetime_range(utc(year, 1, 1), utc(year + 1, 1, 1), f"{step}m", eager=True)
+    naive = every.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    near = naive.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").is_null()
+    near = near | near.shift(1, fill_value=False) | near.shift(-1, fill_value=False)
+    kept = near & ~pl.Series([n in lost for n in range(len(near))])
+    sent = pl.DataFrame({"time": naive, "value": pl.int_range(len(naive), eager=True)}).filter(kept)
+    done = [ingest(LOADS, part, zone=zone) for part in (sent[: cut % 40], sent[cut % 40 :])]
+    rows = pl.concat([part.rows for part in done])
+    assert rows["time"].to_list() == every.gather(rows["value"].cast(pl.Int64)).to_list()
+    assert rows.height + sum(part.rejected.height for part in done) == sent.height
+
+
+# ---------------------------------------------------------------- the future, and when things became known
+
+NOW = utc(2024, 5, 1, 12)
+
+
+@pytest.mark.parametrize(
+    ("time", "arrived", "rule"),
+    [
+        ("2024-05-01T12:04:00Z", None, None),  # clocks differ
+        ("2024-05-01T12:06:00Z", None, "time lies in the future; what is known beforehand says since when, in arrived"),
+        ("2024-06-01T00:00:00Z", "2024-05-01T11:00:00Z", None),  # a forecast, an event that is planned
+        ("2024-05-01T11:30:00Z", "2024-05-01T12:30:00Z", "arrived lies in the future"),
+    ],
+)
+def test_nothing_is_known_before_it_is_known(time: str, arrived: str | None, rule: str | None) -> None:
+    sent = pl.DataFrame([{"time": time, "value": 1.0, "arrived": arrived}], schema_overrides={"arrived": pl.String})
+    assert rules(ingest(LOADS, sent, zone="UTC", now=NOW)) == ([rule] if rule else [])
+    assert rules(ingest(LOADS, sent, zone="UTC")) == []
+
+
+def test_where_facts_are_known_when_they_happen_none_happens_in_the_future() -> None:
+    sent = pl.DataFrame([GOOD | {"time": "2024-05-01T12:06:00Z"}])
+    assert rules(ingest(TABLE, sent, zone="UTC", now=NOW)) == ["time lies in the future"]
+
+
+def test_with_an_interval_a_value_is_known_at_its_end() -> None:
+    sent = pl.DataFrame(
+        {"time": ["2024-05-01T10:00:00", "2024-05-01T12:00:00"], "arrived": [None, "2024-05-03T00:00:00"], "value": 1}
+    )
+    done = ingest(LOADS, sent, zone="UTC", interval=timedelta(hours=1))
+    assert done.rows["known_at"].to_list() == [utc(2024, 5, 1, 11), utc(2024, 5, 3)]
+    assert done.rows["arrived"].to_list() == done.rows["known_at"].to_list()
+    running = ingest(LOADS, sent.drop("arrived"), zone="UTC", interval=timedelta(hours=1), now=NOW)
+    assert rules(running) == ["arrived lies in the future"]  # the hour is not over
+    with pytest.raises(InvalidRequest, match="rows has no column for when a fact became known"):
+        ingest(TABLE, pl.DataFrame([GOOD]), zone="UTC", interval=timedelta(hours=1))
+
+
+def test_a_day_ends_with_the_local_day() -> None:
+    sent = pl.DataFrame({"time": ["2024-10-26", "2024-10-27", "2024-03-31"], "value": 1.0})
+    done = ingest(LOADS, sent, zone=BERLIN, interval=timedelta(days=1))
+    assert done.rows["known_at"].to_list() == [utc(2024, 10, 26, 22), utc(2024, 10, 27, 23), utc(2024, 3, 31, 22)]
+
+
+# ---------------------------------------------------------------- what can't be stored, and what is kept of it
+
+
+@pytest.mark.parametrize("number", [0, 30, 31])
+def test_text_that_can_not_be_stored_is_rejected(number: int) -> None:
+    done = one(key=f"a{chr(number)}b")
+    assert rules(done) == ["key holds a character that can't be stored (number 0, 30 or 31)"]
+    assert chr(number) not in done.rejected["original"][0]
+    assert one(key="a\tb\n").rejected.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        (' {"a": [1, {"b": null}]} ', '{"a": [1, {"b": null}]}'),
+        ("{}", "{}"),
+        (None, None),
+        ({"a": 1, "b": "ü"}, '{"a":1,"b":"ü"}'),
+        ({"a": b"b"}, '{"a": "b\'b\'"}'),
+        ("[1]", False),
+        ("1", False),
+        ("{a: 1}", False),
+        ('{"a": NaN}', False),
+        ('{"a": "\\u0000"}', False),
+        ("", False),
+        (True, False),
+    ],
+)
+def test_a_json_object_is_stored_as_its_text(sent: Any, stored: Any) -> None:
+    done = ingest(LOADS, pl.DataFrame([{"time": "2024-05-01", "value": 1.0, "more": sent}]), zone="UTC")
+    if stored is False:
+        assert rules(done) == ["more can't be read as a JSON object"]
+    else:
+        assert done.rows["more"].to_list() == [stored]
+        assert done.rows["more"].dtype == pl.String
+
+
+def test_a_struct_that_is_null_is_nothing() -> None:
+    sent = pl.DataFrame({"time": ["2024-05-01", "2024-05-02"], "value": 1.0, "more": [{"a": 1}, None]})
+    assert ingest(LOADS, sent, zone="UTC").rows["more"].to_list() == ['{"a":1}', None]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (datetime(2024, 5, 1, 12), "2024-05-01T12:00:00.000000"),  # noqa: DTZ001
+        (utc(2024, 5, 1, 12), "2024-05-01T12:00:00.000000+00:00"),
+        (date(2024, 5, 1), "2024-05-01"),
+        (float("nan"), "NaN"),
+        (1.5, 1.5),
+        ([1, 2], [1, 2]),
+        ({"a": True}, {"a": True}),
+        (timedelta(hours=1), "1:00:00"),
+        (b"\xff", "b'\\xff'"),
+        ([b"a"], ["b'a'"]),
+        (None, None),
+    ],
+)
+def test_what_was_sent_is_kept_in_words(value: Any, kept: Any) -> None:
+    done = one(value=-1.0, until=value)
+    assert json.loads(done.rejected["original"][0])["until"] == kept
+
+
+def test_a_long_row_is_kept_in_part() -> None:
+    (kept,) = one(kind="ü" * 3000).rejected["original"]
+    assert len(kept) == 2000
+    assert kept.endswith("ü…")
+
+
+def test_times_that_other_programs_can_not_hold_are_rejected() -> None:
+    said, done = times("20240-05-01T12:00:00", "9999-12-31T12:00:00Z", "2024-05-01T12:00:00Z")
+    assert said == [None, None, utc(2024, 5, 1, 12)]
+    assert rules(done) == ["time can't be read as a time that exists"] * 2
+    assert rules(one(day="10000-01-01")) == ["day can't be read as a date"]
+
+
+@pytest.mark.parametrize("name", ["key", "pieces", "share", "day", "until", "open"])
+@pytest.mark.parametrize("value", [[1.0], {"a": 1}, b"1"])
+def test_a_value_of_a_foreign_kind_is_rejected(name: str, value: Any) -> None:
+    assert [words.startswith(f"{name} can't be read as") for words in rules(one(**{name: value}))] == [True]
+
+
+@pytest.mark.parametrize("name", ["pieces", "share", "open"])
+def test_a_day_is_no_number(name: str) -> None:
+    assert [words.startswith(f"{name} can't be read as") for words in rules(one(**{name: date(1970, 1, 2)}))] == [True]
+
+
+def test_blanks_around_a_number_are_no_part_of_it() -> None:
+    assert one(value=" 1.5 ", pieces=" 3").rows.select("value", "pieces").row(0) == (1.5, 3)

@@ -1,5 +1,6 @@
 """Names in use where vulture does not look: what domains and third parties choose from. mypy sees that each exists."""
 
+from foretell.app.shelf import try_model
 from foretell.cli import cli, demo, main
 from foretell.domains.traffic import DOMAIN
 from foretell.domains.traffic.engineer import FeatureEngineer
@@ -18,6 +19,7 @@ Statistical
 cli, demo, main  # called by the command line's own name
 DOMAIN  # found by its entry point
 ForetellSettings
+try_model  # called by name, in a process of its own
 FeatureEngineer.add_time_features
 FeatureEngineer.add_ramadan_features
 FeatureEngineer.add_prayer_features

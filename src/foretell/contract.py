@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -39,15 +40,25 @@ QUESTION = {"entity": pl.String(), "as_of": INSTANT, "at": INSTANT}
 
 # ---------------------------------------------------------------- facts
 
+Kind = Literal["text", "number", "integer", "boolean", "date", "instant", "object"]
+"""What a column holds. An object is the text of a JSON object."""
 
-@dataclass(frozen=True, kw_only=True)
+DTYPES: Mapping[Kind, pl.DataType] = {
+    "text": pl.String(), "number": pl.Float64(), "integer": pl.Int64(), "boolean": pl.Boolean(), "date": pl.Date(),
+    "instant": INSTANT, "object": pl.String(),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Where facts of one kind belong.
 
     `key` names the columns that identify a fact: a second row with the same key corrects the first.
     `entity` names the columns that, joined by "/", are whom the fact is about. A fact is known when it
     happened, unless `known_at` names the column that says otherwise (null there: when it happened).
-    `rules` are conditions beyond the row's types, by the words a rejected row is given.
+    `rules` are conditions beyond the row's types, by the words a rejected row is given. A `yearly` table is
+    stored in one part a year, by `time`: for so many rows that old years should not slow the new one down. Where
+    facts are sure to become known at their time or at most `late` after it, a window is found by time.
     """
 
     name: str
@@ -57,10 +68,29 @@ class Table:
     entity: tuple[str, ...] = ()
     known_at: str | None = None
     rules: Mapping[str, pl.Expr] = field(default_factory=dict)
+    yearly: bool = False
+    late: timedelta | None = None
+
+    @cached_property
+    def kinds(self) -> Mapping[str, Kind]:
+        """What each column of the row holds, in their order."""
+        fields = self.row.model_json_schema()["properties"]
+        return {name: _kind(schema) for name, schema in fields.items()}
 
     def named(self, *parts: str) -> str:
         """The entity that the values of the `entity` columns make: joined by "/", one inside a value escaped."""
         return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts) if len(parts) > 1 else parts[0]
+
+
+def _kind(schema: Mapping[str, Any]) -> Kind:
+    """The kind of a field by its JSON schema; an optional field's is that of its non-null half."""
+    for half in schema.get("anyOf", ()):
+        if half.get("type") != "null":
+            return _kind(half)
+    if schema.get("format") in ("date-time", "date"):
+        return "instant" if schema["format"] == "date-time" else "date"
+    kinds: dict[str, Kind] = {"integer": "integer", "number": "number", "boolean": "boolean", "object": "object"}
+    return kinds.get(schema.get("type", "string"), "text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,22 +144,6 @@ class History:
         """The same history as it was known at `moment`; a later moment than `now` teaches nothing."""
         known = {name: frame.filter(pl.col("known_at") <= moment) for name, frame in self.tables.items()}
         return History(replace(self.standpoint, now=min(moment, self.now)), known)
-
-    def only(self, reads: Sequence[Read], questions: Frame) -> History:
-        """What `reads` allow a task to see for these questions: fewer tables, entities and days."""
-        first = questions["as_of"].min()
-        seen: dict[str, list[Frame]] = {}
-        for read in reads:
-            frame = self.tables[read.table]
-            if isinstance(first, datetime):
-                frame = frame.filter(pl.col("known_at") > first - read.window)
-            if read.by != "all":
-                frame = frame.filter(pl.col(read.by).is_in(questions[read.by].unique().implode()))
-            seen.setdefault(read.table, []).append(frame)
-        return History(
-            self.standpoint,
-            {n: fs[0] if len(fs) == 1 else pl.concat(fs).unique(maintain_order=True) for n, fs in seen.items()},
-        )
 
     def plus(self, facts: Mapping[str, Frame]) -> History:
         """The history with `facts` added, table by table (a what-if, a new issue)."""
@@ -327,7 +341,8 @@ Answer = BaseModel
 class Task:
     """Something a domain learns to predict.
 
-    The first candidate is the baseline to beat. `headline` is the figure of an answer that must not fall when
+    The first candidate is the baseline to beat. `about` says whom a request is about, by the column that `reads` name
+    (`entity`); a task without it reads everyone. `headline` is the figure of an answer that must not fall when
     the forecast rises; the checks hold `decide` to it.
     """
 
@@ -345,6 +360,7 @@ class Task:
     headline: Callable[[Any], float]
     rolling: Rolling
     gate: Gate
+    about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
 
     @property

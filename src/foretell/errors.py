@@ -4,6 +4,9 @@
     ├── InvalidRequest   what was sent can't be used; the message says what to send instead
     ├── NotFound         no such domain, task, table or method; the message lists what exists
     ├── NotReady         too little history, or nothing trained yet; the message says what is missing
+    ├── Refused          it can't be done as things stand; the message says what stands in the way
+    ├── Unavailable      the database does not answer; try again
+    ├── Damaged          what is stored is not what was written; what came before it serves
     ├── Misconfigured    settings or set-up are wrong; the message is the line to type
     └── BrokenDomain     a domain broke the contract; names the domain's task and what it did
 
@@ -30,6 +33,18 @@ class NotFound(ForetellError):  # noqa: N818
 
 class NotReady(ForetellError):  # noqa: N818
     """There is not enough history, or nothing has been trained yet."""
+
+
+class Refused(ForetellError):  # noqa: N818
+    """As things stand it can't be done."""
+
+
+class Unavailable(ForetellError):  # noqa: N818
+    """A store does not answer just now."""
+
+
+class Damaged(ForetellError):  # noqa: N818
+    """What is stored is not what was written."""
 
 
 class Misconfigured(ForetellError):  # noqa: N818

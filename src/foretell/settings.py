@@ -12,4 +12,12 @@ class ForetellSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FORETELL_", extra="ignore")
 
+    home: Path | None = None  # folder of our own PostgreSQL and of model files; the platform's place for a user's data
+    database: str | None = (
+        None  # postgresql://… of another PostgreSQL (16 or newer), for a login without special rights
+    )
+    database_owner: str | None = (
+        None  # the same database for one that may make roles and tables, to migrate and back up
+    )
+    blobs: str | None = None  # where model files go: file:///a/folder or s3://bucket/prefix; in `home` if not given
     bench_data: Path | None = None  # folder of the public data sets that the benchmarks read

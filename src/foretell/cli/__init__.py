@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from foretell.cli import facts, store
 from foretell.errors import ForetellError, Misconfigured
 
 
@@ -40,6 +41,13 @@ def check(domain: str, seed: int) -> None:
     from foretell.cli.check import run
 
     run(domain, seed)
+
+
+for command in (
+    facts.tenant, facts.import_, facts.export, facts.quarantine,
+    store.stop, store.doctor, store.backup, store.restore, store.migrate,
+):  # fmt: skip
+    cli.add_command(command)
 
 
 def main() -> None:

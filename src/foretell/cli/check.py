@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from foretell.app import domains
+from foretell.app.declared import domains
 from foretell.errors import NotFound
 from foretell.testing import check_domain
 

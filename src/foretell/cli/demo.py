@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from foretell import upkeep
 from foretell.app import App
 from foretell.cli.picture import draw
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
 from foretell.metrics import DEFINITIONS
+from foretell.settings import ForetellSettings
 
 HOUR = timedelta(hours=1)
 
@@ -68,41 +70,48 @@ STORIES = (
 def run(picture: Path, *, once: bool) -> None:
     """Load, race, show skill against the baseline, answer, draw. Without `once`, say that there is no server yet."""
     console = Console(width=112)
+    settings = ForetellSettings()
+    ran = upkeep.doctor(settings, {}).running
     for place, story in enumerate(STORIES):
         console.rule(f"[bold]{story.title}")
-        app = _load(story, console)
-        with _bar(console) as bar:
-            job = bar.add_task("race", total=1)
+        with App.open(f"demo-{story.file}", zone=story.zone) as app:
+            _load(app, story, console)
+            with _bar(console) as bar:
+                job = bar.add_task("race", total=1)
 
-            def told(name: str, done: int, total: int, bar: Progress = bar, job: TaskID = job) -> None:
-                bar.update(job, description=name, completed=done, total=total)
+                def told(name: str, done: int, total: int, bar: Progress = bar, job: TaskID = job) -> None:
+                    bar.update(job, description=name, completed=done, total=total)
 
-            trained, verdict = app.train("traffic.load", as_of=story.as_of, progress=told)
-        card = trained.model.card
-        _skill(console, trained.backtest, card)
-        console.print(f"serves: [bold]{card.candidate}[/] ({card.reason}; {verdict.reason})")
-        _answer(console, app, story)
+                trained, verdict = app.train("traffic.load", as_of=story.as_of, progress=told)
+            card = trained.model.card
+            _skill(console, trained.backtest, card)
+            console.print(f"serves: [bold]{card.candidate}[/] ({card.reason}; {verdict.reason})")
+            _answer(console, app, story)
         if place == 0:
             draw(picture, trained.backtest, card.candidate, story.unit, story.zone)
             console.print(f"forecast against truth, last week: [bold]{picture}[/]\n")
+    if once and not ran:
+        upkeep.stop(settings)
     if not once:
         console.print("There is no server yet: it comes with a later version.")
 
 
-def _load(story: Story, console: Console) -> App:
+def _load(app: App, story: Story, console: Console) -> None:
     """Import a packaged file as its owner would, and say what became of its rows."""
     with as_file(files("foretell") / "samples" / f"{story.file}.csv.gz") as path:
         table = pl.read_csv(path)
-    app = App(story.file, zone=story.zone)
     local = pl.col("timestamp").str.to_datetime()
     end = local.max() if story.as_of == "latest" else story.as_of.replace(tzinfo=None)
-    utc = local.dt.replace_time_zone(story.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
     sent = table.filter(local > end - timedelta(days=story.days)).select(
-        time=utc, value=pl.col(story.column) / story.per, service=pl.lit(story.file), known_at=utc + HOUR
+        time="timestamp", value=pl.col(story.column) / story.per, service=pl.lit(story.file)
     )
-    done = app.import_("traffic.metrics", sent)
-    console.print(f"imported {done.rows.height:,} rows, rejected {done.rejected.height}", *done.notes, sep="\n")
-    return app
+    done = app.import_("traffic.metrics", sent, interval=HOUR, source=f"{story.file}.csv.gz")
+    console.print(
+        f"tenant {app.tenant}: {done.accepted:,} rows accepted, {done.unchanged:,} there already,"
+        f" {done.rejected} rejected; quality {100 * done.quality.score:.1f} %",
+        *done.notes,
+        sep="\n",
+    )
 
 
 def _bar(console: Console) -> Progress:

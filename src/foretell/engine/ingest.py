@@ -2,173 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from foretell.contract import INSTANT, Frame, Table
+from foretell.contract import DTYPES, Frame, Kind, Table
+from foretell.engine.reading import WORDS, Read, as_sent, later, read
 from foretell.errors import InvalidRequest
+
+SKEW = timedelta(minutes=5)  # by so much the sender's clock may be ahead of ours
+LONGEST = 400  # bytes of a text that is part of a key
+SHOWN = 2000  # characters of a rejected row that are kept
+UNSTORABLE = "[\x00\x1e\x1f]"
+
+Rule = tuple[pl.Expr, str]  # where a row breaks it, and its words
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingested:
-    """What became of a batch: `rows` in the table's columns, `rejected` as sent with `rule`, `notes` for a human."""
+    """What became of a batch: every row sent is in `rows`, in `rejected` or among the `repeated`.
+
+    `rows` have the table's columns, `known_at`, and `entity` where it declares one. `rejected` holds `rule`, the words
+    of the first rule a row broke, and `original`, what was sent as the text of a JSON object (its first 2,000
+    characters). `repeated` counts rows that a later row of the batch with the same key replaced. `counted` is how many
+    rows something was done to that a human should know, by the words for it.
+    """
 
     rows: Frame
     rejected: Frame
-    notes: tuple[str, ...]
+    repeated: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a human should know, a line each."""
+        return tuple(f"{count:,} {words}" for words, count in self.counted.items())
 
 
-def ingest(table: Table, sent: Frame, *, zone: str) -> Ingested:
+def ingest(
+    table: Table, sent: Frame, *, zone: str, now: datetime | None = None, interval: timedelta | None = None
+) -> Ingested:
     """Check `sent` against `table`. Clock times without a zone are read as local times of `zone`.
 
-    Text is read as ISO 8601. The rows that come back have the columns of the table's row, `known_at`, and `entity`
-    where it declares one.
-    Rows without a value for an optional column get its default. A repeated key keeps its last row.
-    Raises InvalidRequest when a required column is missing altogether or one has no place in the table.
+    Text is read as ISO 8601. Rows without a value for an optional column get its default. A repeated key keeps its
+    last row. Local times that don't exist or can mean two instants are rejected, not guessed; `reading.instants` says
+    when the two halves of a doubled hour can be told apart.
+
+    With `now` (UTC), a row that would become known more than five minutes after it is rejected: one cannot know what
+    has not happened. What counts is the table's `known_at` where the row gives one, so that a weather forecast or a
+    planned event may lie in the future as long as it says since when it is known; else it is the row's time.
+    With `interval`, a row that does not say when it became known stands for that long from its time on, and became
+    known at the end.
+
+    Raises InvalidRequest when a required column is missing altogether or one has no place in the table, or for an
+    `interval` where the table has no `known_at` to hold its end.
     """
-    fields = _fields(table)
-    _complete(table, sent, fields)
-    notes: list[str] = []
-    typed = pl.DataFrame([_column(sent, name, schema, zone, notes) for name, schema in fields.items()])
-    filled = {f"sent {name}": sent[name].is_not_null() for name in fields if name in sent.columns}
-    required = _required(table)
-    broken = [
-        r for name, schema in fields.items() for r in _rules(name, schema, name in required, name in sent.columns)
-    ]
-    broken += [pl.when(~holds).then(pl.lit(words)) for words, holds in table.rules.items()]
-    rule = typed.with_columns(**filled).select(rule=pl.coalesce(broken)).to_series()
-    rejected = sent.with_columns(rule=rule).filter(rule.is_not_null())
-    good = typed.filter(rule.is_null())
+    if interval is not None and not table.known_at:
+        raise InvalidRequest(f"table {table.name} has no column for when a fact became known; leave out the interval")
+    _complete(table, sent)
+    columns = {name: _read(table, sent, name, kind, zone) for name, kind in table.kinds.items()}
+    typed = pl.DataFrame([column.values.alias(name) for name, column in columns.items()])
+    if interval is not None and table.known_at:
+        end = later(pl.col(table.time), interval, zone)
+        typed = typed.with_columns(pl.coalesce(table.known_at, end).alias(table.known_at))
+    rule = _broken(table, sent, typed, columns, now)
+    bad, good = rule.is_not_null(), typed.filter(rule.is_null())
     once = good.unique(table.key, keep="last", maintain_order=True)
-    if once.height < good.height:
-        notes.append(f"{good.height - once.height} rows repeat the key of a later row; the later one counts")
     known = pl.coalesce(table.known_at, table.time) if table.known_at else pl.col(table.time)
-    rows = once.with_columns(known_at=known)
-    return Ingested(rows=_entity(rows, table), rejected=rejected, notes=tuple(notes))
+    counted: dict[str, int] = {}
+    for column in columns.values():
+        counted |= {words: counted.get(words, 0) + count for words, count in column.notes.items()}
+    if repeated := good.height - once.height:
+        counted["rows repeat the key of a later row; the later one counts"] = repeated
+    return Ingested(
+        rows=_entity(once.with_columns(known_at=known), table),
+        rejected=pl.DataFrame({"rule": rule.filter(bad), "original": as_sent(sent.filter(bad), SHOWN)}),
+        repeated=repeated,
+        counted=counted,
+    )
 
 
-def _fields(table: Table) -> Mapping[str, dict[str, Any]]:
-    schema = table.row.model_json_schema()
-    return {name: _plain(field) for name, field in schema["properties"].items()}
-
-
-def _required(table: Table) -> Sequence[str]:
-    required: Sequence[str] = table.row.model_json_schema().get("required", ())
-    return required
-
-
-def _plain(field: dict[str, Any]) -> dict[str, Any]:
-    """An optional field's schema is that of its non-null half."""
-    halves = [half for half in field.get("anyOf", ()) if half.get("type") != "null"]
-    return field | halves[0] if halves else field
-
-
-def _complete(table: Table, sent: Frame, fields: Mapping[str, Any]) -> None:
-    missing = [name for name in _required(table) if name not in sent.columns]
-    foreign = [name for name in sent.columns if name not in fields]
+def _complete(table: Table, sent: Frame) -> None:
+    missing = [name for name in required(table) if name not in sent.columns]
+    foreign = [name for name in sent.columns if name not in table.kinds]
     if missing or foreign:
         what = [f"misses {', '.join(missing)}"] if missing else []
         what += [f"has no place for {', '.join(foreign)}"] if foreign else []
-        raise InvalidRequest(f"table {table.name} {' and '.join(what)}; its columns are {', '.join(fields)}")
+        raise InvalidRequest(f"table {table.name} {' and '.join(what)}; its columns are {', '.join(table.kinds)}")
 
 
-def _column(sent: Frame, name: str, schema: dict[str, Any], zone: str, notes: list[str]) -> pl.Series:
+def required(table: Table) -> Sequence[str]:
+    """The columns that a row must have."""
+    return [name for name, each in table.row.model_fields.items() if each.is_required()]
+
+
+def fields(table: Table) -> Mapping[str, dict[str, Any]]:
+    """The JSON schema of each column; an optional one's is that of its non-null half."""
+    return {name: _plain(schema) for name, schema in table.row.model_json_schema()["properties"].items()}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    halves = [half for half in schema.get("anyOf", ()) if half.get("type") != "null"]
+    return schema | halves[0] if halves else schema
+
+
+def _read(table: Table, sent: Frame, name: str, kind: Kind, zone: str) -> Read:
     """The column as the table stores it, null where it can't be read."""
-    dtype = _dtype(schema)
-    column = sent[name] if name in sent.columns else pl.Series(name, [None] * sent.height, dtype=dtype)
-    if dtype == INSTANT:
-        return _instants(column, zone, notes).alias(name)
-    if dtype == pl.Date and column.dtype == pl.String:
-        new = column.str.strip_chars().str.to_date(strict=False, format="%Y-%m-%d")
-    elif dtype == pl.Boolean and column.dtype == pl.String:
-        new = column.str.to_lowercase().replace_strict(_TRUTH, default=None, return_dtype=pl.Boolean)
-    elif dtype == pl.Int64:
-        number = column.cast(pl.Float64, strict=False)
-        whole = (number == number.round()).fill_null(False)
-        new = column.cast(pl.Int64, strict=False).fill_null(number.cast(pl.Int64, strict=False)).set(~whole, None)
-    else:
-        new = column.cast(dtype, strict=False)
-    if schema.get("default") is not None:
-        new = new.set(column.is_null(), schema["default"])
-    return new.alias(name)
+    default = table.row.model_fields[name].get_default()
+    if isinstance(default, dict):
+        default = json.dumps(default)
+    if name not in sent.columns:
+        return Read(values=pl.Series(name, [default], dtype=DTYPES[kind]).new_from_index(0, sent.height))
+    whose = [each for each in table.key if each != name and each in sent.columns]
+    others = sent.select(whose) if name == table.time and name in table.key else None
+    done = read(sent[name], kind, zone=zone, others=others)
+    if table.row.model_fields[name].is_required() or default is None:
+        return done
+    return Read(values=done.values.set(sent[name].is_null(), default), troubles=done.troubles, notes=done.notes)
 
 
-_TRUTH = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
+def _broken(table: Table, sent: Frame, typed: Frame, columns: Mapping[str, Read], now: datetime | None) -> pl.Series:
+    """For each row the words of the first rule it breaks; null for a good one."""
+    rules: list[Rule] = []
+    filled = {f"sent {name}": sent[name].is_not_null() for name in sent.columns}
+    for name, schema in fields(table).items():
+        for number, (words, where) in enumerate(columns[name].troubles.items()):
+            filled[f"trouble {number} {name}"] = where
+            rules.append((pl.col(f"trouble {number} {name}"), f"{name} {words}"))
+        if name in sent.columns:
+            unread = pl.col(f"sent {name}") & pl.col(name).is_null()
+            rules.append((unread, f"{name} can't be read as {WORDS[table.kinds[name]]}"))
+        if name in required(table):
+            rules.append((pl.col(name).is_null(), f"{name} is missing"))
+        rules += _limits(name, schema, table.kinds[name])
+    rules += [(~holds, words) for words, holds in table.rules.items()]
+    rules += [*_long(table), *_late(table), *_future(table, now)]
+    checked = typed.with_columns(**filled)
+    bad = checked.select(bad=pl.any_horizontal(breaks.fill_null(False) for breaks, _ in rules)).to_series()
+    told = checked.filter(bad).select(rule=pl.coalesce(pl.when(breaks).then(pl.lit(text)) for breaks, text in rules))
+    places = pl.DataFrame({"bad": bad}).with_row_index("row").filter("bad").select("row").hstack(told)
+    every = pl.DataFrame({"row": pl.int_range(sent.height, dtype=pl.UInt32(), eager=True)})
+    return every.join(places, on="row", how="left", maintain_order="left")["rule"]
 
 
-def _dtype(schema: dict[str, Any]) -> pl.DataType:
-    if schema.get("format") == "date-time":
-        return INSTANT
-    if schema.get("format") == "date":
-        return pl.Date()
-    kinds: dict[str, pl.DataType] = {"integer": pl.Int64(), "number": pl.Float64(), "boolean": pl.Boolean()}
-    return kinds.get(schema.get("type", "string"), pl.String())
-
-
-def _instants(column: pl.Series, zone: str, notes: list[str]) -> pl.Series:
-    """Instants in UTC; null where a local time does not exist; the earlier one where it exists twice."""
-    if column.dtype == pl.String:
-        return _read(column, zone, notes)
-    if column.dtype == pl.Date:
-        return _local(column.cast(pl.Datetime("us")), zone, notes)
-    if not isinstance(column.dtype, pl.Datetime):
-        return pl.Series(column.name, [None] * len(column), dtype=INSTANT)
-    if column.dtype.time_zone is None:
-        return _local(column, zone, notes)
-    return column.dt.cast_time_unit("us").dt.convert_time_zone("UTC")
-
-
-def _read(text: pl.Series, zone: str, notes: list[str]) -> pl.Series:
-    """ISO 8601 text, each by its own offset; without one it is a local time of `zone`."""
-    text = text.str.strip_chars().str.replace("T", " ", literal=True).str.replace(r"Z$", "+00:00")
-    frame = pl.DataFrame({"text": text})
-    shapes = [f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", "")]
-    plain = frame.select(
-        pl.coalesce(pl.col("text").str.strptime(pl.Datetime("us"), shape, strict=False) for shape in shapes)
-    ).to_series()
-    aware = frame.select(
-        pl.coalesce(pl.col("text").str.strptime(INSTANT, shape + "%#z", strict=False) for shape in shapes[:2])
-    ).to_series()
-    return aware.fill_null(_local(plain, zone, notes))
-
-
-def _local(naive: pl.Series, zone: str, notes: list[str]) -> pl.Series:
-    naive = naive.dt.cast_time_unit("us")
-    first = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    last = naive.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
-    if twice := int((first != last).sum()):
-        notes.append(f"{twice} local times exist twice in {zone} (clocks set back); the earlier one was taken")
-    if never := int((first.is_null() & naive.is_not_null()).sum()):
-        notes.append(f"{never} local times do not exist in {zone} (clocks set forward); they were rejected")
-    return first.dt.convert_time_zone("UTC")
-
-
-def _rules(name: str, schema: dict[str, Any], required: bool, sent: bool) -> list[pl.Expr]:
-    """For each rule of a column: its words where a row breaks it, else null."""
+def _limits(name: str, schema: dict[str, Any], kind: Kind) -> Iterator[Rule]:
+    """What a column's values must keep to."""
     new = pl.col(name)
-    rules = [(pl.col(f"sent {name}") & new.is_null(), f"{name} can't be read as {_words(schema)}")] if sent else []
-    if required:
-        rules.append((new.is_null(), f"{name} is missing"))
-    if _dtype(schema).is_float():
-        rules.append((~new.is_finite(), f"{name} is not a finite number"))
+    if kind == "number":
+        yield ~new.is_finite(), f"{name} is not a finite number"
     bounds = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     for key, compare in bounds.items():
         if key in schema:
-            kept = getattr(new, compare)(schema[key])
-            rules.append((~kept, f"{name} must be {signs[compare]} {schema[key]:g}"))
+            yield ~getattr(new, compare)(schema[key]), f"{name} must be {signs[compare]} {schema[key]:g}"
     if "enum" in schema:
-        rules.append((~new.is_in(schema["enum"]), f"{name} must be one of {', '.join(schema['enum'])}"))
-    return [pl.when(breaks).then(pl.lit(words)) for breaks, words in rules]
+        yield ~new.is_in(schema["enum"]), f"{name} must be one of {', '.join(schema['enum'])}"
+    elif kind == "text":
+        yield new.str.contains(UNSTORABLE), f"{name} holds a character that can't be stored (number 0, 30 or 31)"
 
 
-def _words(schema: dict[str, Any]) -> str:
-    kinds = {"date-time": "a time that exists", "date": "a date", "integer": "a whole number", "number": "a number"}
-    return kinds.get(schema.get("format", schema.get("type", "")), f"a {schema.get('type', 'text')}")
+def _long(table: Table) -> Iterator[Rule]:
+    """What tells facts apart must fit into an index."""
+    for name in (*table.key, *table.entity):
+        if table.kinds[name] == "text":
+            yield pl.col(name).str.len_bytes() > LONGEST, f"{name} is longer than {LONGEST} bytes, too long for a name"
+
+
+def _late(table: Table) -> Iterator[Rule]:
+    """When a fact can have become known, where its table says how late at most."""
+    if table.late is not None and table.known_at:
+        time, known = pl.col(table.time), pl.col(table.known_at)
+        words = (
+            f"{table.known_at} must lie within {table.late} (h:mm:ss) after {table.time}; leave it out for that moment"
+        )
+        yield ~known.is_between(time, time + table.late), words
+
+
+def _future(table: Table, now: datetime | None) -> Iterator[Rule]:
+    if now is None:
+        return
+    soon = pl.lit(now + SKEW)
+    if table.known_at:
+        yield pl.col(table.known_at) > soon, f"{table.known_at} lies in the future"
+        unknown = pl.col(table.known_at).is_null()
+        words = f"{table.time} lies in the future; what is known beforehand says since when, in {table.known_at}"
+        yield unknown & (pl.col(table.time) > soon), words
+    else:
+        yield pl.col(table.time) > soon, f"{table.time} lies in the future"
 
 
 def _entity(rows: Frame, table: Table) -> Frame:
@@ -180,9 +204,3 @@ def _entity(rows: Frame, table: Table) -> Frame:
         entity=pl.Series([table.named(*map(str, row)) for row in names.iter_rows()], dtype=pl.String)
     )
     return rows.join(named, on=table.entity, how="left", maintain_order="left")
-
-
-def latest(tables: Mapping[str, Frame]) -> datetime | None:
-    """The moment the newest fact became known, UTC; None where there is none."""
-    moments = [frame["known_at"].max() for frame in tables.values() if frame.height]
-    return max((m for m in moments if isinstance(m, datetime)), default=None)

@@ -77,10 +77,15 @@ class Model:
         (folder / "calibration.json").write_text(json.dumps(calibration))
         (folder / "card.json").write_text(self.card.model_dump_json(indent=1))
 
+    @staticmethod
+    def card_of(folder: Path) -> Card:
+        """The card of a saved model."""
+        return Card.model_validate_json((folder / "card.json").read_text())
+
     @classmethod
     def load(cls, task: Task, folder: Path) -> Model:
         """Read what `save` wrote."""
-        card = Card.model_validate_json((folder / "card.json").read_text())
+        card = cls.card_of(folder)
         stored = json.loads((folder / "calibration.json").read_text())
         forecaster = task.candidates[card.candidate]().load(folder / "forecaster")
         calibration: Calibration | None = None

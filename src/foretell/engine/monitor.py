@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 
 from foretell.contract import Choice, Frame, History, Task
-from foretell.engine.model import Model, calibrate
+from foretell.engine.model import Model, calibrate, version
 from foretell.engine.outcomes import SETTLED, counts, join, settled
 from foretell.engine.scores import score
 
@@ -23,10 +23,14 @@ def watch(task: Task, history: History, ledger: Frame) -> dict[str, float | None
 
 
 def recalibrate(model: Model, history: History, ledger: Frame) -> Model:
-    """The same model, its calibration learned anew from raw forecasts in `ledger` and what happened since."""
+    """The same model as a new version, its calibration learned anew from raw forecasts in `ledger`."""
     done = settled(model.task, history, ledger)
-    rows = _said(model.task, done)
-    return replace(model, calibration=calibrate(model.task.target, rows, done, history.now))
+    calibration = calibrate(model.task.target, _said(model.task, done), done, history.now)
+    told = {
+        "version": version(model.card.task, model.card.candidate, history.now, {SETTLED: done.height}),
+        "reason": f"{model.card.version}, calibrated with {done.height} outcomes of what it served",
+    }
+    return replace(model, calibration=calibration, card=model.card.model_copy(update=told))
 
 
 def _said(task: Task, ledger: Frame) -> Frame:

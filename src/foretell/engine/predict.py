@@ -24,7 +24,7 @@ class Prediction:
 
     `questions`, `forecast` and `raw` (what was said before calibration) are what the ledger keeps. `fallback` says why
     the method is not the one that was raced and promoted; null when it is. The `card` of a method that needed no
-    training has no scores.
+    training has no scores. With `own_facts` the facts came with the request, and stored outcomes say nothing about it.
     """
 
     answer: Answer
@@ -34,6 +34,7 @@ class Prediction:
     method: str
     card: Card
     fallback: str | None
+    own_facts: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
                 method=model.card.candidate,
                 card=model.card,
                 fallback=fallback,
+                own_facts=plan.ask.history is not None or bool(plan.ask.facts),
             )
         )
         start += length

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import Choice, Forecast, Forecaster, Frame, History, Quantity, Read, Study, Target, quantile
+from foretell.engine.collect import narrowed
 from foretell.errors import BrokenDomain
 from foretell.testing.compare import about, flat, same
 from foretell.testing.files import pickles
@@ -172,7 +173,7 @@ def the_reads_are_enough(exam: Exam) -> None:
     words = "the declared reads are too narrow: they change {column}"
     told = ("with what is read", "on the whole history")
     for places in groups(exam.asked.questions.height):
-        narrow = exam.asked.history.only(exam.reads, exam.asked.questions[places])
+        narrow = narrowed(exam.asked.history, exam.reads, exam.asked.questions[places])
         study = exam.again(narrow, places)
         same(exam.where, words, study.questions, exam.say(study), exam.whole[places], said=told)
 

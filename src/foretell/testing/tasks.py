@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Frame, History
+from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
 from foretell.errors import BrokenDomain
 from foretell.testing.compare import about, same
@@ -56,7 +57,7 @@ def the_reads_are_enough(trial: Trial) -> None:
     """The declared lookback is true: with what the reads allow a question, alone or among others, same features."""
     asked, told = trial.few, ("with what is read", WHOLE)
     for places in groups(asked.height):
-        narrow = trial.history.only(trial.task.reads, asked[places])
+        narrow = narrowed(trial.history, trial.task.reads, asked[places])
         features = _read(trial, narrow, asked[places])
         words = "the declared reads are too narrow: they change feature {column}"
         same(trial.where, words, asked[places], features, trial.study.features[places], said=told)

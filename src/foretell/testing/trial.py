@@ -11,6 +11,7 @@ import polars as pl
 
 from foretell.contract import QUESTION, Ask, Forecast, Frame, History, Sample, Study, Task
 from foretell.engine.backtest import Backtest, backtest
+from foretell.engine.collect import narrowed
 from foretell.engine.model import checked
 from foretell.engine.outcomes import settled
 from foretell.errors import BrokenDomain
@@ -150,4 +151,4 @@ class Trial:
 
     def narrowed(self, plan: Plan) -> Plan:
         """The same request with no more history than the reads allow."""
-        return replace(plan, history=plan.history.only(self.task.reads, plan.ask.questions))
+        return replace(plan, history=narrowed(plan.history, self.task.reads, plan.ask.questions))

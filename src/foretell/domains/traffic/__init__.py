@@ -13,6 +13,7 @@ LOAD = Task(
     reads=features.READS,
     request=LoadRequest,
     answer=LoadAnswer,
+    about=decide.about,
     ask=decide.ask,
     questions=features.questions,
     features=features.features,

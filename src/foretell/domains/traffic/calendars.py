@@ -116,9 +116,8 @@ def days_off(dates: Sequence[date], here: Place) -> Frame:
 def _prayers(number: Days, here: Place) -> list[Times]:
     """The prayers of civil days (counted from 1970), each under the rule of its own Hijri day."""
     fasting = here.calendar.ramadan_day(number) > 0
-    first = date(1970, 1, 1)
     return [
-        here.prayers(first + timedelta(days=day), ramadan=fast)
+        here.prayers(date(1970, 1, 1) + timedelta(days=day), ramadan=fast)
         for day, fast in zip(number.tolist(), fasting.tolist(), strict=True)
     ]
 
@@ -176,10 +175,9 @@ def prayer(micro: Places, here: Place) -> list[pl.Series]:
     moments = np.append(np.sort(micros(pl.Series(held, dtype=INSTANT))), np.iinfo(np.int64).max)
     ahead = moments[np.searchsorted(moments, micro)] - micro
     inside = moments[np.searchsorted(moments, micro - 30 * minute, side="right")] < micro + 60 * minute
-    far = pl.Series(ahead > day)
     return [
         pl.Series("is_prayer_window", inside).cast(pl.Int64),
-        pl.Series("minutes_to_next_prayer", ahead // minute).set(far, None),
+        pl.Series("minutes_to_next_prayer", ahead // minute).set(pl.Series(ahead > day), None),
     ]
 
 

@@ -35,13 +35,17 @@ WORDS: dict[Trigger, str] = {
 UNITS = {"requests_per_minute": "requests/min", "error_rate": "%", "cpu_usage": "%", "memory_usage": "MB"}
 
 
+def about(request: LoadRequest) -> dict[str, list[str]]:
+    """Whose metric a request is about."""
+    return {"entity": [METRICS.named(request.service, request.metric_type)]}
+
+
 def ask(request: LoadRequest, history: History) -> Ask:
     """The whole hours that begin from now on, as many as asked for. Raises NotReady for an unknown service."""
     entity = METRICS.named(request.service, request.metric_type)
     metrics = history[METRICS.name]
     if not (metrics["entity"] == entity).any():
-        known = metrics.select(pl.col("entity").unique().sort()).to_series().head(10).to_list()
-        raise NotReady(f"no recent metrics of {entity}; there are {', '.join(known) or 'none'}: import some first")
+        raise NotReady(f"there are no recent metrics of {entity}")
     at = coming(request, history)
     asked = {"as_of": [history.now] * len(at), "at": at}
     # From whole microseconds: Polars reads eight datetimes ten times slower.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Floats, Frame
+from foretell.contract import INSTANT, Frame
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.features import HOUR, LAGS, LONGEST_WINDOW, windows
 from foretell.domains.traffic.place import place
@@ -53,19 +53,20 @@ class FeatureEngineer:
         """is_prayer_window (a prayer is held within the hour from the row's time), minutes_to_next_prayer."""
         times = times_of(df, self.zone)
         made = calendars.prayer(micros(times.fill_null(EPOCH)), place(self.zone, self.settings))
-        return _whole(df, pl.DataFrame(made).select(pl.when(times.is_not_null()).then(pl.all())))
+        return _with(df, pl.DataFrame(made).select(pl.when(times.is_not_null()).then(pl.all())))
 
     def add_rolling_features(self, df: Any, value_col: str = "value") -> Any:
         """rolling_{mean,std,min,max}_24h over the 24 hours that end before the row's own hour."""
         grid, times = self._grid(df, value_col)
         (places,) = grid.places(*times)
-        return _with(df, windows(grid.value, places))
+        return _with(df, pl.DataFrame(windows(grid.value, places)))
 
     def add_lag_features(self, df: Any, value_col: str = "value") -> Any:
         """lag_1h, lag_24h, lag_168h: the hour's mean so many hours before the row's hour."""
         grid, times = self._grid(df, value_col)
         (places,) = grid.places(*times)
-        return _with(df, {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)})
+        lags = {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)}
+        return _with(df, pl.DataFrame(lags))
 
     def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str], every: int = 0) -> Any:
         """The frame with one group of calendar features, made from the columns of its rows' days.
@@ -82,7 +83,7 @@ class FeatureEngineer:
         here = place(self.zone, self.settings)
         frame = calendars.of_day(moments.to_frame("time"), "time", self.zone, here, calendars.NEEDS[group])
         plain = frame.with_columns(made).select(pl.col(name).cast(pl.Int64) for name in names)
-        return _whole(df, plain if span is None else plain.select(pl.all().gather(span)))
+        return _with(df, plain if span is None else plain.select(pl.all().gather(span)))
 
     def _grid(self, df: Any, value_col: str) -> tuple[Grid, tuple[pl.Series, Places]]:
         """The hours of the frame, and its rows' entity and times to look them up by."""
@@ -124,16 +125,8 @@ def times_of(df: Any, zone: str) -> pl.Series:
     return times.cast(INSTANT)
 
 
-def _whole(df: Any, plain: Frame) -> Any:
-    """The frame with columns of whole numbers added."""
-    if isinstance(df, pl.DataFrame):
-        return df.with_columns(plain)
-    return df.assign(**{name: plain[name].to_numpy() for name in plain.columns})
-
-
-def _with(df: Any, columns: dict[str, Floats]) -> Any:
+def _with(df: Any, columns: Frame) -> Any:
     """The frame with columns added; a missing number is NaN in pandas and null in Polars."""
     if isinstance(df, pl.DataFrame):
-        added = (pl.Series(name, column) for name, column in columns.items())
-        return df.with_columns(column.fill_nan(None) if column.dtype.is_float() else column for column in added)
-    return df.assign(**columns)
+        return df.with_columns(columns.fill_nan(None))
+    return df.assign(**{name: columns[name].to_numpy() for name in columns.columns})

@@ -71,12 +71,8 @@ class HybridForecaster:
         less than 14 days.
         """
         self.rows = _metrics(historical_df, self.zone)
-        first, last = self.rows["known_at"].min(), self.rows["known_at"].max()
-        if (
-            not isinstance(first, datetime)
-            or not isinstance(last, datetime)
-            or last + HOUR - first < timedelta(days=14)
-        ):
+        span, last = self.rows.select(pl.max("known_at") - pl.min("known_at"), last=pl.max("known_at")).row(0)
+        if span is None or span + HOUR < timedelta(days=14):
             raise NotReady("training needs at least 14 days of metrics, and 60 to be good")
         # An hour's outcome waits for rows on their way; those of a finished frame have all come.
         history = self._history(self.rows, last + HOUR)
@@ -85,7 +81,7 @@ class HybridForecaster:
         settled = known["value"].is_not_null()
         asked = asked.filter(settled)
         self.fit(Study(history=history, questions=asked, features=features(history, asked)), known.filter(settled))
-        days = (last + HOUR - first).total_seconds() / 86400
+        days = (span + HOUR) / timedelta(days=1)
         return {"trained": True, "forecast_horizon_hours": 4, "trigger_rules": 3, "days_of_data": round(days)}
 
     def predict(self, current_timestamp: datetime, current_traffic: float) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def _service(name: str, level: float, step: timedelta, span: timedelta, random: 
             "service": name,
             "metric_type": "requests_per_minute",
             "known_at": time + step,
+            "metadata": pl.Series([None] * count, dtype=pl.String),
             "entity": METRICS.named(name, "requests_per_minute"),
         }
     )

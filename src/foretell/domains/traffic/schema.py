@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from foretell.contract import Table
@@ -33,6 +32,7 @@ class Metric(BaseModel):
     service: str = "default"
     metric_type: MetricType = "requests_per_minute"
     known_at: AwareDatetime | None = None  # the end of the interval; left out for a sample of a moment
+    metadata: dict[str, Any] | None = None
 
 
 METRICS = Table(
@@ -42,12 +42,7 @@ METRICS = Table(
     time="time",
     entity=("service", "metric_type"),
     known_at="known_at",
-    rules={
-        "known_at must lie within the hour after time; leave it out for a sample of a moment": (
-            pl.col("known_at").is_null()
-            | pl.col("known_at").is_between(pl.col("time"), pl.col("time") + timedelta(hours=1))
-        )
-    },
+    late=timedelta(hours=1),
 )
 
 

@@ -1,0 +1,221 @@
+"""`foretell import`, `export`, `quarantine` and `tenant`: facts in and out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from foretell.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from foretell.app.intake import Imported
+
+TENANT = click.option("--tenant", default="default", show_default=True, help="Whose facts.")
+ZONE = click.option("--timezone", "zone", help="Of clock times without an offset; the tenant's own if left out.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def tenant() -> None:
+    """Add and list tenants."""
+
+
+@tenant.command("add")
+@click.argument("name")
+@click.option("--zone", required=True, help="Whose clocks the tenant lives by, as in Europe/Athens.")
+def tenant_add(name: str, zone: str) -> None:
+    """Add a tenant."""
+    from foretell.app.opening import add_tenant
+
+    add_tenant(name, zone=zone)
+    click.echo(f"tenant {name} added, on the clocks of {zone}")
+
+
+@tenant.command("list")
+@JSON
+def tenant_list(as_json: bool) -> None:
+    """List the tenants."""
+    from foretell.app.opening import tenants
+
+    found = tenants()
+    lines = [f"{name}  {zone}" for name, zone in found.items()]
+    click.echo(json.dumps(found) if as_json else "\n".join(lines) or "there are none; type: foretell tenant add")
+
+
+@click.command("import")
+@click.argument("table")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@TENANT
+@click.option("--map", "given", help="Which column of the file feeds which of the table: time=timestamp,value=y")
+@ZONE
+@click.option(
+    "--interval",
+    default="auto",
+    show_default=True,
+    help="How long a value stands for from its stamp on (15m, 1h, 1d), or none: it is a sample of that moment.",
+)
+@click.option("--dry-run", is_flag=True, help="Check all rows and store none.")
+@JSON
+def import_(
+    table: str,
+    file: Path,
+    tenant: str,
+    given: str | None,
+    zone: str | None,
+    interval: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take a FILE (.csv, .csv.gz, .parquet) into a TABLE such as traffic.metrics."""
+    from foretell.app import App
+
+    with App.open(tenant) as app:
+        plan = app.plan(table, file, _pairs(given), interval=_interval(interval))
+        click.echo("\n".join(plan.lines()), err=True)
+        with _progress(file.name) as told:
+            done = app.import_file(table, file, plan, zone=zone, dry=dry_run, progress=told)
+    _say(done, as_json, dry=dry_run)
+
+
+@click.command()
+@click.argument("table")
+@click.argument("file", type=FILE)
+@TENANT
+@click.option("--since", type=click.DateTime(), help="From this time on (UTC).")
+@click.option("--until", type=click.DateTime(), help="Up to this time (UTC), itself left out.")
+@click.option("--as-of", type=click.DateTime(), help="As known at this moment (UTC).")
+def export(
+    table: str, file: Path, tenant: str, since: datetime | None, until: datetime | None, as_of: datetime | None
+) -> None:
+    """Write the facts of a TABLE into a FILE (.csv or .parquet)."""
+    from foretell.app import App
+
+    if file.suffix not in (".csv", ".parquet"):
+        raise InvalidRequest(f"{file.name}: the name must end in .csv or .parquet")
+    with App.open(tenant) as app:
+        rows = app.facts(table, since=_utc(since), until=_utc(until), as_of=_utc(as_of))
+    rows.write_parquet(file) if file.suffix == ".parquet" else rows.write_csv(file)
+    click.echo(f"{rows.height:,} rows of {table} written to {file}")
+
+
+@click.group()
+def quarantine() -> None:
+    """Rows that broke a rule."""
+
+
+@quarantine.command("list")
+@click.argument("table", required=False)
+@TENANT
+@JSON
+def quarantine_list(table: str | None, tenant: str, as_json: bool) -> None:
+    """Show them, with the rule each broke."""
+    from foretell.app import App
+
+    with App.open(tenant) as app:
+        rows = app.quarantine(table)
+    if as_json:
+        click.echo(rows.write_json())
+        return
+    for row in rows.iter_rows(named=True):
+        click.echo(f"{row['fingerprint'][:12]}  {row['table_name']}  {row['rule']}\n    {row['original']}")
+    click.echo(f"{rows.height:,} rows in quarantine", err=True)
+
+
+@quarantine.command("retry")
+@click.argument("table")
+@TENANT
+@ZONE
+@JSON
+def quarantine_retry(table: str, tenant: str, zone: str | None, as_json: bool) -> None:
+    """Take the rows of a TABLE in again; those that still break a rule stay."""
+    from foretell.app import App
+
+    with App.open(tenant) as app:
+        done = app.retry(table, zone=zone)
+    _say(done, as_json)
+
+
+@quarantine.command("erase")
+@click.argument("fingerprints", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every row of the tenant.")
+@TENANT
+def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: str) -> None:
+    """Erase rows by the beginning of their FINGERPRINTS, for ever."""
+    from foretell.app import App
+
+    with App.open(tenant) as app:
+        there = app.quarantine()["fingerprint"].to_list()
+        named = [each for each in there if everything or any(each.startswith(start) for start in fingerprints)]
+        click.echo(f"{app.erase(named):,} rows erased")
+
+
+def _pairs(given: str | None) -> Mapping[str, str]:
+    pairs = [pair.partition("=") for pair in (given or "").split(",") if pair]
+    if wrong := [name for name, sign, column in pairs if not (name and sign and column)]:
+        raise InvalidRequest(f"--map {given}: {wrong[0]!r} names no column; write time=timestamp,value=y")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _interval(text: str) -> Any:
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text == "auto":
+        return text
+    if text == "none":
+        return None
+    if text[-1:] not in units or not text[:-1].isdigit():
+        raise InvalidRequest(f"--interval {text}: write 15m, 1h, 1d, none or auto")
+    return timedelta(**{units[text[-1]]: int(text[:-1])})
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    from datetime import UTC
+
+    return moment.replace(tzinfo=UTC) if moment else None
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar for people; nothing for pipes."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task(what, total=1.0)
+        yield lambda done: bar.update(job, completed=done)
+
+
+def _say(done: Imported, as_json: bool, *, dry: bool = False) -> None:
+    """What became of the rows."""
+    quality = {"score": round(done.quality.score, 4), **{k: round(v, 4) for k, v in done.quality.parts.items()}}
+    if as_json:
+        click.echo(json.dumps({**asdict(done), "quality": quality}))
+        return
+    if dry:
+        click.echo(f"dry run: {done.unchanged:,} rows would be stored, {done.rejected:,} rejected; nothing was stored")
+    else:
+        click.echo(
+            f"{done.accepted:,} rows accepted, {done.revised:,} revised, {done.unchanged:,} unchanged,"
+            f" {done.rejected:,} rejected"
+        )
+    for rule, count in sorted(done.rules.items(), key=lambda each: -each[1]):
+        click.echo(f"  rejected {count:,}: {rule}")
+    for note in done.notes:
+        click.echo(f"  {note}")
+    parts = ", ".join(f"{name} {100 * part:.1f} %" for name, part in done.quality.parts.items())
+    click.echo(f"quality {100 * done.quality.score:.1f} % ({parts})")
+    if done.rejected and not dry:
+        click.echo("the rejected rows are kept; to see them, type: foretell quarantine list")

@@ -1,0 +1,127 @@
+"""`foretell stop`, `doctor`, `backup`, `restore` and `migrate`: the place where everything is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from foretell.contract import Table
+    from foretell.upkeep import Health, Told
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+def stop() -> None:
+    """Shut our own PostgreSQL down; the next command that needs it starts it again."""
+    from foretell import upkeep
+    from foretell.settings import ForetellSettings
+
+    click.echo("stopped" if upkeep.stop(ForetellSettings()) else "nothing was running")
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables up to this program.
+
+    For a PostgreSQL of your own (FORETELL_DATABASE), with FORETELL_DATABASE_OWNER as the URL of a role that may make
+    roles and tables in it. Our own is brought up to date by itself.
+    """
+    from foretell import upkeep
+    from foretell.settings import ForetellSettings
+
+    version = upkeep.migrate(ForetellSettings(), _tables())
+    click.echo(f"the tables are of version {version}")
+
+
+@click.command()
+@click.argument("file", type=FILE)
+def backup(file: Path) -> None:
+    """Write everything to FILE: the database and the model files, as of one moment, while others go on.
+
+    With FORETELL_DATABASE, FORETELL_DATABASE_OWNER must be the URL of a role that row security does not hold.
+    """
+    from foretell import upkeep
+    from foretell.settings import ForetellSettings
+
+    told = upkeep.backup(ForetellSettings(), file)
+    click.echo(f"{file} ({_bytes(file.stat().st_size)}): {_inside(told)}")
+    for each in told.quarantined:
+        click.echo(f"not in it: {each}")
+
+
+@click.command()
+@click.argument("file", type=FILE)
+def restore(file: Path) -> None:
+    """Put what is in FILE into an empty database: all of it or nothing, after every part was verified.
+
+    With FORETELL_DATABASE, FORETELL_DATABASE_OWNER is the URL of the role that is to own the tables.
+    """
+    from foretell import upkeep
+    from foretell.settings import ForetellSettings
+
+    told = upkeep.restore(ForetellSettings(), _tables(), file)
+    click.echo(f"restored, as of {told.made_at:%Y-%m-%d %H:%M:%S %Z}: {_inside(told)}")
+    for each in told.quarantined:
+        click.echo(f"it was not in the backup: {each}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+def doctor(as_json: bool) -> None:
+    """Say what runs, how large it is, what is wrong and what to type; ends with 1 if something is. Starts nothing."""
+    from foretell import upkeep
+    from foretell.settings import ForetellSettings
+
+    seen = upkeep.doctor(ForetellSettings(), _tables())
+    click.echo(json.dumps(asdict(seen)) if as_json else "\n".join(_lines(seen)))
+    if seen.problems:
+        sys.exit(1)
+
+
+def _tables() -> dict[str, Sequence[Table]]:
+    from foretell.app.declared import domains
+
+    return {name: domain.tables for name, domain in domains().items()}
+
+
+def _inside(told: Told) -> str:
+    rows = sum(told.rows.values())
+    return (
+        f"{_many(told.tenants, 'tenant')}, {_many(rows, 'row')} in {_many(len(told.rows), 'table')},"
+        f" {_many(told.blobs, 'model file')}"
+    )
+
+
+def _lines(seen: Health) -> list[str]:
+    runs = f"runs (process {seen.pid})" if seen.pid else "answers" if seen.running else "does not run"
+    version = f"PostgreSQL {seen.postgres} " if seen.postgres else ""
+    lines = [
+        f"foretell   {seen.foretell}",
+        f"database   {version}{runs}: {seen.database}{'' if seen.size is None else f', {_bytes(seen.size)}'}",
+        f"blobs      {seen.blobs}{'' if seen.blobs_size is None else f', {_bytes(seen.blobs_size)}'}"
+        + (f", {seen.quarantined} in quarantine" if seen.quarantined else ""),
+    ]
+    if seen.log:
+        lines.append(f"log        {seen.log}")
+    if seen.tables_version:
+        lines.append(f"tables     version {seen.tables_version}, this program's is {seen.newest_version}")
+    if seen.tenants is not None:
+        lines.append(f"tenants    {seen.tenants}")
+    lines += [f"           {name}  about {_many(rows, 'row')}" for name, rows in seen.rows.items() if rows]
+    return [*lines, *(f"wrong:     {each}" for each in seen.problems), *([] if seen.problems else ["all is well"])]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

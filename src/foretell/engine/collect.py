@@ -1,0 +1,57 @@
+"""Which facts a set of requests needs, by what their tasks say that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from foretell.contract import Frame, History, Read, Request, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """The last `window` of a table; of those alone whose column has one of the values in `only`, where it is given."""
+
+    window: timedelta
+    only: Mapping[str, tuple[str, ...]] | None
+
+
+def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
+    """What must be read of each table (by name) so that every request can be answered."""
+    out: dict[str, Need] = {}
+    for task, request in asked:
+        about = task.about(request) if task.about else {}
+        for read in task.reads:
+            only = {read.by: tuple(about[read.by])} if read.by in about else None
+            new = Need(window=read.window, only=only)
+            out[read.table] = _both(out[read.table], new) if read.table in out else new
+    return out
+
+
+def _both(one: Need, other: Need) -> Need:
+    """A need that covers two."""
+    window = max(one.window, other.window)
+    if one.only is None or other.only is None or one.only.keys() != other.only.keys():
+        return Need(window=window, only=None)
+    only = {by: tuple(dict.fromkeys((*values, *other.only[by]))) for by, values in one.only.items()}
+    return Need(window=window, only=only)
+
+
+def narrowed(history: History, reads: Sequence[Read], questions: Frame) -> History:
+    """What `reads` allow a task to see for these questions: fewer tables, entities and days."""
+    first = questions["as_of"].min()
+    seen: dict[str, list[Frame]] = {}
+    for read in reads:
+        frame = history[read.table]
+        if isinstance(first, datetime):
+            frame = frame.filter(pl.col("known_at") > first - read.window)
+        if read.by != "all":
+            frame = frame.filter(pl.col(read.by).is_in(questions[read.by].unique().implode()))
+        seen.setdefault(read.table, []).append(frame)
+    return History(
+        history.standpoint,
+        {n: fs[0] if len(fs) == 1 else pl.concat(fs).unique(maintain_order=True) for n, fs in seen.items()},
+    )

@@ -1,0 +1,240 @@
+"""Which column of a file feeds which column of a table: given, or guessed from names and values, and always shown.
+
+A guess knows no domain: it goes by what a column holds and by its part in the table (the time, the one number that a
+row must have). Where two columns of a file would do equally well, it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import polars as pl
+
+from foretell.contract import Frame, Kind, Table
+from foretell.engine.ingest import fields, required
+from foretell.engine.reading import instants, read
+from foretell.errors import InvalidRequest
+
+SYNONYMS: Mapping[str, str] = {
+    "time": "time timestamp datetime date ds ts t at when stamp timeutc timestamputc datetimeutc",
+    "known_at": "knownat known availableat publishedat issuedat arrivedat recordedat",
+    "value": "value values val v y count counts total amount quantity qty number measurement reading requests load",
+    "name": "name id entity uniqueid series seriesid item itemid",
+}
+SOUND = 0.9  # so much of a column must be readable as a kind for it to be of that kind
+SHORTEST = timedelta(minutes=15)  # values closer together are taken for samples of a moment
+STEADY = 0.8  # so many of the steps in a regular series are the same
+LENGTHS = {timedelta(hours=1): "hour", timedelta(days=1): "day", timedelta(days=7): "week"}
+
+Interval = timedelta | Literal["auto"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a file is read into a table.
+
+    `columns` are the file's columns by those of the table, `why` the words for each choice, `unused` what stays out.
+    `interval` is how long each value stands for from its stamp on, None for samples of a moment: it is for `ingest`,
+    which adds it once times are read. `timing` says so in words; empty where the table or the file settles it.
+    """
+
+    columns: Mapping[str, str]
+    why: Mapping[str, str]
+    unused: tuple[str, ...]
+    interval: timedelta | None = None
+    timing: str = ""
+
+    def apply(self, frame: Frame) -> Frame:
+        """The rows in the table's column names, as `ingest` wants them. Raises InvalidRequest for a missing column."""
+        if missing := [name for name in self.columns.values() if name not in frame.columns]:
+            raise InvalidRequest(f"there is no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
+        return frame.select(pl.col(source).alias(name) for name, source in self.columns.items())
+
+    def lines(self) -> list[str]:
+        """The plan in words, a line for each column, and what follows for times and for columns left out."""
+        width = max(map(len, self.columns), default=0)
+        out = [f"{name:<{width}} ← {source} ({self.why[name]})" for name, source in self.columns.items()]
+        out += [f"not used: {', '.join(self.unused)}"] if self.unused else []
+        return out + ([self.timing] if self.timing else [])
+
+
+def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: Interval = "auto") -> Plan:
+    """The plan for a file of which `sample` is the start; `given` (table column → file column) always wins.
+
+    What is not given is guessed, the surest first: the same name, a usual name for the table's time, its one required
+    number or its one name, the only column whose values are all among a column's choices, and for a column that must be
+    there the only one of its kind. An optional column that none fits well is left out.
+
+    With `interval="auto"`, where the table tells apart when a fact happened and when it became known and the file does
+    not, stamps in regular steps of a quarter of an hour or more are taken for the starts of intervals, whose values are
+    known at their ends.
+
+    Raises InvalidRequest for names that don't exist, a file column given twice, and where a required column has no
+    candidate or several: the message holds the --map to type.
+    """
+    _exist(table, sample, given)
+    columns, why = dict(given), dict.fromkeys(given, "given")
+    stages = (_same_name, _usual_name, _choices, _only_one)
+    for stage in stages:
+        for name in table.kinds:
+            if name in columns:
+                continue
+            free = [each for each in sample.columns if each not in columns.values()]
+            found, words = stage(table, sample, name, free)
+            if len(found) == 1:
+                columns[name], why[name] = found[0], words
+            elif found and name in required(table):
+                raise InvalidRequest(
+                    f"{' and '.join(found)} would do equally well for {name}; choose: "
+                    + " or ".join(f"--map {name}={each}" for each in found)
+                )
+    _full(table, sample, columns)
+    ordered = {name: columns[name] for name in table.kinds if name in columns}
+    step, timing = _timing(table, sample, ordered, interval)
+    unused = tuple(each for each in sample.columns if each not in columns.values())
+    return Plan(columns=ordered, why=why, unused=unused, interval=step, timing=timing)
+
+
+def _exist(table: Table, sample: Frame, given: Mapping[str, str]) -> None:
+    for name, source in given.items():
+        if name not in table.kinds:
+            raise InvalidRequest(f"table {table.name} has no column {name}; it has {', '.join(table.kinds)}")
+        if source not in sample.columns:
+            raise InvalidRequest(f"the file has no column {source}; it has {', '.join(sample.columns)}")
+    sources = list(given.values())
+    if twice := sorted({each for each in sources if sources.count(each) > 1}):
+        raise InvalidRequest(f"{', '.join(twice)} is mapped twice; a column of the file feeds one column of the table")
+
+
+def _full(table: Table, sample: Frame, columns: Mapping[str, str]) -> None:
+    """Raise InvalidRequest where a column that must be there is not."""
+    if missing := [name for name in required(table) if name not in columns]:
+        raise InvalidRequest(
+            f"no column of the file looks like {', '.join(missing)}; it has {', '.join(sample.columns)}; choose: "
+            + " ".join(f"--map {name}=COLUMN" for name in missing)
+        )
+
+
+# ---------------------------------------------------------------- the stages, surest first
+
+Found = tuple[Sequence[str], str]
+
+
+def _plain(name: str) -> str:
+    return "".join(each for each in name.lower() if each.isalnum())
+
+
+def _same_name(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Found:  # noqa: ARG001 - stages are alike
+    if name in free:
+        return [name], "same name"
+    return [each for each in free if _plain(each) == _plain(name)], "same name"
+
+
+def _usual_name(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Found:
+    """Columns with a usual name for the part that `name` plays, and with values of its kind."""
+    part = _part(table, name)
+    called = [each for each in free if part and _plain(each) in SYNONYMS[part].split()]
+    return _of_kind(sample, called, table.kinds[name]), "a usual name for it"
+
+
+def _choices(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Found:
+    """Columns all of whose values are among the choices of `name`."""
+    choices: Sequence[str] = fields(table)[name].get("enum", ())
+    texts = [each for each in free if choices and sample[each].dtype == pl.String and sample[each].count()]
+    return [each for each in texts if sample[each].drop_nulls().is_in(choices).all()], "all its values are choices"
+
+
+def _only_one(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Found:
+    """All columns of the kind of `name`, if it must be there."""
+    if name not in required(table):
+        return [], ""
+    kind = table.kinds[name]
+    words = {"instant": "times", "number": "numbers", "integer": "whole numbers", "date": "dates", "object": "objects"}
+    return _of_kind(sample, free, kind), f"the only column of {words.get(kind, 'its kind')}"
+
+
+def _part(table: Table, name: str) -> str | None:
+    """The part a column plays in any table: its time, its one required number, its one free name."""
+    numbers = [each for each in required(table) if table.kinds[each] in ("number", "integer")]
+    free = [each for each in table.key if table.kinds[each] == "text" and "enum" not in fields(table)[each]]
+    parts = {"time": [table.time], "known_at": [table.known_at], "value": numbers, "name": free}
+    return next((part for part, names in parts.items() if names == [name]), None)
+
+
+def _of_kind(sample: Frame, names: Sequence[str], kind: Kind) -> list[str]:
+    return [name for name in names if _is(sample[name], kind)]
+
+
+def _is(column: pl.Series, kind: Kind) -> bool:
+    """Whether a column's values are of a kind: all but a few can be read as it, and as nothing that is more special."""
+    filled = column.drop_nulls()
+    if filled.is_empty() or (kind == "date" and _is_instant(filled)):
+        return False
+    if kind == "text":
+        return filled.dtype == pl.String and not any(_is(filled, each) for each in ("number", "instant", "object"))
+    if kind == "number" and not (filled.dtype.is_numeric() or filled.dtype == pl.String):
+        return False
+    return read(filled, kind, zone="UTC").values.count() >= SOUND * len(filled)
+
+
+def _is_instant(filled: pl.Series) -> bool:
+    """Whether it holds times of day, not only days."""
+    if filled.dtype == pl.String:
+        return bool(filled.str.contains(":", literal=True).any())
+    return isinstance(filled.dtype, pl.Datetime)
+
+
+# ---------------------------------------------------------------- what stamps stand for
+
+
+def _timing(
+    table: Table, sample: Frame, columns: Mapping[str, str], interval: Interval
+) -> tuple[timedelta | None, str]:
+    """How long a value stands for from its stamp on, and the words for it."""
+    if not table.known_at:
+        if isinstance(interval, timedelta):
+            raise InvalidRequest(f"table {table.name} has no column for when a fact became known; leave out --interval")
+        return None, ""
+    if isinstance(interval, timedelta):
+        if interval <= timedelta(0):
+            raise InvalidRequest("--interval must be a length of time above zero, or none")
+        return interval, f"each value stands for the {length(interval)} from its stamp, known at its end"
+    if table.known_at in columns or interval is None:
+        return None, "" if interval == "auto" else "each value is a sample of the moment of its stamp, known then"
+    whose = [columns[name] for name in table.key if name in columns and name != table.time]
+    step = regular(sample, columns[table.time], whose) if table.time in columns else None
+    if step is None or step < SHORTEST:
+        return None, (
+            "each value is taken for a sample of the moment of its stamp, known then;"
+            " --interval 1h if it stands for the hour from its stamp"
+        )
+    return step, (
+        f"each value is taken to stand for the {length(step)} from its stamp, known at its end;"
+        " --interval none if it is a sample of that moment"
+    )
+
+
+def regular(sample: Frame, time: str, whose: Collection[str]) -> timedelta | None:
+    """The step of the series in a sample, told apart by the columns `whose`; None where most steps differ."""
+    # any zone will do, for only differences count
+    rows = sample.select(*whose, instants(sample[time], zone="UTC").values.alias(""))
+    rows = rows.filter(pl.col("").is_not_null()).unique().sort("")
+    step = pl.col("").diff().over(whose) if whose else pl.col("").diff()
+    steps = rows.select(step.alias("step")).to_series().drop_nulls()
+    if steps.is_empty():
+        return None
+    usual: timedelta = steps.mode().min()  # type: ignore[assignment]
+    return usual if (steps == usual).sum() >= STEADY * len(steps) else None
+
+
+def length(span: timedelta) -> str:
+    """A length of time in words: `hour`, `15 minutes`, `36 hours`."""
+    if span in LENGTHS:
+        return LENGTHS[span]
+    for unit, name in ((timedelta(days=1), "days"), (timedelta(hours=1), "hours"), (timedelta(minutes=1), "minutes")):
+        if not span % unit:
+            return f"{span // unit} {name}"
+    return f"{span.total_seconds():g} seconds"

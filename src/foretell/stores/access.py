@@ -1,0 +1,43 @@
+"""Who may do what in the database: the roles, and the policy that keeps tenants apart.
+
+    owner      makes tables; serves nobody
+    foretell_app       what a server or command does for one tenant
+    foretell_reader    the same with `--read-only`: reads all of a tenant, writes predictions alone
+    foretell_operator  adds tenants; sees none of their data
+
+A login is made a member of the last three and takes one of them on for each connection. In our own server the logins
+are `foretell_owner` and `foretell`, the database is `foretell`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from foretell.stores.server import Server
+
+OWNER, LOGIN, DATABASE = "foretell_owner", "foretell", "foretell"
+
+APP, READER, OPERATOR = "foretell_app", "foretell_reader", "foretell_operator"
+ROLES = (APP, READER, OPERATOR)
+
+# After a transaction the setting is empty, not null: then, as before it is first set, no row is anybody's.
+MINE = "tenant_id = nullif(current_setting('app.current_tenant', true), '')"
+
+
+def closed(table: str) -> str:
+    """The statements that close a table to all but the tenant of the transaction, its owner included."""
+    return (
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY;"
+        f"CREATE POLICY tenant_isolation ON {table} USING ({MINE}) WITH CHECK ({MINE})"
+    )
+
+
+def url_of(server: Server, login: str) -> str:
+    """The URL of our database in our own server, for one of its logins."""
+    return server.url(DATABASE, login, secret(server, login))
+
+
+def secret(server: Server, login: str) -> str:
+    """A login's password: it follows from the superuser's, so that there is one secret to keep instead of three."""
+    return hmac.new(server.password.encode(), login.encode(), hashlib.sha256).hexdigest()

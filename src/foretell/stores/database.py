@@ -1,0 +1,126 @@
+"""A PostgreSQL: a pool of connections, each transaction of which belongs to one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from foretell.errors import Misconfigured, Unavailable
+from foretell.stores.access import APP
+from foretell.stores.migrations import HEAD
+
+PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone at the next try
+OLDEST = 16  # the PostgreSQL that is still understood
+WAIT = 10.0  # seconds that a request waits for a connection
+
+
+class Database:
+    """One role's connections to a database whose schema is ours.
+
+    A transaction belongs to the tenant it was opened for: the database shows it no other tenant's rows.
+    """
+
+    def __init__(self, url: str, *, role: str = APP, size: int = 10) -> None:
+        """Open up to `size` connections of a login that was `checked`."""
+        self.url, self.role = url, role
+        self._pool = ConnectionPool(
+            url, min_size=1, max_size=size, timeout=WAIT, open=True, configure=self._enter, kwargs={"autocommit": True}
+        )
+
+    def _enter(self, connection: Connection[Any]) -> None:
+        connection.execute(f"SET ROLE {self.role}".encode())
+
+    @contextmanager
+    def tenant(self, tenant: str, *, snapshot: bool = False, durable: bool = True) -> Iterator[Connection[Any]]:
+        """A transaction of one tenant, committed at the end, rolled back on an error.
+
+        With `snapshot` everything in it is read as of its beginning. Not `durable`: a crash of the database, and
+        nothing else, may lose the last half second of what was committed so. Raises Unavailable.
+        """
+        with self._connection() as connection, connection.transaction():
+            if snapshot:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.execute("SELECT set_config('app.current_tenant', %s, true)", [tenant])
+            if not durable:
+                connection.execute("SET LOCAL synchronous_commit = off")
+            yield connection
+
+    @contextmanager
+    def nobody(self) -> Iterator[Connection[Any]]:
+        """A transaction of no tenant: it sees what belongs to none, and what the role may see of all."""
+        with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[Any]]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            if getattr(error, "sqlstate", None) and not str(error.sqlstate).startswith(PASSING):
+                raise
+            raise Unavailable(f"the database does not answer ({_first(error)}); try again") from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+def schema(url: str, role: str) -> tuple[str | None, Mapping[tuple[str, str], str]]:
+    """The version of the engine's tables, None without any, and the fingerprints of declared tables."""
+    with _opened(url) as connection:
+        connection.execute(f"SET ROLE {role}".encode())
+        try:
+            (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
+            told = connection.execute("SELECT domain, name, fingerprint FROM declared_tables").fetchall()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            return None, {}
+    if version is not None and version > HEAD:
+        raise Misconfigured(
+            f"the database's tables are of version {version}, newer than this program's {HEAD}; upgrade foretell"
+        )
+    return version, {(domain, name): fingerprint for domain, name, fingerprint in told}
+
+
+def checked(url: str, role: str) -> None:
+    """Refuse a login that no policy would hold, and one that can't take the role on."""
+    with _opened(url) as connection:
+        if connection.info.server_version < OLDEST * 10_000:
+            raise Misconfigured(
+                f"PostgreSQL {connection.info.server_version // 10_000} is too old; {OLDEST} or newer is needed"
+            )
+        told = connection.execute(
+            "SELECT session_user, string_agg(rolname, ', ') FROM pg_roles"
+            " WHERE (rolsuper OR rolbypassrls) AND (rolname = %s OR pg_has_role(session_user, oid, 'MEMBER'))",
+            [role],
+        ).fetchone()
+        name, above = told or ("?", None)
+        if above:
+            raise Misconfigured(
+                f"the database login {name} is, or may become, {above}, whom no row security holds: tenants would not"
+                f" be kept apart; use one that is not: CREATE ROLE foretell LOGIN PASSWORD '…' IN ROLE {role}"
+            )
+        try:
+            connection.execute(f"SET ROLE {role}".encode())
+        except psycopg.errors.InvalidParameterValue:
+            raise Misconfigured(f"the database has no role {role} yet; type: foretell migrate") from None
+        except psycopg.errors.InsufficientPrivilege:
+            raise Misconfigured(f"{name} is no member of {role}; type in psql: GRANT {role} TO {name}") from None
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Connection[Any]]:
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"the database does not answer ({_first(error)})") from error
+
+
+def _first(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,250 @@
+"""What keeps the house going: stop, doctor, backup, restore, migrate; on the floor of `app`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from foretell.contract import Table
+from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
+from foretell.settings import ForetellSettings
+from foretell.stores import launcher
+from foretell.stores import migrate as migrating
+from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, url_of
+from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
+from foretell.stores.backup import backup as backed_up
+from foretell.stores.backup import restore as restored
+from foretell.stores.backup import verify
+from foretell.stores.blobs import Blobs
+from foretell.stores.database import Database, checked, schema
+from foretell.stores.migrations import HEAD
+from foretell.stores.server import running
+from foretell.stores.shape import fingerprint
+
+Tables = Mapping[str, Sequence[Table]]
+"""The tables of the installed domains, by domain."""
+
+
+@dataclass(kw_only=True)
+class Health:
+    """What a doctor sees. What can't be known while nothing runs is None."""
+
+    foretell: str
+    database: str  # where it is, without a password
+    running: bool
+    pid: int | None = None  # of our own server
+    log: str | None = None  # of our own server
+    postgres: int | None = None  # major version
+    tables_version: str | None = None
+    newest_version: str = HEAD  # of the tables, for this program
+    size: int | None = None  # bytes; of the data folder where it is ours, else of the database
+    blobs: str
+    blobs_size: int | None = None  # bytes
+    quarantined: int | None = None  # blobs that are set aside
+    tenants: int | None = None
+    rows: dict[str, int] = field(default_factory=dict)  # by table; about
+    problems: list[str] = field(default_factory=list)  # each says what to type
+
+
+def stop(settings: ForetellSettings) -> bool:
+    """Shut our own PostgreSQL down; False if it did not run. Raises Misconfigured where another one is used."""
+    if settings.database:
+        raise Misconfigured("FORETELL_DATABASE names a PostgreSQL that is not ours to stop; leave it out to stop ours")
+    return launcher.stop(_home(settings))
+
+
+def migrate(settings: ForetellSettings, tables: Tables) -> str:
+    """Bring the database up to this program; the version of the engine's tables. Raises Misconfigured."""
+    if settings.database:
+        migrating.migrate(_owner(settings, "migrate"), tables, login=_login(settings.database))
+    else:
+        server = launcher.start(_home(settings))
+        migrating.embedded(server)
+        migrating.migrate(url_of(server, OWNER), tables, login=LOGIN)
+    return HEAD
+
+
+def backup(settings: ForetellSettings, file: Path) -> Told:
+    """Write everything that is kept to a new file; what is in it. Raises what `stores.backup.backup` does."""
+    if settings.database:
+        admin = _owner(settings, "back up")
+    else:
+        home = _home(settings)
+        if launcher.state(home).version is None:
+            raise NotFound(f"nothing is kept in {home}; if it is elsewhere, type: FORETELL_HOME=… foretell backup …")
+        admin = launcher.start(home).url(DATABASE)
+    return backed_up(admin, Blobs(_blobs(settings)), file)
+
+
+def restore(settings: ForetellSettings, tables: Tables, file: Path) -> Told:
+    """Put what is in a file into an empty database and bring that up to this program; what was in it.
+
+    Raises what `stores.backup.restore` does; a file that is not whole starts nothing.
+    """
+    verify(file)
+    if settings.database:
+        owner, login, instead = _owner(settings, "restore"), _login(settings.database), None
+    else:
+        home = _home(settings)
+        server = launcher.start(home)
+        migrating.embedded(server)
+        owner, login = url_of(server, OWNER), LOGIN
+        instead = f"to put it aside, type: foretell stop && mv '{home}' '{home}.old'"
+    told = restored(file, owner, Blobs(_blobs(settings)), login=login, instead=instead)
+    migrating.migrate(owner, tables, login=login)
+    return told
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+def doctor(settings: ForetellSettings, tables: Tables) -> Health:
+    """Look at everything, start nothing, change nothing; what is wrong is in `problems`, never raised."""
+    home = _home(settings)
+    seen = Health(
+        foretell=importlib.metadata.version("foretell"),
+        database=_shown(settings.database) if settings.database else str(home / "postgres"),
+        running=False,
+        blobs=_blobs(settings),
+    )
+    tenants: list[str] | None = None
+    try:
+        if url := settings.database or _own(home, seen):
+            tenants = _examine(seen, url, tables, own=not settings.database)
+    except Unavailable as error:
+        seen.problems.append(f"{error}; {'is FORETELL_DATABASE right?' if settings.database else MADE}")
+    except ForetellError as error:
+        seen.problems.append(str(error))
+    try:
+        _weigh(seen, tenants)
+    except (ForetellError, OSError) as error:
+        seen.problems.append(f"{error}; is FORETELL_BLOBS right?")
+    return seen
+
+
+MADE = "if that is because there is none yet, type: foretell migrate"
+
+
+def _own(home: Path, seen: Health) -> str | None:
+    """The URL of our own database, if it runs."""
+    state = launcher.state(home)
+    seen.pid, seen.postgres, seen.size, seen.running = state.pid, state.version, state.size, state.running
+    seen.log = str(state.log) if state.log.exists() else None
+    seen.problems += state.problems
+    server = running(state.home) if state.running else None
+    return url_of(server, LOGIN) if server else None
+
+
+def _examine(seen: Health, url: str, tables: Tables, *, own: bool) -> list[str]:
+    """Ask the database as an operator; the tenants."""
+    checked(url, OPERATOR)
+    seen.running = True
+    seen.tables_version, there = schema(url, OPERATOR)
+    wanted = {(domain, table.name): fingerprint(table) for domain, some in tables.items() for table in some}
+    old = sorted(".".join(name) for name, form in wanted.items() if there.get(name) != form)
+    if not own and (seen.tables_version != HEAD or old):  # our own is brought up to date when it is next used
+        what = f"version {seen.tables_version}, not {HEAD}" if seen.tables_version != HEAD else f"old: {', '.join(old)}"
+        seen.problems.append(f"the database's tables are {what}; type: foretell migrate")
+    if seen.tables_version is None:
+        return []
+    database = Database(url, role=OPERATOR, size=1)
+    try:
+        with database.nobody() as connection:
+            return _asked(seen, connection, own=own)
+    finally:
+        database.close()
+
+
+def _asked(seen: Health, connection: Any, *, own: bool) -> list[str]:
+    size, version, broken = connection.execute(SIZE).fetchone()
+    seen.postgres = version // 10_000
+    seen.size = seen.size if own else size
+    seen.rows = dict(connection.execute(ROWS).fetchall())
+    if broken:
+        seen.problems.append(
+            f"{broken} pages of the database failed their checksum: the disk is going; type: foretell backup FILE,"
+            " with FILE on another disk"
+        )
+    seen.problems += [
+        f"{name} is not closed to other tenants; type in psql: ALTER TABLE {name} ENABLE ROW LEVEL SECURITY,"
+        f" FORCE ROW LEVEL SECURITY"
+        for (name,) in connection.execute(OPEN, [APP]).fetchall()
+    ]
+    tenants = [tenant for (tenant,) in connection.execute("SELECT tenant_id FROM tenants ORDER BY 1").fetchall()]
+    seen.tenants = len(tenants)
+    return tenants
+
+
+SIZE = (
+    "SELECT pg_database_size(current_database()), current_setting('server_version_num')::int,"
+    " (SELECT checksum_failures FROM pg_stat_database WHERE datname = current_database())"
+)
+ROWS = (
+    "SELECT n.nspname || '.' || c.relname, sum(greatest(s.n_live_tup, part.reltuples::bigint, 0))::bigint"
+    " FROM pg_class part LEFT JOIN pg_stat_all_tables s ON s.relid = part.oid"
+    " JOIN pg_class c ON c.oid = coalesce(pg_partition_root(part.oid), part.oid)"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE part.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' GROUP BY 1 ORDER BY 1"
+)
+OPEN = (
+    "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE a.attname = 'tenant_id' AND NOT a.attisdropped AND c.relkind IN ('r', 'p')"
+    " AND (c.relispartition OR has_table_privilege(%s, c.oid, 'SELECT'))"
+    " AND NOT (c.relrowsecurity AND c.relforcerowsecurity) ORDER BY 1"
+)
+
+
+def _weigh(seen: Health, tenants: list[str] | None) -> None:
+    """How much the blobs are, where they can be listed without making a place for them."""
+    if seen.blobs.startswith("file:"):
+        folder = Path(unquote(urlsplit(seen.blobs).path))
+        seen.blobs_size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+        seen.quarantined = sum(len(each.name) == 64 for each in folder.glob("*/quarantine/*"))
+    elif tenants is not None:
+        blobs = Blobs(seen.blobs)
+        seen.blobs_size = sum(sum(blobs.sizes(tenant).values()) for tenant in tenants)
+        seen.quarantined = sum(len(blobs.quarantined(tenant)) for tenant in tenants)
+
+
+# ---------------------------------------------------------------- the settings
+
+
+def _home(settings: ForetellSettings) -> Path:
+    return settings.home or launcher.default_home()
+
+
+def _blobs(settings: ForetellSettings) -> str:
+    return settings.blobs or f"file://{quote(str(_home(settings) / 'blobs'))}"
+
+
+def _owner(settings: ForetellSettings, deed: str) -> str:
+    """The URL of who may make roles and tables in the database that is not ours."""
+    owner, database = settings.database_owner, settings.database or ""
+    if owner is None:
+        raise Misconfigured(
+            f"to {deed}, the login of FORETELL_DATABASE has too few rights; type:"
+            f" FORETELL_DATABASE_OWNER=postgresql://owner:…@{urlsplit(database).netloc.rpartition('@')[2]}"
+            f"{urlsplit(database).path} foretell …"
+        )
+    if urlsplit(owner).path != urlsplit(database).path:
+        raise Misconfigured(
+            f"FORETELL_DATABASE names the database {urlsplit(database).path[1:]!r}, FORETELL_DATABASE_OWNER"
+            f" {urlsplit(owner).path[1:]!r}; give both the same"
+        )
+    return owner
+
+
+def _login(url: str) -> str | None:
+    name = urlsplit(url).username
+    return unquote(name) if name else None
+
+
+def _shown(url: str) -> str:
+    """A URL without its password, wherever it stands."""
+    told = urlsplit(url)
+    return f"{told.scheme}://{f'{told.username}@' if told.username else ''}{told.netloc.rpartition('@')[2]}{told.path}"

@@ -1,0 +1,271 @@
+"""Which column feeds which: what is given wins, what is guessed is told, and where two would do it asks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from foretell import Frame, Table
+from foretell.engine.ingest import ingest
+from foretell.engine.mapping import SYNONYMS, Plan, guess, length, regular
+from foretell.errors import InvalidRequest
+
+HOUR = timedelta(hours=1)
+
+
+class Metric(BaseModel):
+    time: datetime
+    value: float
+    service: str = "default"
+    kind: Literal["load", "errors"] = "load"
+    known_at: datetime | None = None
+
+
+METRICS = Table(name="metrics", row=Metric, key=("service", "kind", "time"), time="time", known_at="known_at")
+
+
+class Deed(BaseModel):
+    parcel: str
+    signed: date
+    price: float
+    area: float
+    rooms: int | None = None
+
+
+DEEDS = Table(name="deeds", row=Deed, key=("parcel", "signed"), time="signed", entity=("parcel",))
+
+
+def series(step: timedelta = HOUR, rows: int = 48, **more: Any) -> Frame:
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    when = [(start + step * n).strftime("%Y-%m-%d %H:%M:%S") for n in range(rows)]
+    return pl.DataFrame({"time": when, "value": [str(n) for n in range(rows)]} | more)
+
+
+def named(names: dict[str, str], **more: Any) -> Frame:
+    return series(**more).rename(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "columns", "why"),
+    [
+        ({}, {}, {"time": "time", "value": "value"}, {"time": "same name", "value": "same name"}),
+        ({"time": "Time", "value": "VALUE"}, {}, {"time": "Time", "value": "VALUE"}, {"time": "same name"}),
+        (
+            {"time": "timestamp", "value": "y"},
+            {},
+            {"time": "timestamp", "value": "y"},
+            {"value": "a usual name for it"},
+        ),
+        ({"time": "ds", "value": "Requests"}, {}, {"time": "ds", "value": "Requests"}, {"time": "a usual name for it"}),
+        (
+            {"time": "zeitpunkt", "value": "last"},
+            {},
+            {"time": "zeitpunkt", "value": "last"},
+            {"time": "the only column of times", "value": "the only column of numbers"},
+        ),
+        ({"value": "rows"}, {"value": "rows"}, {"time": "time", "value": "rows"}, {"value": "given"}),
+        ({"value": "time2"}, {"value": "time2"}, {"time": "time", "value": "time2"}, {"time": "same name"}),
+    ],
+)
+def test_a_column_is_found(
+    names: dict[str, str], given: dict[str, str], columns: dict[str, str], why: dict[str, str]
+) -> None:
+    plan = guess(METRICS, named(names), given)
+    assert plan.columns == columns
+    assert {name: plan.why[name] for name in why} == why
+
+
+def test_what_is_given_wins_over_the_same_name() -> None:
+    sample = series(other=["7"] * 48)
+    plan = guess(METRICS, sample, {"value": "other"})
+    assert (plan.columns["value"], plan.unused) == ("other", ("value",))
+    assert plan.apply(sample)["value"].to_list() == ["7"] * 48
+
+
+def test_a_typed_file_is_understood_alike() -> None:
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    typed = pl.DataFrame({"moment": [start + HOUR * n for n in range(9)], "n": range(9), "flag": [True] * 9})
+    plan = guess(METRICS, typed, {})
+    assert plan.columns == {"time": "moment", "value": "n"}
+    assert plan.interval == HOUR
+
+
+def test_the_free_name_and_the_choices_are_found() -> None:
+    sample = series(unique_id=["a"] * 48, metric=["errors", "load"] * 24, note=["x"] * 48)
+    plan = guess(METRICS, sample, {})
+    assert (plan.columns["service"], plan.columns["kind"]) == ("unique_id", "metric")
+    assert plan.why["kind"] == "all its values are choices"
+    assert plan.unused == ("note",)
+
+
+def test_two_that_would_do_equally_well_are_asked_about() -> None:
+    words = "timestamp and date would do equally well for time; choose: --map time=timestamp or --map time=date"
+    both = named({"time": "timestamp"}).with_columns(date=pl.col("timestamp"))
+    with pytest.raises(InvalidRequest, match=words):
+        guess(METRICS, both, {})
+    assert guess(METRICS, both, {"time": "date"}).columns["time"] == "date"
+    with pytest.raises(InvalidRequest, match="--map value=in or --map value=out"):
+        guess(METRICS, named({"value": "in"}, out=["1"] * 48), {})
+    with pytest.raises(InvalidRequest, match="--map value=VALUE or --map value=Value"):
+        guess(METRICS, named({"value": "VALUE"}, Value=["1"] * 48), {})
+
+
+def test_an_optional_column_that_two_would_do_for_stays_out() -> None:
+    assert guess(METRICS, series(id=["a"] * 48, name=["b"] * 48), {}).unused == ("id", "name")
+
+
+def test_a_usual_name_with_values_of_another_kind_is_no_candidate() -> None:
+    """A column `count` of words is not the value; `date` beside a true time is."""
+    assert guess(METRICS, named({"value": "amount"}, count=["many"] * 48), {}).columns["value"] == "amount"
+
+
+def test_two_required_numbers_are_told_apart_by_name_only() -> None:
+    sample = pl.DataFrame({"parcel": ["p"], "date": ["2024-05-01"], "price": ["1"], "value": ["2"]})
+    with pytest.raises(InvalidRequest, match=r"no column .* looks like area; .*choose: --map area=COLUMN"):
+        guess(DEEDS, sample.drop("value"), {})
+    plan = guess(DEEDS, sample, {"area": "value"})
+    assert plan.columns == {"parcel": "parcel", "signed": "date", "price": "price", "area": "value"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"size": "value"}, "table metrics has no column size; it has time, value, service, kind, known_at"),
+        ({"value": "size"}, "the file has no column size; it has time, value"),
+        ({"value": "time", "time": "time"}, "time is mapped twice"),
+    ],
+)
+def test_names_that_do_not_exist_are_refused_with_those_that_do(given: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        guess(METRICS, series(), given)
+
+
+def test_nothing_that_fits_is_refused_with_what_to_type() -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"looks like time, value; it has a; choose: --map time=COLUMN --map value="
+    ):
+        guess(METRICS, pl.DataFrame({"a": ["x"]}), {})
+    with pytest.raises(InvalidRequest, match="no column of the file looks like value"):
+        guess(METRICS, series().drop("value"), {})
+
+
+def test_a_later_batch_that_lost_a_column_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="there is no column value; there are time"):
+        guess(METRICS, series(), {}).apply(series().drop("value"))
+
+
+NAMES = sorted({name for names in SYNONYMS.values() for name in names.split()} | {"kind", "note", "Time", "VALUE"})
+VALUES = ["1.5", "2024-05-01 12:00:00", "2024-05-01", "load", "word", "", None, '{"a": 1}']
+
+
+@given(
+    names=st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=7),
+    values=st.lists(st.sampled_from(VALUES), min_size=7, max_size=7),
+    given=st.dictionaries(st.sampled_from([*METRICS.kinds]), st.sampled_from(NAMES), max_size=2),
+)
+@settings(max_examples=300)
+def test_no_column_of_a_file_is_used_twice(names: list[str], values: list[Any], given: dict[str, str]) -> None:
+    sample = pl.DataFrame({name: [value] * 3 for name, value in zip(names, values, strict=False)})
+    sample = sample.cast(pl.String())
+    try:
+        plan = guess(METRICS, sample, given)
+    except InvalidRequest as error:
+        assert given or "--map " in str(error)  # noqa: PT017 - either it knows, or it says what to type
+        return
+    used = list(plan.columns.values())
+    assert len(used) == len(set(used))
+    assert sorted([*used, *plan.unused]) == sorted(names)
+    assert {"time", "value"} <= plan.columns.keys() == plan.why.keys()
+    assert given.items() <= plan.columns.items()
+    assert plan.apply(sample).columns == [*plan.columns]
+    assert len(plan.lines()) >= len(used)
+    done = ingest(METRICS, plan.apply(sample), zone="UTC", interval=plan.interval)
+    assert done.rows.height + done.rejected.height + done.repeated == 3
+
+
+# ---------------------------------------------------------------- what stamps stand for
+
+
+@pytest.mark.parametrize(
+    ("step", "interval", "words"),
+    [
+        (HOUR, HOUR, "stand for the hour from its stamp, known at its end; --interval none if it is a sample"),
+        (HOUR / 4, HOUR / 4, "stand for the 15 minutes from its stamp"),
+        (HOUR * 24, HOUR * 24, "stand for the day from its stamp"),
+        (HOUR / 60, None, "a sample of the moment of its stamp, known then; --interval 1h if it stands for the hour"),
+    ],
+)
+def test_regular_stamps_stand_for_what_follows_them(step: timedelta, interval: timedelta | None, words: str) -> None:
+    plan = guess(METRICS, series(step), {})
+    assert plan.interval == interval
+    assert words in plan.lines()[-1]
+
+
+def test_the_word_of_the_caller_counts() -> None:
+    assert guess(METRICS, series(), {}, interval=None).interval is None
+    plan = guess(METRICS, series(HOUR / 60), {}, interval=HOUR)
+    assert (plan.interval, plan.lines()[-1]) == (
+        HOUR,
+        "each value stands for the hour from its stamp, known at its end",
+    )
+    with pytest.raises(InvalidRequest, match="--interval must be a length of time above zero"):
+        guess(METRICS, series(), {}, interval=timedelta(0))
+    deeds = pl.DataFrame({"parcel": ["p"], "signed": ["2024-05-01"], "price": ["1"], "area": ["2"]})
+    assert guess(DEEDS, deeds, {}).timing == ""
+    with pytest.raises(InvalidRequest, match="deeds has no column for when a fact became known; leave out --interval"):
+        guess(DEEDS, deeds, {}, interval=HOUR)
+
+
+def test_a_file_that_says_when_values_became_known_needs_no_interval() -> None:
+    sample = series().with_columns(available_at=pl.col("time"))
+    plan = guess(METRICS, sample, {})
+    assert (plan.columns["known_at"], plan.interval, plan.timing) == ("available_at", None, "")
+
+
+def test_the_interval_is_added_where_times_are_read() -> None:
+    plan = guess(METRICS, series(), {})
+    done = ingest(METRICS, plan.apply(series()), zone="UTC", interval=plan.interval)
+    assert (done.rows["known_at"] - done.rows["time"]).unique().to_list() == [HOUR]
+
+
+def test_each_series_has_steps_of_its_own() -> None:
+    """A file in the order of time, of three services: each is hourly though its rows are not an hour apart."""
+    three = pl.concat([series(service=[name] * 48) for name in "abc"]).sort("time")
+    assert guess(METRICS, three, {}).interval == HOUR
+    assert regular(three, "time", []) == HOUR  # the same stamp counts once
+    holes = series().filter(pl.int_range(48) % 10 != 3)
+    assert regular(holes, "time", []) == HOUR
+    assert regular(series().filter(pl.int_range(48).is_in([0, 1, 3, 7, 15, 31])), "time", []) is None
+    assert regular(series(rows=1), "time", []) is None
+
+
+def test_the_plan_is_told_in_lines() -> None:
+    plan = guess(METRICS, named({"time": "timestamp"}, note=["x"] * 48), {"value": "value"})
+    assert plan.lines() == [
+        "time  ← timestamp (a usual name for it)",
+        "value ← value (given)",
+        "not used: note",
+        "each value is taken to stand for the hour from its stamp, known at its end;"
+        " --interval none if it is a sample of that moment",
+    ]
+    assert Plan(columns={}, why={}, unused=()).lines() == []
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (HOUR, "hour"),
+        (HOUR * 36, "36 hours"),
+        (HOUR * 72, "3 days"),
+        (HOUR / 2, "30 minutes"),
+        (HOUR / 7200, "0.5 seconds"),
+    ],
+)
+def test_lengths_are_said_as_people_say_them(span: timedelta, words: str) -> None:
+    assert length(span) == words
