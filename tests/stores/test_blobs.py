@@ -326,6 +326,7 @@ def test_an_address_is_a_checksum(blobs: Blobs, tmp_path: Path, address: str) ->
         blobs.get("acme", address, tmp_path / "copy")
 
 
+@pytest.mark.row("T17")
 def test_tenants_do_not_see_each_other(blobs: Blobs, source: Path, tmp_path: Path) -> None:
     address = blobs.put("acme", source).address
     for other in ("acm", "acme2", "blobs", "bolt"):

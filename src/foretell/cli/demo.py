@@ -61,7 +61,7 @@ STORIES = (
         "MWh",
         "Europe/Istanbul",
         datetime(2018, 6, 5, 16, tzinfo=UTC),
-        520,
+        420,
         None,
     ),
 )
