@@ -473,8 +473,11 @@ from tests.stores.test_facts import run
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for tenant in map(str.strip, sys.stdin):
     if not os.fork():
-        run(sys.argv[1], tenant, lambda number: print(tenant, os.getpid(), number, flush=True))
-        os._exit(0)
+        try:
+            run(sys.argv[1], tenant, lambda number: print(tenant, os.getpid(), number, flush=True))
+        finally:
+            print(tenant, "ended", flush=True)
+            os._exit(0)
 """
 
 
@@ -494,10 +497,12 @@ def test_killed_at_any_moment_each_batch_is_whole_or_absent_and_a_rerun_complete
             print(whose, file=nursery.stdin, flush=True)
             child = 0
             for line in nursery.stdout:
-                name, pid, number = line.split()
-                if name == whose and int(number) == at:
+                name, pid, *number = line.split()
+                if name == whose and number == [str(at)]:
                     child = int(pid)
                     break
+                assert (name, pid) != (whose, "ended"), "it failed, or nobody killed it"
+            assert child  # 0 would be everybody
             time.sleep(chance.random() * 0.02)  # anywhere in this batch, or the next
             os.kill(child, signal.SIGKILL)
             gone(server, whose)
