@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from foretell.contract import Table
 from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
 from foretell.settings import ForetellSettings
-from foretell.stores import launcher
+from foretell.stores import blobs_in, launcher
 from foretell.stores import migrate as migrating
 from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, url_of
 from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
@@ -219,7 +219,7 @@ def _home(settings: ForetellSettings) -> Path:
 
 
 def _blobs(settings: ForetellSettings) -> str:
-    return settings.blobs or f"file://{quote(str(_home(settings) / 'blobs'))}"
+    return settings.blobs or blobs_in(_home(settings))
 
 
 def _owner(settings: ForetellSettings, deed: str) -> str:

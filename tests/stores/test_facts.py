@@ -165,8 +165,8 @@ JSON = st.recursive(
 )
 THING = st.fixed_dictionaries(
     {
-        "shop": st.sampled_from(["", "a", "b/c", "ü%", 'q",\n']),
-        "shelf": st.sampled_from(["", "1", "\\."]),
+        "shop": st.sampled_from(["", "b/c", 'ü%",\n']),
+        "shelf": st.sampled_from(["", "\\."]),
         "at": st.sampled_from([START, START + DAY, datetime(1969, 7, 20, 20, 17, 40, 1, tzinfo=UTC), FIRST, LAST]),
         "told": st.none() | MOMENTS | FAR,
         "number": FLOATS,
@@ -194,14 +194,22 @@ THING_TIMES = [START, START + DAY, LAST]
 def batches(table: Table, row: st.SearchStrategy[Row]) -> st.SearchStrategy[list[list[Row]]]:
     key = lambda each: tuple(each[name] for name in table.key)  # noqa: E731
     one = st.lists(row.map(lambda each: whole(table, each)), max_size=6, unique_by=key)
-    # A batch may come again, and rows of an earlier one with a change.
-    return st.lists(one, min_size=1, max_size=4).flatmap(
-        lambda sent: st.lists(st.sampled_from(sent), max_size=2).map(lambda again: sent + again)
-    )
+    figure = "number" if table is not DEEDS else "price"
+    # A batch may come again, as it was or with some of its rows corrected.
+    again = st.lists(st.tuples(st.integers(0, 3), st.lists(st.none() | FLOATS, min_size=6, max_size=6)), max_size=3)
+
+    def repeated(sent: list[list[Row]], some: list[tuple[int, list[float | None]]]) -> list[list[Row]]:
+        corrected = [
+            [row if value is None else row | {figure: value} for row, value in zip(sent[n % len(sent)], values)]
+            for n, values in some
+        ]
+        return [*sent, *corrected]
+
+    return st.builds(repeated, st.lists(one, min_size=1, max_size=3), again)
 
 
 def questions(table: Table, column: str) -> st.SearchStrategy[list[Row]]:
-    some = st.lists(st.sampled_from(["", "a", "b/c", "1", "\\.", *ODD[:4]]), max_size=3)
+    some = st.lists(st.sampled_from(["", "b/c", 'ü%",\n', "\\.", "none"]), max_size=3)
     moment = st.sampled_from([*THING_TIMES, START - DAY]) | MOMENTS
     return st.lists(
         st.fixed_dictionaries(
@@ -352,6 +360,8 @@ def test_a_window_may_reach_back_before_time_began(database: Database, tenant: s
 
 def test_two_batches_of_a_table_wait_for_each_other_and_both_land(database: Database, tenant: str) -> None:
     wrote, order = threading.Event(), list[str]()
+    with database.tenant(tenant) as connection:
+        facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(number=0.0)]))
 
     def first() -> None:
         with database.tenant(tenant) as connection:
@@ -375,7 +385,7 @@ def test_two_batches_of_a_table_wait_for_each_other_and_both_land(database: Data
     assert order == ["first", "second"]
     assert done == facts.Written(accepted=1, revised=1, unchanged=0)
     with database.tenant(tenant) as connection:
-        assert facts.marks(connection, tenant, ["toy.things"]) == {"toy.things": 2}
+        assert facts.marks(connection, tenant, ["toy.things"]) == {"toy.things": 3}
         assert facts.read(connection, tenant, "toy", THINGS, known=LAST)["number"].to_list() == [2.0, 1.0]
 
 
@@ -443,7 +453,7 @@ def test_what_is_recorded_up_to_the_newest_mark_stays_while_a_batch_is_on_its_wa
 
 # ---------------------------------------------------------------- a process that is killed
 
-SERIES, EACH, KILLED = 30, 20, 10
+SERIES, EACH, KILLED = 20, 10, 10
 
 
 def series(number: int) -> Frame:

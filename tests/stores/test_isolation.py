@@ -225,7 +225,7 @@ HOSTILE = [
 def test_a_hostile_name_sees_what_is_its_own_and_no_more(database: Database, other: str, name: str | None) -> None:
     with database.tenant(cast("str", name)) as connection:
         assert {each for whose in owners(connection).values() for each in whose} <= {name}
-        if name and "%" not in name:
+        if name:
             records.audit(connection, name, "me", "did", "it", {})
             facts.write(connection, name, "toy", THINGS, frame(THINGS, [thing(note=name[:100])]))
             found = facts.read(connection, name, "toy", THINGS, known=LAST)
@@ -425,7 +425,7 @@ def patiently(deed: Callable[[], T], times: int = 50) -> T:
     return deed()
 
 
-THREADS, TURNS = 8, 260
+THREADS, TURNS = 8, 250
 
 
 def test_eight_threads_and_two_tenants_through_one_pool_never_mix(server: Server, tenant: str) -> None:

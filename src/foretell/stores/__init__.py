@@ -43,7 +43,12 @@ def opened(
     checked(url, role)
     if database and not _current(url, domains, role):
         raise Misconfigured("the database's tables are not those of this program; type: foretell migrate")
-    return Stores(database=Database(url, role=role), blobs=Blobs(blobs or f"file://{quote(str(home / 'blobs'))}"))
+    return Stores(database=Database(url, role=role), blobs=Blobs(blobs or blobs_in(home)))
+
+
+def blobs_in(home: Path) -> str:
+    """The URL of the blobs that lie in `home`."""
+    return f"file://{quote(str(home / 'blobs'))}"
 
 
 def _own(domains: Mapping[str, Sequence[Table]], home: Path, role: str) -> str:

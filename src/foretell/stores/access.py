@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
+
+from psycopg import Connection, sql
 
 from foretell.stores.server import Server
 
@@ -41,3 +44,17 @@ def url_of(server: Server, login: str) -> str:
 def secret(server: Server, login: str) -> str:
     """A login's password: it follows from the superuser's, so that there is one secret to keep instead of three."""
     return hmac.new(server.password.encode(), login.encode(), hashlib.sha256).hexdigest()
+
+
+def make_roles(connection: Connection[Any], login: str | None) -> None:
+    """Make our roles where they are missing, and let `login` take them on."""
+    for name in ROLES:
+        make_role(connection, name, sql.SQL("NOLOGIN"))
+        if login:
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), sql.Identifier(login)))
+
+
+def make_role(connection: Connection[Any], name: str, rights: sql.Composable) -> None:
+    """Make a role where there is none of that name."""
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+        connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), rights))

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores.access import ROLES
+from foretell.stores.access import ROLES, make_roles
 from foretell.stores.archive import CHUNK, DUMP, MANIFEST, Told, add, made, opened, verified
 from foretell.stores.blobs import Blobs, pack, unpack
 from foretell.stores.clients import Clients
@@ -70,7 +70,7 @@ def restore(file: Path, owner: str, blobs: Blobs, *, login: str | None = None, i
             _ready(connection, told, instead)
             for name in sorted(told.parts.keys() - {DUMP}):
                 _put_blob(blobs, name, archive.read(name))
-            _roles(connection, login)
+            make_roles(connection, login)
             with archive.open(DUMP) as dump:
                 clients.load(dump, made_by=told.postgres, last=_path(connection, told))
     return told
@@ -207,16 +207,6 @@ def _put_blob(blobs: Blobs, name: str, packed: bytes) -> None:
         kept = blobs.put(tenant, Path(folder))
     if kept.address != address:
         raise Damaged(f"blob {address} of {tenant} became {kept.address} when it was put back")
-
-
-def _roles(connection: Connection[Any], login: str | None) -> None:
-    """Make our roles where they are missing, and let `login` take them on."""
-    there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-    for name in ROLES:
-        if name not in there:
-            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
-        if login:
-            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), sql.Identifier(login)))
 
 
 def _path(connection: Connection[Any], told: Told) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from psycopg import sql
 from foretell.contract import Table
 from foretell.errors import Misconfigured
 from foretell.stores import declared
-from foretell.stores.access import DATABASE, LOGIN, OWNER, ROLES, secret
+from foretell.stores.access import DATABASE, LOGIN, OWNER, make_role, make_roles, secret
 from foretell.stores.server import Server
 
 ALONE = 4_072_026  # names the lock under which a database is changed
@@ -25,10 +24,12 @@ def embedded(server: Server) -> None:
     """Make the owner, the login and the database in our own server, where they are not there."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [ALONE])
-        for name, rights in ((OWNER, "CREATEROLE"), (LOGIN, "NOINHERIT")):
-            _role(connection, name, f"LOGIN {rights} PASSWORD {{}}", secret(server, name))
+        make_role(connection, OWNER, sql.SQL("LOGIN CREATEROLE PASSWORD {}").format(secret(server, OWNER)))
+        make_role(connection, LOGIN, sql.SQL("LOGIN NOINHERIT PASSWORD {}").format(secret(server, LOGIN)))
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(_id(DATABASE), _id(OWNER)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+            )
 
 
 def migrate(owner: str, domains: Mapping[str, Sequence[Table]], *, login: str | None = None) -> None:
@@ -38,10 +39,7 @@ def migrate(owner: str, domains: Mapping[str, Sequence[Table]], *, login: str | 
     """
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [ALONE])
-        for name in ROLES:
-            _role(connection, name, "NOLOGIN")
-            if login:
-                connection.execute(sql.SQL("GRANT {} TO {}").format(_id(name), _id(login)))
+        make_roles(connection, login)
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(owner), poolclass=sa.NullPool)
     with engine.begin() as transaction:
         transaction.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": ALONE})
@@ -65,13 +63,3 @@ def migrate(owner: str, domains: Mapping[str, Sequence[Table]], *, login: str | 
 def _quoted(transaction: sa.Connection) -> str:
     name: str = transaction.exec_driver_sql("SELECT quote_ident(current_database())").scalar_one()
     return name
-
-
-def _role(connection: psycopg.Connection[Any], name: str, rights: str, *secrets: str) -> None:
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
-        made = sql.SQL("CREATE ROLE {} " + rights).format(_id(name), *map(sql.Literal, secrets))
-        connection.execute(made)
-
-
-def _id(name: str) -> sql.Identifier:
-    return sql.Identifier(name)
