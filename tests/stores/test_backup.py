@@ -163,7 +163,9 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             a_model(database, one.blobs, tenant, root / f"{tenant}{version}", version)
         with database.tenant(tenant) as connection:
             bad = pl.DataFrame({"rule": ["value >= 0", "time"], "original": ["{}", "x"]})
-            facts.reject(connection, tenant, "toy.things", bad, "a file")
+            facts.reject(
+                connection, tenant, "toy.things", bad, facts.Origin(source="a file", zone="UTC", interval=None)
+            )
             records.log(connection, tenant, [served("first"), served("second")])
             records.audit(connection, tenant, "somebody", "import", "toy.things", {"noise": os.urandom(99_999).hex()})
     operator.close()

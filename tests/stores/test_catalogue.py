@@ -12,9 +12,10 @@ from psycopg import Connection
 
 from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
+from foretell.errors import Misconfigured
 from foretell.stores import facts
 from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, READER, ROLES, url_of
-from foretell.stores.database import Database
+from foretell.stores.database import Database, checked
 from foretell.stores.server import Server
 
 MINE = "(tenant_id = NULLIF(current_setting('app.current_tenant'::text, true), ''::text))"
@@ -354,6 +355,24 @@ def test_the_owner_is_held_by_the_policies_too(owner: Connection[Any], database:
     assert owner.execute("SELECT count(*) FROM metrics").fetchone() == (0,)
     owner.execute("SELECT set_config('app.current_tenant', %s, true)", [tenant])
     assert owner.execute("SELECT tenant_id FROM metrics").fetchall() == [(tenant,)]
+
+
+@pytest.mark.parametrize(
+    "above", [f"ALTER ROLE {APP} BYPASSRLS", f"ALTER ROLE {LOGIN} SUPERUSER", f"GRANT {OWNER}2 TO {LOGIN}"]
+)
+def test_a_login_or_role_above_the_policies_is_refused_at_start(server: Server, above: str) -> None:
+    url = url_of(server, LOGIN)
+    checked(url, APP)
+    with psycopg.connect(server.url(DATABASE), autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {OWNER}2 SUPERUSER".encode())
+        connection.execute(above.encode())
+        try:
+            with pytest.raises(Misconfigured, match="tenants would not be kept apart"):
+                checked(url, APP)
+        finally:
+            connection.execute(f"ALTER ROLE {APP} NOBYPASSRLS; ALTER ROLE {LOGIN} NOSUPERUSER".encode())
+            connection.execute(f"DROP ROLE {OWNER}2".encode())
+    checked(url, APP)
 
 
 # ---------------------------------------------------------------- the table that the traffic document asks for

@@ -28,6 +28,7 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell import Frame, Table
 from foretell.contract import DTYPES
+from foretell.domains.traffic.schema import METRICS
 from foretell.errors import Unavailable
 from foretell.stores import facts
 from foretell.stores.access import LOGIN, url_of
@@ -36,7 +37,7 @@ from foretell.stores.server import Server
 from foretell.stores.shape import columns
 
 Row = dict[str, Any]
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 START = datetime(2024, 5, 1, tzinfo=UTC)
 FIRST = datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -200,7 +201,10 @@ def batches(table: Table, row: st.SearchStrategy[Row]) -> st.SearchStrategy[list
 
     def repeated(sent: list[list[Row]], some: list[tuple[int, list[float | None]]]) -> list[list[Row]]:
         corrected = [
-            [row if value is None else row | {figure: value} for row, value in zip(sent[n % len(sent)], values)]
+            [
+                row if value is None else row | {figure: value}
+                for row, value in zip(sent[n % len(sent)], values, strict=False)
+            ]
             for n, values in some
         ]
         return [*sent, *corrected]
@@ -347,12 +351,40 @@ def test_corrections_of_many_entities_find_their_rows(database: Database, tenant
         assert sorted(found["number"].to_list()) == sorted(row["number"] for row in again)
 
 
-@pytest.mark.parametrize("days", [5, 400 * 365 * 5])
-def test_a_window_may_reach_back_before_time_began(database: Database, tenant: str, days: int) -> None:
+@pytest.mark.parametrize("table", [THINGS, YEARLY, METRICS], ids=lambda table: table.name)
+def test_a_window_is_open_at_its_far_end_and_closed_at_its_near_one(
+    database: Database, tenant: str, table: Table
+) -> None:
+    domain, tick = ("traffic" if table is METRICS else "toy"), timedelta(microseconds=1)
+    plain = {"service": "a", "metric_type": "cpu_usage", "value": 1.0} if table is METRICS else thing()
+    own = {name: each for name, each in plain.items() if name in table.kinds}
+    rows = [whole(table, own | {table.time: START + timedelta(hours=hour)}) for hour in range(5)]
+    with database.tenant(tenant) as connection:
+        facts.write(connection, tenant, domain, table, frame(table, rows))
+        for known, window, expected in (
+            (3 * HOUR, 2 * HOUR, [2, 3]),
+            (3 * HOUR - tick, 2 * HOUR, [1, 2]),
+            (3 * HOUR, 2 * HOUR + tick, [1, 2, 3]),
+            (2 * HOUR, tick, [2]),
+            (2 * HOUR, timedelta(0), []),
+            (-tick, 9 * HOUR, []),
+        ):
+            found = facts.read(connection, tenant, domain, table, known=START + known, window=window)
+            assert found[table.time].to_list() == [START + timedelta(hours=hour) for hour in expected]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [5 * DAY, 2_000 * 366 * DAY, timedelta.max - DAY, timedelta.max],
+    ids=lambda window: str(window.days),
+)
+def test_a_window_may_reach_back_before_time_began(database: Database, tenant: str, window: timedelta) -> None:
+    row = whole(METRICS, {"time": START, "value": 1.0, "service": "a", "metric_type": "cpu_usage", "metadata": None})
     with database.tenant(tenant) as connection:
         facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing()]))
-        found = facts.read(connection, tenant, "toy", THINGS, known=START, window=timedelta(days=days))
-    assert found.height == 1
+        facts.write(connection, tenant, "traffic", METRICS, frame(METRICS, [row]))
+        assert facts.read(connection, tenant, "toy", THINGS, known=START, window=window).height == 1
+        assert facts.read(connection, tenant, "traffic", METRICS, known=START, window=window).height == 1
 
 
 # ---------------------------------------------------------------- several at once
@@ -365,9 +397,11 @@ def test_two_batches_of_a_table_wait_for_each_other_and_both_land(database: Data
 
     def first() -> None:
         with database.tenant(tenant) as connection:
-            facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(number=1.0)]))
+            facts.write(connection, tenant, "toy", THINGS, frame(THINGS, []))  # it is its turn from now on
             wrote.set()
-            time.sleep(0.3)
+            time.sleep(0.2)
+            facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(number=1.0)]))
+            time.sleep(0.1)
             order.append("first")
 
     def second() -> facts.Written:
@@ -471,7 +505,13 @@ def run(url: str, tenant: str, begun: Callable[[int], object] = id) -> int:
         begun(number)
         with database.tenant(tenant) as connection:
             new += facts.write(connection, tenant, "toy", THINGS, series(number)).accepted
-            facts.reject(connection, tenant, "toy.things", rejected(str(number)), "s")
+            facts.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected(str(number)),
+                facts.Origin(source="s", zone="UTC", interval=None),
+            )
     database.close()
     return new
 
@@ -559,11 +599,40 @@ def rejected(*originals: str, rule: str = "number is missing") -> Frame:
 def test_a_row_rejected_twice_is_kept_once_and_can_be_released(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
         odd = rejected('{"a": "ü\\n😀"}', "'; DROP TABLE quarantine --", "", "")
-        assert facts.reject(connection, tenant, "toy.things", odd, "first.csv") == 3
-        assert facts.reject(connection, tenant, "toy.things", odd, "second.csv") == 0
-        assert facts.reject(connection, tenant, "toy.things", rejected("", rule="another rule"), "s") == 1
-        assert facts.reject(connection, tenant, "toy.deeds", rejected(""), "s") == 1
-        assert facts.reject(connection, tenant, "toy.deeds", rejected(), "s") == 0
+        assert (
+            facts.reject(
+                connection, tenant, "toy.things", odd, facts.Origin(source="first.csv", zone="UTC", interval=None)
+            )
+            == 3
+        )
+        assert (
+            facts.reject(
+                connection, tenant, "toy.things", odd, facts.Origin(source="second.csv", zone="UTC", interval=None)
+            )
+            == 0
+        )
+        assert (
+            facts.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected("", rule="another rule"),
+                facts.Origin(source="s", zone="UTC", interval=None),
+            )
+            == 1
+        )
+        assert (
+            facts.reject(
+                connection, tenant, "toy.deeds", rejected(""), facts.Origin(source="s", zone="UTC", interval=None)
+            )
+            == 1
+        )
+        assert (
+            facts.reject(
+                connection, tenant, "toy.deeds", rejected(), facts.Origin(source="s", zone="UTC", interval=None)
+            )
+            == 0
+        )
         kept = facts.quarantined(connection, tenant, "toy.things")
         assert set(kept["source"]) == {"first.csv", "s"}
         assert sorted(kept["original"].to_list()) == ["", "", "'; DROP TABLE quarantine --", '{"a": "ü\\n😀"}']
@@ -580,7 +649,9 @@ def test_releasing_a_row_of_one_table_leaves_that_of_another(database: Database,
     """The same broken text sent to two tables is two rows."""
     with database.tenant(tenant) as connection:
         for name in ("toy.things", "toy.deeds"):
-            facts.reject(connection, tenant, name, rejected("same"), "s")
+            facts.reject(
+                connection, tenant, name, rejected("same"), facts.Origin(source="s", zone="UTC", interval=None)
+            )
         kept = facts.quarantined(connection, tenant, "toy.things")
         facts.release(connection, tenant, kept["fingerprint"].to_list())
         assert facts.quarantined(connection, tenant)["table_name"].to_list() == ["toy.deeds"]
@@ -589,20 +660,55 @@ def test_releasing_a_row_of_one_table_leaves_that_of_another(database: Database,
 def test_quarantine_of_a_table_is_bounded(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
         many = [str(number) for number in range(facts.KEPT + 5)]
-        assert facts.reject(connection, tenant, "toy.things", rejected(*many), "s") == facts.KEPT
-        assert facts.reject(connection, tenant, "toy.things", rejected("more"), "s") == 0
-        assert facts.reject(connection, tenant, "toy.deeds", rejected("more"), "s") == 1
+        assert (
+            facts.reject(
+                connection, tenant, "toy.things", rejected(*many), facts.Origin(source="s", zone="UTC", interval=None)
+            )
+            == facts.KEPT
+        )
+        assert (
+            facts.reject(
+                connection, tenant, "toy.things", rejected("more"), facts.Origin(source="s", zone="UTC", interval=None)
+            )
+            == 0
+        )
+        assert (
+            facts.reject(
+                connection, tenant, "toy.deeds", rejected("more"), facts.Origin(source="s", zone="UTC", interval=None)
+            )
+            == 1
+        )
         first = facts.quarantined(connection, tenant, "toy.things")["fingerprint"].to_list()
         assert len(first) == facts.KEPT
         facts.release(connection, tenant, first[:2])
-        assert facts.reject(connection, tenant, "toy.things", rejected("a", "b", "c"), "s") == 2
+        assert (
+            facts.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected("a", "b", "c"),
+                facts.Origin(source="s", zone="UTC", interval=None),
+            )
+            == 2
+        )
 
 
 def test_a_place_that_is_free_goes_to_a_new_row_not_to_one_that_is_there(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
         many = [str(number) for number in range(facts.KEPT - 1)]
-        facts.reject(connection, tenant, "toy.things", rejected(*many), "s")
-        assert facts.reject(connection, tenant, "toy.things", rejected("0", "1", "new"), "s") == 1
+        facts.reject(
+            connection, tenant, "toy.things", rejected(*many), facts.Origin(source="s", zone="UTC", interval=None)
+        )
+        assert (
+            facts.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected("0", "1", "new"),
+                facts.Origin(source="s", zone="UTC", interval=None),
+            )
+            == 1
+        )
 
 
 # ---------------------------------------------------------------- what can't be written says so

@@ -52,7 +52,9 @@ def fill(connection: Connection[Any], tenant: str) -> None:
     """Something in every table that a tenant has."""
     facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(note=tenant)]))
     facts.write(connection, tenant, "traffic", METRICS, metrics({"time": START, "value": 1.0}))
-    facts.reject(connection, tenant, "toy.things", rejected(tenant), "s")
+    facts.reject(
+        connection, tenant, "toy.things", rejected(tenant), facts.Origin(source="s", zone="UTC", interval=None)
+    )
     records.keep(
         connection,
         tenant,
@@ -137,7 +139,9 @@ def test_without_a_tenant_nothing_is_visible(server: Server, database: Database,
 def test_without_a_tenant_nothing_can_be_written(database: Database, whose: str) -> None:
     for write in (
         lambda c: facts.write(c, whose, "toy", THINGS, frame(THINGS, [thing()])),
-        lambda c: facts.reject(c, whose, "toy.things", rejected("x"), "s"),
+        lambda c: facts.reject(
+            c, whose, "toy.things", rejected("x"), facts.Origin(source="s", zone="UTC", interval=None)
+        ),
         lambda c: records.log(c, whose, [served()]),
         lambda c: records.audit(c, whose, "me", "did", "it", {}),
     ):
@@ -187,7 +191,9 @@ def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, 
     run = records.Run(model_name="load", version="2", as_of=START, parameters={}, metrics={}, promoted=True, reason="")
     for write in (
         lambda c: facts.write(c, other, "toy", THINGS, frame(THINGS, [thing(number=9.0)])),
-        lambda c: facts.reject(c, other, "toy.things", rejected("x"), "s"),
+        lambda c: facts.reject(
+            c, other, "toy.things", rejected("x"), facts.Origin(source="s", zone="UTC", interval=None)
+        ),
         lambda c: records.keep(c, other, kept),
         lambda c: records.deploy(c, other, "load", "1", "me", "why"),
         lambda c: records.experiment(c, other, run),
@@ -379,7 +385,9 @@ class Worker:
 
     def reject(self, tenant: str, word: str) -> None:
         with self.database.tenant(tenant) as connection:
-            facts.reject(connection, tenant, "toy.things", rejected(word), "s")
+            facts.reject(
+                connection, tenant, "toy.things", rejected(word), facts.Origin(source="s", zone="UTC", interval=None)
+            )
             found = facts.quarantined(connection, tenant)["original"]
         self.rejected[tenant].add(word)
         assert {note.split("/")[0] for note in found} <= {tenant}
@@ -389,7 +397,13 @@ class Worker:
         with contextlib.suppress(Thrown, psycopg.errors.DivisionByZero), self.database.tenant(tenant) as connection:
             facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(shop=f"thrown {word}")]))
             records.log(connection, tenant, [served(f"{tenant}/thrown")])
-            facts.reject(connection, tenant, "toy.things", rejected(f"{tenant}/thrown"), "s")
+            facts.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected(f"{tenant}/thrown"),
+                facts.Origin(source="s", zone="UTC", interval=None),
+            )
             if self.chance.random() < 0.5:
                 raise Thrown
             connection.execute("SELECT 1 / 0")

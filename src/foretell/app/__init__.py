@@ -134,7 +134,7 @@ class App:
             a_zone(zone)
         return Intake(
             stores=self.stores, tenant=self.tenant, who=self.who, domain=domain, table=declared,
-            zone=zone or self.zone, source=source, interval=interval, dry=dry,
+            origin=facts.Origin(source=source, zone=zone or self.zone, interval=interval), dry=dry,
         )  # fmt: skip
 
     def facts(
@@ -165,6 +165,8 @@ class App:
 
     def quarantine(self, table: str | None = None) -> Frame:
         """Rows that broke a rule, oldest first, with the columns that `stores.facts.quarantined` names."""
+        if table:
+            self._table(table)
         with self.stores.database.tenant(self.tenant) as connection:
             return facts.quarantined(connection, self.tenant, table)
 
@@ -176,12 +178,22 @@ class App:
         return erased
 
     def retry(self, table: str, *, zone: str | None = None) -> Imported:
-        """Take the rows of a table that are in quarantine in again; those that still break a rule stay there."""
-        rows = again(self.quarantine(table))
-        intake = self._intake(table, "quarantine", zone=zone)
-        if not rows.is_empty():
+        """Take the rows of a table that are in quarantine in again, read as they were; those still bad stay there.
+
+        `zone` reads their clock times anew.
+        """
+        kept, together = self.quarantine(table), self._intake(table, "quarantine", zone=zone)
+        for (source, own, seconds), some in kept.group_by("source", "zone", "seconds", maintain_order=True):
+            rows = again(some)
+            if rows.is_empty():
+                continue
+            interval = None if seconds is None else timedelta(seconds=seconds)
+            intake = self._intake(table, source, zone=zone or own, interval=interval)
+            intake.ordered = False
+            intake.tally, intake.written = together.tally, together.written
             intake.store(intake.check(rows.drop("fingerprint")), instead_of=rows["fingerprint"].to_list())
-        return intake.done()
+            together.written = intake.written
+        return together.done()
 
     def history(self, name: str, as_of: AsOf = None, *, recorded: datetime | None = None) -> History:
         """All facts of a task's or table's domain as known at `as_of`; with `recorded`, as on record at that moment."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,8 @@ from foretell.engine.ingest import Ingested, ingest
 from foretell.engine.mapping import Plan
 from foretell.engine.quality import Quality, Tally
 from foretell.stores import Stores, facts, files, records
+
+ROWS = 100_000  # in a batch; two are in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,8 @@ class Imported:
 class Intake:
     """Batches of one table for one tenant; with `dry`, checked and not stored.
 
-    Clock times without a zone are of `zone`; `interval` is how long a value stands for from its stamp on. `source` says
-    where the rows come from, `who` brought them.
+    `origin` says where the rows come from and how to read them, `who` brought them. Rows that are not `ordered` as they
+    were written leave doubled hours unread.
     """
 
     stores: Stores
@@ -48,10 +50,9 @@ class Intake:
     who: str
     domain: Domain
     table: Table
-    zone: str
-    source: str
-    interval: timedelta | None = None
+    origin: facts.Origin
     dry: bool = False
+    ordered: bool = True
     written: facts.Written = field(default_factory=lambda: facts.Written(accepted=0, revised=0, unchanged=0))
 
     def __post_init__(self) -> None:
@@ -59,7 +60,10 @@ class Intake:
 
     def check(self, rows: Frame) -> Ingested:
         """Hold a batch to the rules of its table."""
-        return ingest(self.table, rows, zone=self.zone, now=datetime.now(UTC), interval=self.interval)
+        return ingest(
+            self.table, rows, zone=self.origin.zone, now=datetime.now(UTC),
+            interval=self.origin.interval, ordered=self.ordered,
+        )  # fmt: skip
 
     def store(self, done: Ingested, *, instead_of: Sequence[str] = ()) -> None:
         """Store a checked batch; `instead_of` rows in quarantine, by their fingerprints."""
@@ -68,11 +72,11 @@ class Intake:
         if self.dry:
             return
         with self.stores.database.tenant(self.tenant) as connection:
-            if instead_of:
-                facts.release(connection, self.tenant, instead_of)
+            still = {facts.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
+            facts.release(connection, self.tenant, [each for each in instead_of if each not in still])
             written = facts.write(connection, self.tenant, self.domain.name, self.table, done.rows)
-            facts.reject(connection, self.tenant, name, done.rejected, self.source)
-            told = {**asdict(written), "rejected": done.rejected.height, "source": self.source}
+            facts.reject(connection, self.tenant, name, done.rejected, self.origin)
+            told = {**asdict(written), "rejected": done.rejected.height, "source": self.origin.source}
             records.audit(connection, self.tenant, self.who, "import", name, told)
         self.written = facts.Written(
             **{each: number + asdict(written)[each] for each, number in asdict(self.written).items()}
@@ -80,7 +84,7 @@ class Intake:
 
     def read(self, path: Path, plan: Plan, progress: Callable[[float], None] | None = None) -> None:
         """Store a file batch by batch; the next is read and checked while the database takes one in."""
-        batches = files.batches(path)
+        batches = files.batches(path, rows=ROWS)
 
         def following() -> tuple[Ingested, float] | None:
             batch = next(batches, None)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
 
 from foretell.app.declared import domains
 from foretell.contract import Domain
@@ -55,5 +58,6 @@ def a_zone(zone: str) -> None:
     """Raise Misconfigured unless `zone` is the name of a time zone."""
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+        pl.Series([datetime(2000, 1, 1)]).dt.replace_time_zone(zone)  # noqa: DTZ001 - it knows fewer names
+    except (ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.ComputeError):
         raise Misconfigured(f"no time zone {zone!r}; write it as in Europe/Athens") from None

@@ -103,6 +103,8 @@ def export(
 
     if file.suffix not in (".csv", ".parquet"):
         raise InvalidRequest(f"{file.name}: the name must end in .csv or .parquet")
+    if not file.parent.is_dir():
+        raise InvalidRequest(f"there is no folder {file.parent}")
     with App.open(tenant) as app:
         rows = app.facts(table, since=_utc(since), until=_utc(until), as_of=_utc(as_of))
     rows.write_parquet(file) if file.suffix == ".parquet" else rows.write_csv(file)
@@ -154,6 +156,8 @@ def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: st
     """Erase rows by the beginning of their FINGERPRINTS, for ever."""
     from foretell.app import App
 
+    if everything == bool(fingerprints) or not all(fingerprints):
+        raise InvalidRequest("name rows by the beginning of their fingerprints, or say --all")
     with App.open(tenant) as app:
         there = app.quarantine()["fingerprint"].to_list()
         named = [each for each in there if everything or any(each.startswith(start) for start in fingerprints)]
@@ -164,6 +168,9 @@ def _pairs(given: str | None) -> Mapping[str, str]:
     pairs = [pair.partition("=") for pair in (given or "").split(",") if pair]
     if wrong := [name for name, sign, column in pairs if not (name and sign and column)]:
         raise InvalidRequest(f"--map {given}: {wrong[0]!r} names no column; write time=timestamp,value=y")
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidRequest(f"--map {given}: {twice[0]} is given twice")
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 
@@ -173,7 +180,7 @@ def _interval(text: str) -> Any:
         return text
     if text == "none":
         return None
-    if text[-1:] not in units or not text[:-1].isdigit():
+    if text[-1:] not in units or not (text.isascii() and text[:-1].isdigit() and 0 < int(text[:-1]) < 10_000):
         raise InvalidRequest(f"--interval {text}: write 15m, 1h, 1d, none or auto")
     return timedelta(**{units[text[-1]]: int(text[:-1])})
 
@@ -218,4 +225,4 @@ def _say(done: Imported, as_json: bool, *, dry: bool = False) -> None:
     parts = ", ".join(f"{name} {100 * part:.1f} %" for name, part in done.quality.parts.items())
     click.echo(f"quality {100 * done.quality.score:.1f} % ({parts})")
     if done.rejected and not dry:
-        click.echo("the rejected rows are kept; to see them, type: foretell quarantine list")
+        click.echo("rejected rows are kept, up to 10,000 of a table; to see them, type: foretell quarantine list")

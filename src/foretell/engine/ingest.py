@@ -44,7 +44,13 @@ class Ingested:
 
 
 def ingest(
-    table: Table, sent: Frame, *, zone: str, now: datetime | None = None, interval: timedelta | None = None
+    table: Table,
+    sent: Frame,
+    *,
+    zone: str,
+    now: datetime | None = None,
+    interval: timedelta | None = None,
+    ordered: bool = True,
 ) -> Ingested:
     """Check `sent` against `table`. Clock times without a zone are read as local times of `zone`.
 
@@ -58,13 +64,20 @@ def ingest(
     With `interval`, a row that does not say when it became known stands for that long from its time on, and became
     known at the end.
 
+    Rows that are not `ordered` as they were written say nothing about which half of a doubled hour they mean.
+
     Raises InvalidRequest when a required column is missing altogether or one has no place in the table, or for an
     `interval` where the table has no `known_at` to hold its end.
     """
     if interval is not None and not table.known_at:
         raise InvalidRequest(f"table {table.name} has no column for when a fact became known; leave out the interval")
+    if interval is not None and table.late is not None and interval > table.late:
+        raise InvalidRequest(
+            f"the values stand for {interval} each, and table {table.name} takes what is known {table.late} after"
+            " its time at most; bring finer values, or say --interval none if each is a sample of its moment"
+        )
     _complete(table, sent)
-    columns = {name: _read(table, sent, name, kind, zone) for name, kind in table.kinds.items()}
+    columns = {name: _read(table, sent, name, kind, zone, ordered=ordered) for name, kind in table.kinds.items()}
     typed = pl.DataFrame([column.values.alias(name) for name, column in columns.items()])
     if interval is not None and table.known_at:
         end = later(pl.col(table.time), interval, zone)
@@ -110,7 +123,7 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | halves[0] if halves else schema
 
 
-def _read(table: Table, sent: Frame, name: str, kind: Kind, zone: str) -> Read:
+def _read(table: Table, sent: Frame, name: str, kind: Kind, zone: str, *, ordered: bool) -> Read:
     """The column as the table stores it, null where it can't be read."""
     default = table.row.model_fields[name].get_default()
     if isinstance(default, dict):
@@ -118,7 +131,7 @@ def _read(table: Table, sent: Frame, name: str, kind: Kind, zone: str) -> Read:
     if name not in sent.columns:
         return Read(values=pl.Series(name, [default], dtype=DTYPES[kind]).new_from_index(0, sent.height))
     whose = [each for each in table.key if each != name and each in sent.columns]
-    others = sent.select(whose) if name == table.time and name in table.key else None
+    others = sent.select(whose) if ordered and name == table.time and name in table.key else None
     done = read(sent[name], kind, zone=zone, others=others)
     if table.row.model_fields[name].is_required() or default is None:
         return done

@@ -34,6 +34,15 @@ class Written:
     unchanged: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where rows come from, and how they were read: their zone, and how long a value stands for."""
+
+    source: str
+    zone: str
+    interval: timedelta | None
+
+
 def table_name(domain: str, table: Table) -> sql.Identifier:
     """The table as SQL names it."""
     return sql.Identifier(domain, table.name)
@@ -199,7 +208,10 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
     values = {"tenant": tenant, "known": known, "recorded": recorded, "first": first, "last": last}
     values |= {f"only_{column}": list(some) for column, some in (only or {}).items()}
     if window is not None:
-        values |= {"since": _before(known, window), "earliest": _before(known, window + (table.late or timedelta()))}
+        values |= {
+            "since": _before(known, window),
+            "earliest": _before(_before(known, window), table.late or timedelta()),
+        }
     given = frozenset(name for name, value in values.items() if value is not None)
     query = _query(domain, table, tuple(only or ()), given)
     with connection.cursor(binary=True) as cursor:
@@ -213,8 +225,10 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
 
 def _before(moment: datetime, span: timedelta) -> datetime:
     """So long before a moment; the beginning of time where that is further back."""
-    first = datetime.min.replace(tzinfo=UTC)
-    return moment - span if span < moment - first else first
+    try:
+        return moment - span
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 @cache
@@ -289,8 +303,9 @@ def _column(name: str, kind: Kind, array: bytes | None) -> pl.Series:
 def _texts(text: str) -> pl.Series:
     """The texts in one, null where it says that one is missing."""
     # Polars splits without a Python object a text, and takes a tenth of a millisecond to begin.
-    some = len(text) > 100_000
-    column = pl.Series([text]).str.split(UNIT).explode() if some else pl.Series(text.split(UNIT))
+    if len(text) < 100_000:
+        return pl.Series([None if each == NOTHING else each for each in text.split(UNIT)], dtype=pl.String)
+    column = pl.Series([text]).str.split(UNIT).explode()
     missing = column == NOTHING
     return column.set(missing, None) if missing.any() else column
 
@@ -329,7 +344,7 @@ def entities(connection: Connection[Any], tenant: str, domain: str, table: Table
 # ---------------------------------------------------------------- what was rejected
 
 
-def reject(connection: Connection[Any], tenant: str, name: str, rejected: Frame, source: str) -> int:
+def reject(connection: Connection[Any], tenant: str, name: str, rejected: Frame, origin: Origin) -> int:
     """Keep rejected rows (`rule`, `original`) of a table for a human; returns how many are kept anew.
 
     The same row rejected again changes nothing; beyond `KEPT` of a tenant's table none is kept.
@@ -337,13 +352,13 @@ def reject(connection: Connection[Any], tenant: str, name: str, rejected: Frame,
     if rejected.is_empty():
         return 0
     rows = [
-        (hashlib.sha256(f"{name}\n{rule}\n{original}".encode()).hexdigest(), rule, original)
+        (named(name, rule, original), rule, original)
         for rule, original in rejected.select("rule", "original").unique(maintain_order=True).iter_rows()
     ]
     fingerprints, rules, originals = zip(*rows, strict=True)
     return connection.execute(
-        "INSERT INTO quarantine (tenant_id, table_name, fingerprint, rule, original, source)"
-        " SELECT %(tenant)s, %(name)s, f, r, o, %(source)s"
+        "INSERT INTO quarantine (tenant_id, table_name, fingerprint, rule, original, source, zone, seconds)"
+        " SELECT %(tenant)s, %(name)s, f, r, o, %(source)s, %(zone)s, %(seconds)s"
         " FROM unnest(%(f)s::text[], %(r)s::text[], %(o)s::text[]) u(f, r, o)"
         " WHERE NOT EXISTS (SELECT FROM quarantine q"
         " WHERE q.tenant_id = %(tenant)s AND q.table_name = %(name)s AND q.fingerprint = f)"
@@ -353,7 +368,9 @@ def reject(connection: Connection[Any], tenant: str, name: str, rejected: Frame,
         {
             "tenant": tenant,
             "name": name,
-            "source": source,
+            "source": origin.source,
+            "zone": origin.zone,
+            "seconds": origin.interval.total_seconds() if origin.interval else None,
             "kept": KEPT,
             "f": list(fingerprints),
             "r": list(rules),
@@ -362,12 +379,18 @@ def reject(connection: Connection[Any], tenant: str, name: str, rejected: Frame,
     ).rowcount
 
 
+def named(name: str, rule: str, original: str) -> str:
+    """The fingerprint of a rejected row of a table."""
+    return hashlib.sha256(f"{name}\n{rule}\n{original}".encode()).hexdigest()
+
+
 def quarantined(connection: Connection[Any], tenant: str, name: str | None = None) -> Frame:
     """What is in a tenant's quarantine, oldest first.
 
-    Columns: `table_name`, `rule`, `original`, `source`, `first_seen` (UTC) and `fingerprint`, which names the row.
+    Columns: `table_name`, `rule`, `original`, `source`, `zone`, `seconds` (how long a value stands for), `first_seen`
+    (UTC) and `fingerprint`, which names the row.
     """
-    names = ["table_name", "rule", "original", "source", "first_seen", "fingerprint"]
+    names = ["table_name", "rule", "original", "source", "zone", "seconds", "first_seen", "fingerprint"]
     told = connection.execute(
         sql.SQL(
             "SELECT {} FROM quarantine WHERE tenant_id = %s AND (%s::text IS NULL OR table_name = %s)"
@@ -375,7 +398,7 @@ def quarantined(connection: Connection[Any], tenant: str, name: str | None = Non
         ).format(_names(names)),
         [tenant, name, name],
     ).fetchall()
-    schema = dict.fromkeys(names, pl.String()) | {"first_seen": DTYPES["instant"]}
+    schema = dict.fromkeys(names, pl.String()) | {"first_seen": DTYPES["instant"], "seconds": pl.Float64()}
     return pl.DataFrame(told, schema=schema, orient="row")
 
 

@@ -62,6 +62,7 @@ _SETTINGS = {
     "max_wal_senders": 0,
     "max_logical_replication_workers": 0,
     "jit": "off",
+    "client_connection_check_interval": "5s",  # a statement whose process was killed ends too
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",

@@ -50,7 +50,9 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("rule", sa.Text, nullable=False),
         sa.Column("original", sa.Text, nullable=False),
-        sa.Column("source", sa.Text, nullable=False),
+        _text("source"),
+        _text("zone"),
+        sa.Column("seconds", sa.Double),
         _made("first_seen"),
         sa.PrimaryKeyConstraint("tenant_id", "table_name", "fingerprint"),
     )
