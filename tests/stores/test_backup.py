@@ -29,7 +29,7 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell.contract import DTYPES, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import clients, facts, launcher, opened, records
+from foretell.stores import clients, facts, launcher, opened, quarantine, records
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
@@ -163,8 +163,8 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             a_model(database, one.blobs, tenant, root / f"{tenant}{version}", version)
         with database.tenant(tenant) as connection:
             bad = pl.DataFrame({"rule": ["value >= 0", "time"], "original": ["{}", "x"]})
-            facts.reject(
-                connection, tenant, "toy.things", bad, facts.Origin(source="a file", zone="UTC", interval=None)
+            quarantine.reject(
+                connection, tenant, "toy.things", bad, quarantine.Origin(source="a file", zone="UTC", interval=None)
             )
             records.log(connection, tenant, [served("first"), served("second")])
             records.audit(connection, tenant, "somebody", "import", "toy.things", {"noise": os.urandom(99_999).hex()})

@@ -30,11 +30,13 @@ from foretell import Frame, Table
 from foretell.contract import DTYPES
 from foretell.domains.traffic.schema import METRICS
 from foretell.errors import Unavailable
-from foretell.stores import facts
+from foretell.stores import facts, quarantine
 from foretell.stores.access import LOGIN, url_of
 from foretell.stores.database import Database
 from foretell.stores.server import Server
 from foretell.stores.shape import columns
+
+ORIGIN = quarantine.Origin(source="s", zone="UTC", interval=None)
 
 Row = dict[str, Any]
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -505,12 +507,12 @@ def run(url: str, tenant: str, begun: Callable[[int], object] = id) -> int:
         begun(number)
         with database.tenant(tenant) as connection:
             new += facts.write(connection, tenant, "toy", THINGS, series(number)).accepted
-            facts.reject(
+            quarantine.reject(
                 connection,
                 tenant,
                 "toy.things",
                 rejected(str(number)),
-                facts.Origin(source="s", zone="UTC", interval=None),
+                ORIGIN,
             )
     database.close()
     return new
@@ -577,7 +579,7 @@ def there(database: Database, tenant: str) -> int:
     """How many batches of the series are there; each whole, with its mark and what it rejected."""
     with database.tenant(tenant, snapshot=True) as connection:
         found = facts.read(connection, tenant, "toy", THINGS, known=LAST)
-        rejected = facts.quarantined(connection, tenant)
+        rejected = quarantine.quarantined(connection, tenant)
         marks = facts.marks(connection, tenant, ["toy.things"])["toy.things"]
     count = rejected.height
     assert sorted(rejected["original"].to_list(), key=int) == [str(number) for number in range(count)]
@@ -600,94 +602,94 @@ def test_a_row_rejected_twice_is_kept_once_and_can_be_released(database: Databas
     with database.tenant(tenant) as connection:
         odd = rejected('{"a": "ü\\n😀"}', "'; DROP TABLE quarantine --", "", "")
         assert (
-            facts.reject(
-                connection, tenant, "toy.things", odd, facts.Origin(source="first.csv", zone="UTC", interval=None)
+            quarantine.reject(
+                connection, tenant, "toy.things", odd, quarantine.Origin(source="first.csv", zone="UTC", interval=None)
             )
             == 3
         )
         assert (
-            facts.reject(
-                connection, tenant, "toy.things", odd, facts.Origin(source="second.csv", zone="UTC", interval=None)
+            quarantine.reject(
+                connection, tenant, "toy.things", odd, quarantine.Origin(source="second.csv", zone="UTC", interval=None)
             )
             == 0
         )
         assert (
-            facts.reject(
+            quarantine.reject(
                 connection,
                 tenant,
                 "toy.things",
                 rejected("", rule="another rule"),
-                facts.Origin(source="s", zone="UTC", interval=None),
+                ORIGIN,
             )
             == 1
         )
-        assert (
-            facts.reject(
-                connection, tenant, "toy.deeds", rejected(""), facts.Origin(source="s", zone="UTC", interval=None)
-            )
-            == 1
-        )
-        assert (
-            facts.reject(
-                connection, tenant, "toy.deeds", rejected(), facts.Origin(source="s", zone="UTC", interval=None)
-            )
-            == 0
-        )
-        kept = facts.quarantined(connection, tenant, "toy.things")
+        assert quarantine.reject(connection, tenant, "toy.deeds", rejected(""), ORIGIN) == 1
+        assert quarantine.reject(connection, tenant, "toy.deeds", rejected(), ORIGIN) == 0
+        kept = quarantine.quarantined(connection, tenant, "toy.things")
         assert set(kept["source"]) == {"first.csv", "s"}
         assert sorted(kept["original"].to_list()) == ["", "", "'; DROP TABLE quarantine --", '{"a": "ü\\n😀"}']
         assert kept.schema["first_seen"] == DTYPES["instant"]
-        assert facts.quarantined(connection, tenant).height == 5
+        assert quarantine.quarantined(connection, tenant).height == 5
         gone = kept.filter(pl.col("source") == "first.csv")["fingerprint"].to_list()
-        assert facts.release(connection, tenant, [*gone, gone[0], "no such"]) >= 3
-        assert facts.release(connection, tenant, gone) == 0
-        assert facts.release(connection, tenant, []) == 0
-        assert facts.quarantined(connection, tenant, "toy.things")["source"].to_list() == ["s"]
+        assert quarantine.release(connection, tenant, [*gone, gone[0], "no such"]) >= 3
+        assert quarantine.release(connection, tenant, gone) == 0
+        assert quarantine.release(connection, tenant, []) == 0
+        assert quarantine.quarantined(connection, tenant, "toy.things")["source"].to_list() == ["s"]
 
 
 def test_releasing_a_row_of_one_table_leaves_that_of_another(database: Database, tenant: str) -> None:
     """The same broken text sent to two tables is two rows."""
     with database.tenant(tenant) as connection:
         for name in ("toy.things", "toy.deeds"):
-            facts.reject(
-                connection, tenant, name, rejected("same"), facts.Origin(source="s", zone="UTC", interval=None)
-            )
-        kept = facts.quarantined(connection, tenant, "toy.things")
-        facts.release(connection, tenant, kept["fingerprint"].to_list())
-        assert facts.quarantined(connection, tenant)["table_name"].to_list() == ["toy.deeds"]
+            quarantine.reject(connection, tenant, name, rejected("same"), ORIGIN)
+        kept = quarantine.quarantined(connection, tenant, "toy.things")
+        quarantine.release(connection, tenant, kept["fingerprint"].to_list())
+        assert quarantine.quarantined(connection, tenant)["table_name"].to_list() == ["toy.deeds"]
 
 
 def test_quarantine_of_a_table_is_bounded(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
-        many = [str(number) for number in range(facts.KEPT + 5)]
+        many = [str(number) for number in range(quarantine.KEPT + 5)]
         assert (
-            facts.reject(
-                connection, tenant, "toy.things", rejected(*many), facts.Origin(source="s", zone="UTC", interval=None)
+            quarantine.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected(*many),
+                ORIGIN,
             )
-            == facts.KEPT
+            == quarantine.KEPT
         )
         assert (
-            facts.reject(
-                connection, tenant, "toy.things", rejected("more"), facts.Origin(source="s", zone="UTC", interval=None)
+            quarantine.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected("more"),
+                ORIGIN,
             )
             == 0
         )
         assert (
-            facts.reject(
-                connection, tenant, "toy.deeds", rejected("more"), facts.Origin(source="s", zone="UTC", interval=None)
+            quarantine.reject(
+                connection,
+                tenant,
+                "toy.deeds",
+                rejected("more"),
+                ORIGIN,
             )
             == 1
         )
-        first = facts.quarantined(connection, tenant, "toy.things")["fingerprint"].to_list()
-        assert len(first) == facts.KEPT
-        facts.release(connection, tenant, first[:2])
+        first = quarantine.quarantined(connection, tenant, "toy.things")["fingerprint"].to_list()
+        assert len(first) == quarantine.KEPT
+        quarantine.release(connection, tenant, first[:2])
         assert (
-            facts.reject(
+            quarantine.reject(
                 connection,
                 tenant,
                 "toy.things",
                 rejected("a", "b", "c"),
-                facts.Origin(source="s", zone="UTC", interval=None),
+                ORIGIN,
             )
             == 2
         )
@@ -695,17 +697,15 @@ def test_quarantine_of_a_table_is_bounded(database: Database, tenant: str) -> No
 
 def test_a_place_that_is_free_goes_to_a_new_row_not_to_one_that_is_there(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
-        many = [str(number) for number in range(facts.KEPT - 1)]
-        facts.reject(
-            connection, tenant, "toy.things", rejected(*many), facts.Origin(source="s", zone="UTC", interval=None)
-        )
+        many = [str(number) for number in range(quarantine.KEPT - 1)]
+        quarantine.reject(connection, tenant, "toy.things", rejected(*many), ORIGIN)
         assert (
-            facts.reject(
+            quarantine.reject(
                 connection,
                 tenant,
                 "toy.things",
                 rejected("0", "1", "new"),
-                facts.Origin(source="s", zone="UTC", interval=None),
+                ORIGIN,
             )
             == 1
         )

@@ -25,10 +25,12 @@ from foretell import Frame
 from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
 from foretell.errors import Unavailable
-from foretell.stores import facts, records
+from foretell.stores import facts, quarantine, records
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, READER, url_of
 from foretell.stores.database import Database
 from foretell.stores.server import Server
+
+ORIGIN = quarantine.Origin(source="s", zone="UTC", interval=None)
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -52,9 +54,7 @@ def fill(connection: Connection[Any], tenant: str) -> None:
     """Something in every table that a tenant has."""
     facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(note=tenant)]))
     facts.write(connection, tenant, "traffic", METRICS, metrics({"time": START, "value": 1.0}))
-    facts.reject(
-        connection, tenant, "toy.things", rejected(tenant), facts.Origin(source="s", zone="UTC", interval=None)
-    )
+    quarantine.reject(connection, tenant, "toy.things", rejected(tenant), ORIGIN)
     records.keep(
         connection,
         tenant,
@@ -139,9 +139,7 @@ def test_without_a_tenant_nothing_is_visible(server: Server, database: Database,
 def test_without_a_tenant_nothing_can_be_written(database: Database, whose: str) -> None:
     for write in (
         lambda c: facts.write(c, whose, "toy", THINGS, frame(THINGS, [thing()])),
-        lambda c: facts.reject(
-            c, whose, "toy.things", rejected("x"), facts.Origin(source="s", zone="UTC", interval=None)
-        ),
+        lambda c: quarantine.reject(c, whose, "toy.things", rejected("x"), ORIGIN),
         lambda c: records.log(c, whose, [served()]),
         lambda c: records.audit(c, whose, "me", "did", "it", {}),
     ):
@@ -179,7 +177,7 @@ def test_a_tenant_sees_nothing_of_another(database: Database, other: str, tenant
         assert facts.latest(c, other, "toy", THINGS) is None
         assert facts.entities(c, other, "toy", THINGS) == []
         assert facts.marks(c, other, ["toy.things"]) == {"toy.things": 0}
-        assert facts.quarantined(c, other).is_empty()
+        assert quarantine.quarantined(c, other).is_empty()
         assert not records.models(c, other)
         assert not records.deployed(c, other, "load")
         assert not records.served(c, other, "load")
@@ -191,9 +189,7 @@ def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, 
     run = records.Run(model_name="load", version="2", as_of=START, parameters={}, metrics={}, promoted=True, reason="")
     for write in (
         lambda c: facts.write(c, other, "toy", THINGS, frame(THINGS, [thing(number=9.0)])),
-        lambda c: facts.reject(
-            c, other, "toy.things", rejected("x"), facts.Origin(source="s", zone="UTC", interval=None)
-        ),
+        lambda c: quarantine.reject(c, other, "toy.things", rejected("x"), ORIGIN),
         lambda c: records.keep(c, other, kept),
         lambda c: records.deploy(c, other, "load", "1", "me", "why"),
         lambda c: records.experiment(c, other, run),
@@ -206,14 +202,14 @@ def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, 
             write(c)
     with database.tenant(tenant) as c:
         fill(c, tenant)
-        assert facts.release(c, other, facts.quarantined(c, tenant)["fingerprint"].to_list()) == 0
+        assert quarantine.release(c, other, quarantine.quarantined(c, tenant)["fingerprint"].to_list()) == 0
         assert c.execute("UPDATE data_marks SET mark = 99").rowcount == 2
         assert c.execute("UPDATE toy.things SET replaced_at = now()").rowcount == 1
         assert c.execute("DELETE FROM quarantine").rowcount == 1
     with database.tenant(other) as c:
         assert facts.marks(c, other, ["toy.things"]) == {"toy.things": 1}
         assert facts.read(c, other, "toy", THINGS, known=LAST)["note"].to_list() == [other]
-        assert facts.quarantined(c, other).height == 1
+        assert quarantine.quarantined(c, other).height == 1
 
 
 def test_a_model_of_another_can_not_be_let_serve(database: Database, other: str, tenant: str) -> None:
@@ -385,10 +381,14 @@ class Worker:
 
     def reject(self, tenant: str, word: str) -> None:
         with self.database.tenant(tenant) as connection:
-            facts.reject(
-                connection, tenant, "toy.things", rejected(word), facts.Origin(source="s", zone="UTC", interval=None)
+            quarantine.reject(
+                connection,
+                tenant,
+                "toy.things",
+                rejected(word),
+                ORIGIN,
             )
-            found = facts.quarantined(connection, tenant)["original"]
+            found = quarantine.quarantined(connection, tenant)["original"]
         self.rejected[tenant].add(word)
         assert {note.split("/")[0] for note in found} <= {tenant}
 
@@ -397,12 +397,12 @@ class Worker:
         with contextlib.suppress(Thrown, psycopg.errors.DivisionByZero), self.database.tenant(tenant) as connection:
             facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(shop=f"thrown {word}")]))
             records.log(connection, tenant, [served(f"{tenant}/thrown")])
-            facts.reject(
+            quarantine.reject(
                 connection,
                 tenant,
                 "toy.things",
                 rejected(f"{tenant}/thrown"),
-                facts.Origin(source="s", zone="UTC", interval=None),
+                ORIGIN,
             )
             if self.chance.random() < 0.5:
                 raise Thrown
@@ -426,7 +426,7 @@ def whole(database: Database, tenant: str) -> tuple[Frame, Counter[str], list[st
         return (
             facts.read(connection, tenant, "toy", THINGS, known=LAST),
             Counter(cast("str", one.request["note"]) for one in records.served(connection, tenant, "load")),
-            facts.quarantined(connection, tenant)["original"].to_list(),
+            quarantine.quarantined(connection, tenant)["original"].to_list(),
             facts.marks(connection, tenant, ["toy.things"])["toy.things"],
         )
 

@@ -29,7 +29,7 @@ from foretell.engine.predict import Prediction, predict
 from foretell.engine.promote import Verdict, judge
 from foretell.engine.train import Trained, train
 from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Refused
-from foretell.stores import Stores, facts, files, records
+from foretell.stores import Stores, facts, files, quarantine, records
 
 AsOf = datetime | Literal["latest"] | None
 """A moment, `latest` (when the newest fact became known), or None: now."""
@@ -134,7 +134,7 @@ class App:
             a_zone(zone)
         return Intake(
             stores=self.stores, tenant=self.tenant, who=self.who, domain=domain, table=declared,
-            origin=facts.Origin(source=source, zone=zone or self.zone, interval=interval), dry=dry,
+            origin=quarantine.Origin(source=source, zone=zone or self.zone, interval=interval), dry=dry,
         )  # fmt: skip
 
     def facts(
@@ -164,16 +164,16 @@ class App:
         return frame.sort(declared.time, *declared.key)
 
     def quarantine(self, table: str | None = None) -> Frame:
-        """Rows that broke a rule, oldest first, with the columns that `stores.facts.quarantined` names."""
+        """Rows that broke a rule, oldest first, with the columns that `stores.quarantine.quarantined` names."""
         if table:
             self._table(table)
         with self.stores.database.tenant(self.tenant) as connection:
-            return facts.quarantined(connection, self.tenant, table)
+            return quarantine.quarantined(connection, self.tenant, table)
 
     def erase(self, fingerprints: Sequence[str]) -> int:
         """Erase rows from the quarantine; returns how many there were."""
         with self.stores.database.tenant(self.tenant) as connection:
-            erased = facts.release(connection, self.tenant, fingerprints)
+            erased = quarantine.release(connection, self.tenant, fingerprints)
             records.audit(connection, self.tenant, self.who, "erase", "quarantine", {"rows": erased})
         return erased
 

@@ -15,7 +15,7 @@ from foretell.contract import Domain, Frame, Table
 from foretell.engine.ingest import Ingested, ingest
 from foretell.engine.mapping import Plan
 from foretell.engine.quality import Quality, Tally
-from foretell.stores import Stores, facts, files, records
+from foretell.stores import Stores, facts, files, quarantine, records
 
 ROWS = 100_000  # in a batch; two are in memory at once
 
@@ -50,7 +50,7 @@ class Intake:
     who: str
     domain: Domain
     table: Table
-    origin: facts.Origin
+    origin: quarantine.Origin
     dry: bool = False
     ordered: bool = True
     written: facts.Written = field(default_factory=lambda: facts.Written(accepted=0, revised=0, unchanged=0))
@@ -72,10 +72,10 @@ class Intake:
         if self.dry:
             return
         with self.stores.database.tenant(self.tenant) as connection:
-            still = {facts.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
-            facts.release(connection, self.tenant, [each for each in instead_of if each not in still])
+            still = {quarantine.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
+            quarantine.release(connection, self.tenant, [each for each in instead_of if each not in still])
             written = facts.write(connection, self.tenant, self.domain.name, self.table, done.rows)
-            facts.reject(connection, self.tenant, name, done.rejected, self.origin)
+            quarantine.reject(connection, self.tenant, name, done.rejected, self.origin)
             told = {**asdict(written), "rejected": done.rejected.height, "source": self.origin.source}
             records.audit(connection, self.tenant, self.who, "import", name, told)
         self.written = facts.Written(
