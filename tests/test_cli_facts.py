@@ -627,7 +627,7 @@ def killed(given: list[str], app: App, batches: int, *, writing: bool) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no signal that cannot be caught")
-def test_killed_thrice_in_the_middle_it_is_completed_by_another_run(tenant: str, tmp_path: Path) -> None:  # noqa: PLR0915
+def test_killed_thrice_in_the_middle_it_is_completed_by_another_run(tenant: str, tmp_path: Path) -> None:
     """Killed while the first batch is being written, after it is, and while the third is being written."""
     file, out = tmp_path / "large.csv", tmp_path / "out.parquet"
     first, batch, total = datetime(2020, 1, 1, tzinfo=UTC), 100_000, 600_000
