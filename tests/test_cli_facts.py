@@ -609,7 +609,7 @@ def wait(ready: Callable[[], bool], running: subprocess.Popen[bytes] | None = No
     while not ready():
         assert running is None or running.poll() is None, "it ended before it was killed"
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def killed(given: list[str], app: App, batches: int, *, writing: bool) -> int:
