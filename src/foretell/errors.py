@@ -53,3 +53,8 @@ class Misconfigured(ForetellError):  # noqa: N818
 
 class BrokenDomain(ForetellError):  # noqa: N818
     """A domain did not keep the contract."""
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign error says in a line; several of them go on for pages. Its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

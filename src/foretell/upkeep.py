@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from foretell.contract import Table
 from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
 from foretell.settings import ForetellSettings
-from foretell.stores import blobs_in, launcher
+from foretell.stores import blobs_in, launcher, outdated
 from foretell.stores import migrate as migrating
 from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, url_of
 from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
@@ -23,7 +23,6 @@ from foretell.stores.blobs import Blobs
 from foretell.stores.database import Database, checked, schema
 from foretell.stores.migrations import HEAD
 from foretell.stores.server import running
-from foretell.stores.shape import fingerprint
 
 Tables = Mapping[str, Sequence[Table]]
 """The tables of the installed domains, by domain."""
@@ -143,12 +142,9 @@ def _examine(seen: Health, url: str, tables: Tables, *, own: bool) -> list[str]:
     """Ask the database as an operator; the tenants."""
     checked(url, OPERATOR)
     seen.running = True
-    seen.tables_version, there = schema(url, OPERATOR)
-    wanted = {(domain, table.name): fingerprint(table) for domain, some in tables.items() for table in some}
-    old = sorted(".".join(name) for name, form in wanted.items() if there.get(name) != form)
-    if not own and (seen.tables_version != HEAD or old):  # our own is brought up to date when it is next used
-        what = f"version {seen.tables_version}, not {HEAD}" if seen.tables_version != HEAD else f"old: {', '.join(old)}"
-        seen.problems.append(f"the database's tables are {what}; type: foretell migrate")
+    seen.tables_version, _ = schema(url, OPERATOR)
+    if not own and (old := outdated(url, tables, OPERATOR)):  # our own is brought up to date when it is next used
+        seen.problems.append(f"{old}; type: foretell migrate")
     if seen.tables_version is None:
         return []
     database = Database(url, role=OPERATOR, size=1)

@@ -64,10 +64,16 @@ class App:
         With `zone` a tenant that is not there yet is added. Raises NotFound, and what `stores` and `add_tenant` do.
         """
         installed = domains()
-        if zone:
-            with suppress(Refused):  # it is there
-                add_tenant(tenant, zone=zone)
-        return cls(tenant, stores(installed), installed, settings=settings)
+        kept = stores(installed)
+        try:
+            return cls(tenant, kept, installed, settings=settings)
+        except NotFound:
+            if zone is None:
+                kept.database.close()
+                raise
+        with suppress(Refused):  # another process was quicker
+            add_tenant(tenant, zone=zone)
+        return cls(tenant, kept, installed, settings=settings)
 
     def __enter__(self) -> Self:
         return self
@@ -182,18 +188,16 @@ class App:
 
         `zone` reads their clock times anew.
         """
-        kept, together = self.quarantine(table), self._intake(table, "quarantine", zone=zone)
-        for (source, own, seconds), some in kept.group_by("source", "zone", "seconds", maintain_order=True):
-            rows = again(some)
-            if rows.is_empty():
-                continue
+        intake = self._intake(table, "quarantine", zone=zone)
+        alike = self.quarantine(table).group_by("source", "zone", "seconds", maintain_order=True)
+        for (source, own, seconds), some in alike:
             interval = None if seconds is None else timedelta(seconds=seconds)
-            intake = self._intake(table, source, zone=zone or own, interval=interval)
-            intake.ordered = False
-            intake.tally, intake.written = together.tally, together.written
-            intake.store(intake.check(rows.drop("fingerprint")), instead_of=rows["fingerprint"].to_list())
-            together.written = intake.written
-        return together.done()
+            intake.origin = quarantine.Origin(source=source, zone=zone or own, interval=interval)
+            rows = again(some)
+            if not rows.is_empty():
+                done = intake.check(rows.drop("fingerprint"), ordered=False)
+                intake.store(done, instead_of=rows["fingerprint"].to_list())
+        return intake.done()
 
     def history(self, name: str, as_of: AsOf = None, *, recorded: datetime | None = None) -> History:
         """All facts of a task's or table's domain as known at `as_of`; with `recorded`, as on record at that moment."""
@@ -298,6 +302,8 @@ class App:
         if not asked:
             return said
         domain = self._domain(requests[0][0])
+        if foreign := [task.name for task, _ in asked.values() if task not in domain.tasks]:
+            raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
         with self.stores.database.tenant(self.tenant, snapshot=True, durable=False) as connection:
             tasks = {task.name: task for task, _ in asked.values()}
             serving = {name: self.shelf.serving(connection, task) for name, task in tasks.items()}

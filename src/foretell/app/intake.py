@@ -41,8 +41,7 @@ class Imported:
 class Intake:
     """Batches of one table for one tenant; with `dry`, checked and not stored.
 
-    `origin` says where the rows come from and how to read them, `who` brought them. Rows that are not `ordered` as they
-    were written leave doubled hours unread.
+    `origin` says where the rows come from and how to read them, `who` brought them.
     """
 
     stores: Stores
@@ -52,17 +51,16 @@ class Intake:
     table: Table
     origin: quarantine.Origin
     dry: bool = False
-    ordered: bool = True
     written: facts.Written = field(default_factory=lambda: facts.Written(accepted=0, revised=0, unchanged=0))
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.table)
 
-    def check(self, rows: Frame) -> Ingested:
-        """Hold a batch to the rules of its table."""
+    def check(self, rows: Frame, *, ordered: bool = True) -> Ingested:
+        """Hold a batch to its table's rules; rows not `ordered` as they were written leave doubled hours unread."""
         return ingest(
             self.table, rows, zone=self.origin.zone, now=datetime.now(UTC),
-            interval=self.origin.interval, ordered=self.ordered,
+            interval=self.origin.interval, ordered=ordered,
         )  # fmt: skip
 
     def store(self, done: Ingested, *, instead_of: Sequence[str] = ()) -> None:

@@ -41,8 +41,8 @@ def opened(
     home = home or launcher.default_home()
     url = database or _own(domains, home, role)
     checked(url, role)
-    if database and not _current(url, domains, role):
-        raise Misconfigured("the database's tables are not those of this program; type: foretell migrate")
+    if database and (old := outdated(url, domains, role)):
+        raise Misconfigured(f"{old}; type: foretell migrate")
     return Stores(database=Database(url, role=role), blobs=Blobs(blobs or blobs_in(home)))
 
 
@@ -56,7 +56,7 @@ def _own(domains: Mapping[str, Sequence[Table]], home: Path, role: str) -> str:
     server = launcher.start(home)
     url = url_of(server, LOGIN)
     try:
-        if _current(url, domains, role):
+        if not outdated(url, domains, role):
             return url
     except Unavailable:  # no such login or database yet; else the next line says what is wrong
         pass
@@ -67,7 +67,13 @@ def _own(domains: Mapping[str, Sequence[Table]], home: Path, role: str) -> str:
     return url
 
 
-def _current(url: str, domains: Mapping[str, Sequence[Table]], role: str) -> bool:
+def outdated(url: str, domains: Mapping[str, Sequence[Table]], role: str) -> str | None:
+    """In which way a database's tables are not this program's; None where they are."""
     version, there = schema(url, role)
+    if version != HEAD:
+        return (
+            f"the database's tables are of version {version}, not {HEAD}" if version else "the database has no tables"
+        )
     wanted = {(domain, table.name): fingerprint(table) for domain, tables in domains.items() for table in tables}
-    return version == HEAD and wanted.items() <= there.items()
+    old = sorted(".".join(name) for name, form in wanted.items() if there.get(name) != form)
+    return f"the database's tables are old: {', '.join(old)}" if old else None

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import psycopg
 from psycopg import Connection, sql
 
-from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
+from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable, first_line
 from foretell.stores.access import ROLES, make_roles
 from foretell.stores.archive import CHUNK, DUMP, MANIFEST, Told, add, made, opened, verified
 from foretell.stores.blobs import Blobs, pack, unpack
@@ -236,9 +236,9 @@ def _connected(url: str) -> Iterator[Connection[Any]]:
             )
             yield connection
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the database does not answer ({_first(error)})") from error
+        raise Unavailable(f"the database does not answer ({first_line(error)})") from error
     except psycopg.Error as error:
-        raise Misconfigured(f"the database refuses ({_first(error)})") from error
+        raise Misconfigured(f"the database refuses ({first_line(error)})") from error
 
 
 def _row(connection: Connection[Any], query: str | sql.Composed, *values: Any) -> tuple[Any, ...]:
@@ -247,7 +247,3 @@ def _row(connection: Connection[Any], query: str | sql.Composed, *values: Any) -
         raise Unavailable("the database gave no row; try again")
     row: tuple[Any, ...] = found
     return row
-
-
-def _first(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -29,7 +29,7 @@ from urllib.parse import unquote
 import obstore
 from obstore.store import LocalStore, from_url
 
-from foretell.errors import BrokenDomain, Damaged, InvalidRequest, Misconfigured, NotFound, Unavailable
+from foretell.errors import BrokenDomain, Damaged, InvalidRequest, Misconfigured, NotFound, Unavailable, first_line
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -66,7 +66,7 @@ class Blobs:
                 self._root.mkdir(mode=0o700, exist_ok=True)  # closed to others, and with it all that is inside
             self._store: ObjectStore = LocalStore(self._root) if self._root else from_url(url)
         except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            raise Misconfigured(f"blobs: {url!r} can't be opened ({_first_line(error)})") from error
+            raise Misconfigured(f"blobs: {url!r} can't be opened ({first_line(error)})") from error
 
     def put(self, tenant: str, folder: Path) -> Blob:
         """Keep a folder and return its address and size; the same content again changes nothing.
@@ -231,10 +231,6 @@ def _unlike(found: bytes) -> str:
     return f"is damaged: {len(found)} bytes with checksum {hashlib.sha256(found).hexdigest()} were found there"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]  # obstore adds a page for its own makers
-
-
 @contextmanager
 def _answering() -> Iterator[None]:
     """Raise what the driver raises as our own; a missing key stays FileNotFoundError."""
@@ -243,7 +239,7 @@ def _answering() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, obstore.exceptions.BaseError) as error:
-        raise Unavailable(f"the store of blobs fails ({_first_line(error)}); try again") from error
+        raise Unavailable(f"the store of blobs fails ({first_line(error)}); try again") from error
 
 
 # ---------------------------------------------------------------- the trial

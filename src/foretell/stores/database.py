@@ -10,7 +10,7 @@ import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from foretell.errors import Misconfigured, Unavailable
+from foretell.errors import Misconfigured, Unavailable, first_line
 from foretell.stores.access import APP
 from foretell.stores.migrations import HEAD
 
@@ -64,7 +64,7 @@ class Database:
         except (PoolTimeout, psycopg.OperationalError) as error:
             if getattr(error, "sqlstate", None) and not str(error.sqlstate).startswith(PASSING):
                 raise
-            raise Unavailable(f"the database does not answer ({_first(error)}); try again") from error
+            raise Unavailable(f"the database does not answer ({first_line(error)}); try again") from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -119,8 +119,4 @@ def _opened(url: str) -> Iterator[Connection[Any]]:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the database does not answer ({_first(error)})") from error
-
-
-def _first(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise Unavailable(f"the database does not answer ({first_line(error)})") from error

@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import Frame
-from foretell.errors import InvalidRequest
+from foretell.errors import InvalidRequest, first_line
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t|"
@@ -101,11 +101,7 @@ def _parquet(path: Path, rows: int) -> Iterator[Batch]:
         for start in range(0, total, rows):
             yield Batch(scan.slice(start, rows).collect(), min(1.0, (start + rows) / total))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InvalidRequest(f"{path.name} can't be read as Parquet; write it again ({_first(error)})") from None
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InvalidRequest(f"{path.name} can't be read as Parquet; write it again ({first_line(error)})") from None
 
 
 # ---------------------------------------------------------------- text
@@ -293,7 +289,7 @@ def _frame(block: bytes, text: str, separators: int, line: int, form: _Form) -> 
         frame = pl.read_csv(block, has_header=False, schema=schema, separator=form.separator, raise_if_empty=False)
     except pl.exceptions.PolarsError as error:
         _full_rows(text, line, form)
-        raise InvalidRequest(f"{form.file}, from line {line} on: {_first(error)}") from None
+        raise InvalidRequest(f"{form.file}, from line {line} on: {first_line(error)}") from None
     if len(schema) == 1:
         return frame.drop_nulls()
     if separators == frame.height * (len(schema) - 1):
