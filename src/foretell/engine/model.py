@@ -63,8 +63,8 @@ class Model:
     def raw(self, study: Study) -> Forecast:
         """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
-        missing = np.isnan(said.rows.to_numpy()).any(axis=1)
-        if missing.any():
+        if any(column.null_count() for column in said.rows):
+            missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
             whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
             raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
         return said
@@ -115,7 +115,7 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     rows = said.rows if said.rows.columns == wanted else said.rows.select(wanted)
     if any(dtype != pl.Float64 for dtype in rows.dtypes):
         rows = rows.cast(pl.Float64)
-    numbers = rows.to_numpy()
+    numbers = np.column_stack([column.to_numpy() for column in rows])
     if np.isnan(numbers).any():
         rows = rows.fill_nan(None)
     if np.isinf(numbers).any():

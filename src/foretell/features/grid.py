@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from foretell.contract import INSTANT, Floats, Frame
 
 CHUNK = 10_000
+FEW = 16  # rows up to which plain Python makes a wide frame sooner than Polars' engine wakes
 
 Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
@@ -219,8 +220,11 @@ def moments(window: Floats) -> tuple[Floats, Floats]:
 
 def table(columns: dict[str, Floats]) -> Frame:
     """A frame of float columns; much faster than one by one where rows are few and columns many."""
-    block = pl.Series(np.stack(list(columns.values()), axis=1), dtype=pl.Array(pl.Float64, len(columns)))
-    return block.arr.to_struct(fields=list(columns)).struct.unnest()
+    block = np.stack(list(columns.values()), axis=1)
+    if 0 < len(block) <= FEW:
+        return pl.from_dicts([dict(zip(columns, row, strict=True)) for row in block.tolist()])
+    array = pl.Series(block, dtype=pl.Array(pl.Float64, len(columns)))
+    return array.arr.to_struct(fields=list(columns)).struct.unnest()
 
 
 def median(block: Floats) -> Floats:
