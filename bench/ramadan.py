@@ -14,15 +14,15 @@ from bench.report import goal, met, number, table
 
 from foretell.contract import Forecaster, Frame, History, Rolling, Task
 from foretell.domains.traffic import LOAD, calendars, features
-from foretell.domains.traffic.features import NINETEEN
 from foretell.domains.traffic.models import RELATIVE, SHAPE, RamadanPatternLearner
+from foretell.domains.traffic.schema import CALENDAR, NINETEEN, PRAYER, RAMADAN
 from foretell.engine.backtest import Backtest, backtest
 from foretell.features.grid import micros
 from foretell.models.boosted import BoostedQuantiles
 
 GOAL = 0.75
-SIX = {*calendars.RAMADAN, *calendars.PRAYER}
-HIJRI = SIX | set(calendars.BEYOND) - {"is_holiday", "is_event"}
+SIX = {*RAMADAN, *PRAYER}
+HIJRI = SIX | set(CALENDAR) - {"is_holiday", "is_event"}
 PAIRS = {
     "pattern learner": ("pattern_learner", "pattern_learner_without"),
     "boosted on the 19 features": ("boosted_19", "boosted_19_without"),

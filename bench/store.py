@@ -112,7 +112,7 @@ def look() -> dict[str, float]:
         whole = pl.DataFrame({"time": hours, "value": [float(k % 24) for k in range(len(hours))]})
         for name in ("a", "b", "c"):
             app.import_("traffic.metrics", whole.with_columns(service=pl.lit(name)), interval=timedelta(hours=1))
-        database, metrics, now = app.stores.database, app.domains["traffic"].tables[0], hours[-1]
+        database, metrics, now = app.house.stores.database, app.house.domains["traffic"].tables[0], hours[-1]
 
         def week(connection: Any) -> None:
             window, only = timedelta(hours=168), {"entity": ["b/requests_per_minute"]}

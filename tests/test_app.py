@@ -15,8 +15,8 @@ from foretell.app import App
 from foretell.app.declared import domains
 from foretell.domains.traffic.sample import END, ZONE, sample
 from foretell.engine.predict import Prediction
-from foretell.errors import InvalidRequest, Misconfigured, NotFound, NotReady
-from foretell.stores import records
+from foretell.errors import InvalidRequest, NotFound, NotReady
+from foretell.stores import registry
 
 HOUR = timedelta(hours=1)
 
@@ -101,8 +101,8 @@ def test_a_damaged_model_file_falls_back_to_the_version_before_and_says_so(home:
         assert first is not None
         assert second is not None
         assert first.card.version != second.card.version
-        with made.stores.database.tenant(made.tenant) as connection:
-            address = records.blob_of(connection, made.tenant, "traffic.load", second.card.version)
+        with made.house.stores.database.tenant(made.tenant) as connection:
+            address = registry.model(connection, made.tenant, "traffic.load", second.card.version).blob
         blob = home / "blobs" / made.tenant / "blobs" / address[:2] / address
         blob.write_bytes(blob.read_bytes()[:-600])
         with App.open(made.tenant) as other:
@@ -169,12 +169,12 @@ def test_bad_rows_are_kept_apart_and_can_be_mended_or_erased() -> None:
         done = made.import_("traffic.metrics", sent, source="a.csv")
         assert (done.accepted, done.rejected, list(done.rules)) == (1, 1, ["value must be ≥ 0"])
         made.import_("traffic.metrics", sent, source="a.csv")
-        (row,) = made.quarantine("traffic.metrics").iter_rows(named=True)
+        (row,) = made.quarantine.list("traffic.metrics").iter_rows(named=True)
         assert (row["rule"], row["source"]) == ("value must be ≥ 0", "a.csv")
-        assert made.retry("traffic.metrics").rejected == 1
-        assert made.quarantine().height == 1
-        assert made.erase(made.quarantine()["fingerprint"].to_list()) == 1
-        assert made.quarantine().is_empty()
+        assert made.quarantine.retry("traffic.metrics").rejected == 1
+        assert made.quarantine.list().height == 1
+        assert made.quarantine.erase(made.quarantine.list()["fingerprint"].to_list()) == 1
+        assert made.quarantine.list().is_empty()
 
 
 def test_refusals_say_what_there_is(app: App) -> None:
@@ -184,7 +184,7 @@ def test_refusals_say_what_there_is(app: App) -> None:
         app.train("traffic.nothing")
     with pytest.raises(NotFound, match=r"traffic\.metrics"):
         app.import_("traffic.nothing", rows())
-    with pytest.raises(Misconfigured, match="Europe/Athens"):
+    with pytest.raises(InvalidRequest, match="Europe/Athens"):
         App.open("ngo", zone="Mars/Olympus")
     with pytest.raises(NotFound, match="foretell tenant add nobody-yet"):
         App.open("nobody-yet")

@@ -19,6 +19,7 @@ from foretell.cli import store
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused
 from foretell.stores import launcher
 from foretell.stores.blobs import Blobs
+from foretell.stores.migrations import HEAD
 from foretell.stores.server import Server
 
 
@@ -86,7 +87,7 @@ def test_the_doctor_says_what_is_there(own: Path, server: Server) -> None:
     assert seen["running"] is True
     assert seen["pid"] == server.pid
     assert seen["postgres"] == 18
-    assert seen["tables_version"] == seen["newest_version"] == "0001"
+    assert seen["tables_version"] == seen["newest_version"] == HEAD
     assert seen["tenants"] == 1
     assert {"traffic.metrics", "public.ml_models"} <= seen["rows"].keys()
     assert seen["blobs_size"] > 0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = 400  # a file stays under it
-DOMAIN = 1500  # so does a domain, its sample and its declarations not counted
+DOMAIN = 1500  # so does a domain, its sample and its declarations as data not counted
 FUNCTION = 60  # a function may have as many
-UNCOUNTED = {"sample.py", "schema.py"}
+UNCOUNTED = {"sample.py", "schema.py", "routes.py"}
 
 
 def lines(path: Path) -> int:
@@ -27,7 +27,7 @@ def long_files(src: Path) -> Iterator[str]:
 
 
 def large_domains(src: Path) -> Iterator[str]:
-    """Domains at the limit or over it, without their sample and schema."""
+    """Domains at the limit or over it, without their sample, schema and routes."""
     for home in sorted(path for path in src.glob("*/domains/*") if path.is_dir()):
         count = sum(lines(path) for path in home.rglob("*.py") if path.name not in UNCOUNTED)
         if count >= DOMAIN:

@@ -9,6 +9,7 @@ from foretell.models.boosted import BoostedChance, BoostedChoice, BoostedQuantil
 from foretell.models.naive import SeasonalNaive
 from foretell.models.statistical import Statistical
 from foretell.settings import ForetellSettings
+from foretell.web.server import create
 
 Averages
 BoostedChance
@@ -19,6 +20,7 @@ Statistical
 cli, demo, main  # called by the command line's own name
 DOMAIN  # found by its entry point
 ForetellSettings
+create  # called by name, in each process of a server
 try_model  # called by name, in a process of its own
 FeatureEngineer.add_time_features
 FeatureEngineer.add_ramadan_features

@@ -2,6 +2,9 @@
 
     ForetellError
     ├── InvalidRequest   what was sent can't be used; the message says what to send instead
+    ├── TooLarge         more than one request may bring; the message says how to bring it
+    ├── Unauthorized     who asks is not known: no token, or one that can't be trusted
+    ├── Forbidden        who asks is known and may not; the message says who may
     ├── NotFound         no such domain, task, table or method; the message lists what exists
     ├── NotReady         too little history, or nothing trained yet; the message says what is missing
     ├── Refused          it can't be done as things stand; the message says what stands in the way
@@ -25,6 +28,18 @@ class ForetellError(Exception):
 
 class InvalidRequest(ForetellError):  # noqa: N818 - the public code is the bare word
     """What was sent can't be used."""
+
+
+class TooLarge(ForetellError):  # noqa: N818
+    """It is more than one request may bring."""
+
+
+class Unauthorized(ForetellError):  # noqa: N818
+    """Who asks is not known."""
+
+
+class Forbidden(ForetellError):  # noqa: N818
+    """Who asks may not."""
 
 
 class NotFound(ForetellError):  # noqa: N818
@@ -55,6 +70,6 @@ class BrokenDomain(ForetellError):  # noqa: N818
     """A domain did not keep the contract."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a foreign error says in a line; several of them go on for pages. Its class where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -21,3 +21,7 @@ class ForetellSettings(BaseSettings):
     )
     blobs: str | None = None  # where model files go: file:///a/folder or s3://bucket/prefix; in `home` if not given
     bench_data: Path | None = None  # folder of the public data sets that the benchmarks read
+    secret: str | None = None  # that tokens are signed with; in `home` if not given, which an outside database forbids
+    secret_before: str | None = None  # another that they may be signed with, while the secret is changed
+    issuer: str = "foretell"  # what tokens must say in `iss`
+    audience: str = "foretell"  # and in `aud`

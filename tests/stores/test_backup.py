@@ -29,7 +29,7 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell.contract import DTYPES, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import clients, facts, launcher, opened, quarantine, records
+from foretell.stores import clients, facts, launcher, opened, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
@@ -42,7 +42,10 @@ from foretell.stores.shape import columns
 START = datetime(2024, 3, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
-ENGINE = ("data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "tenants")
+ENGINE = (
+    "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
+    "tenants",
+)  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), "traffic": tuple(declared()["traffic"])}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
 
@@ -110,7 +113,7 @@ def a_model(database: Database, blobs: Blobs, tenant: str, folder: Path, version
     (folder / "parts").mkdir()
     (folder / "parts" / "weights.bin").write_bytes(os.urandom(2000))
     blob = blobs.put(tenant, folder)
-    kept = records.Kept(
+    kept = registry.Kept(
         model_name="toy.task",
         version=version,
         candidate="one",
@@ -120,8 +123,8 @@ def a_model(database: Database, blobs: Blobs, tenant: str, folder: Path, version
         created_at=START,
     )
     with database.tenant(tenant) as connection:
-        records.keep(connection, tenant, kept)
-        records.deploy(connection, tenant, "toy.task", version, "somebody", "it is better")
+        registry.keep(connection, tenant, kept)
+        registry.deploy(connection, tenant, "toy.task", version, "somebody", "it is better")
     return blob.address
 
 
@@ -141,6 +144,7 @@ def served(note: str) -> records.Served:
         own_facts=False,
         prediction_count=1,
         confidence=None,
+        prediction_id=uuid4(),
     )
 
 
@@ -166,8 +170,14 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             quarantine.reject(
                 connection, tenant, "toy.things", bad, quarantine.Origin(source="a file", zone="UTC", interval=None)
             )
-            records.log(connection, tenant, [served("first"), served("second")])
+            said = served("first")
+            records.log(connection, tenant, [said, served("second")])
             records.audit(connection, tenant, "somebody", "import", "toy.things", {"noise": os.urandom(99_999).hex()})
+            note = records.Feedback(
+                prediction_id=said.prediction_id, given_by="me", outcome="late", helpful=False, note="ü"
+            )
+            records.say(connection, tenant, note)
+            records.answer(connection, tenant, "key", "print", {"of": tenant})
     operator.close()
     database.close()
     yield one
@@ -254,9 +264,10 @@ def is_like(source: Source, admin: str, url: str, blobs: Blobs, root: Path, told
             assert read_all(stores.database, tenant) == was
             assert all(was.values())
             with stores.database.tenant(tenant) as connection:
-                names = records.models(connection, tenant)
-            assert len(names) == 2
-            for each in names:
+                names = registry.versions(connection, tenant, "toy.task")
+                kept = [registry.model(connection, tenant, "toy.task", each.version) for each in names]
+            assert len(kept) == 2
+            for each in kept:
                 folder = root.parent / uuid4().hex
                 blobs.get(tenant, each.blob, folder)
                 assert (folder / "model.txt").read_text().startswith(f"a model of {tenant}, {each.version}\n")
@@ -532,6 +543,39 @@ def test_it_is_of_one_moment_while_others_write(source: Source, empty: str, tmp_
     assert pairs[0] == pairs[1]
     assert named == blobs.sizes("acme").keys()
     assert counts(source.server.url(empty), told[1]) == told[1].rows
+
+
+def test_a_model_let_go_while_a_backup_runs_is_in_it(source: Source, tmp_path: Path) -> None:
+    database, tenant = Database(source.url(), size=1), "acme"
+    old = START + timedelta(days=1)
+    try:
+        for number in range(4):  # the first of them is pruned below; none served
+            folder = tmp_path / f"model{number}"
+            folder.mkdir()
+            (folder / "model.txt").write_text(f"{tmp_path}{number}")
+            blob = source.blobs.put(tenant, folder)
+            file = source.root / "blobs" / tenant / "blobs" / blob.address[:2] / blob.address
+            os.utime(file, (old.timestamp(), old.timestamp()))
+            kept = registry.Kept(
+                model_name="another", version=f"{number}", candidate="c", card={}, blob=blob.address, size=blob.size,
+                created_at=START + timedelta(days=number),
+            )  # fmt: skip
+            with database.tenant(tenant) as connection:
+                registry.keep(connection, tenant, kept)
+
+        class Slow(Blobs):
+            def get(self, *args: Any) -> None:
+                with database.tenant(tenant) as connection:  # what a training does at its end
+                    registry.prune(connection, tenant, "another")
+                    needed = registry.needed(connection, tenant)
+                    if needed is not None:
+                        self.sweep(tenant, needed, before=datetime.now(UTC) - timedelta(days=1))
+                super().get(*args)
+
+        told = backup(source.admin, Slow(f"file://{source.root}/blobs"), tmp_path / "file")
+        assert told.rows["public.ml_models"] > 4
+    finally:
+        database.close()
 
 
 KILLED = """

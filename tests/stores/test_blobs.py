@@ -16,9 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import obstore
 import polars as pl
 import pytest
 from hypothesis import given
@@ -92,9 +95,10 @@ def test_a_folder_comes_back_as_it_was(blobs: Blobs, source: Path, tmp_path: Pat
 def test_the_same_folder_twice_is_one_blob(filed: Blobs, source: Path, root: Path) -> None:
     first = filed.put("acme", source)
     path = where(root, first.address)
-    written = path.stat()
+    written, old = path.read_bytes(), ages(root, first.address, DAY).stat().st_mtime
     assert filed.put("acme", source) == first
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    assert path.read_bytes() == written
+    assert path.stat().st_mtime > old + 1  # young again
     assert [each.name for each in root.rglob("*") if each.is_file()] == [first.address]
 
 
@@ -459,6 +463,92 @@ def test_a_put_killed_at_any_moment_leaves_nothing_half(filed: Blobs, root: Path
             shutil.rmtree(Path(place, "copy"))
             shutil.rmtree(root / "acme")
     assert staged  # or none of them was killed in the middle
+
+
+# ---------------------------------------------------------------- what nobody needs
+
+DAY = timedelta(days=1)
+
+
+def ages(root: Path, address: str, age: timedelta, tenant: str = "acme") -> Path:
+    """Let a blob be so old; its file."""
+    file, then = where(root, address, tenant), (datetime.now(UTC) - age).timestamp()
+    os.utime(file, (then, then))
+    return file
+
+
+def three(blobs: Blobs, tmp_path: Path, tenant: str = "acme") -> list[str]:
+    """The addresses of three blobs."""
+    folders = [plant(tmp_path / f"made {number}", {"a": f"{number}".encode()}) for number in range(3)]
+    return [blobs.put(tenant, folder).address for folder in folders]
+
+
+def test_what_is_old_and_not_needed_is_forgotten(filed: Blobs, root: Path, tmp_path: Path) -> None:
+    needed, young, old = three(filed, tmp_path)
+    ages(root, needed, 2 * DAY)
+    ages(root, old, 2 * DAY)
+    assert filed.sweep("acme", {needed, "0" * 64}, before=datetime.now(UTC) - DAY) == 1
+    assert {*filed.sizes("acme")} == {needed, young}
+    assert filed.sweep("acme", {needed}, before=datetime.now(UTC) - DAY) == 0
+    with pytest.raises(NotFound, match="does not exist"):
+        filed.get("acme", old, tmp_path / "out")
+
+
+def test_what_was_forgotten_can_be_put_again(filed: Blobs, root: Path, tmp_path: Path) -> None:
+    *_, old = three(filed, tmp_path)
+    ages(root, old, 2 * DAY)
+    filed.sweep("acme", set(), before=datetime.now(UTC) - DAY)
+    assert filed.put("acme", tmp_path / "made 2").address == old
+    filed.get("acme", old, tmp_path / "out")
+    assert (tmp_path / "out" / "a").read_bytes() == b"2"
+
+
+def test_a_sweep_is_one_tenants_and_leaves_the_quarantine(filed: Blobs, root: Path, tmp_path: Path) -> None:
+    mine, theirs = three(filed, tmp_path), three(filed, tmp_path, "zeta")
+    for address in mine:
+        ages(root, address, 2 * DAY)
+        ages(root, address, 2 * DAY, "zeta")
+    filed.quarantine("acme", mine[0], "it was bad")
+    assert filed.sweep("acme", set(), before=datetime.now(UTC)) == 2
+    assert filed.quarantined("acme") == {mine[0]: "it was bad"}
+    assert filed.sizes("acme") == {}
+    assert {*filed.sizes("zeta")} == {*theirs}
+    assert filed.sweep("nobody", set(), before=datetime.now(UTC)) == 0
+    with pytest.raises(InvalidRequest):
+        filed.sweep("../acme", set(), before=datetime.now(UTC))
+
+
+def test_a_store_in_memory_is_swept_too(tmp_path: Path) -> None:
+    blobs = Blobs("memory:///")
+    needed, *_ = three(blobs, tmp_path)
+    assert blobs.sweep("acme", {needed}, before=datetime.now(UTC) - DAY) == 0
+    assert blobs.sweep("acme", {needed}, before=datetime.now(UTC) + DAY) == 2
+    assert [*blobs.sizes("acme")] == [needed]
+
+
+def test_two_sweeps_at_once_do_not_hinder_each_other(
+    filed: Blobs, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses, real = three(filed, tmp_path), obstore.delete
+    for address in addresses:
+        ages(root, address, 2 * DAY)
+
+    def quicker(store: Any, path: Any) -> None:
+        """Another process has swept in the meantime."""
+        for address in addresses:
+            where(root, address).unlink(missing_ok=True)
+        real(store, path)
+
+    monkeypatch.setattr(obstore, "delete", quicker)
+    filed.sweep("acme", set(), before=datetime.now(UTC))
+    assert filed.sizes("acme") == {}
+
+
+def test_what_is_put_again_is_young_again(filed: Blobs, root: Path, source: Path) -> None:
+    address = filed.put("acme", source).address
+    ages(root, address, 2 * DAY)
+    filed.put("acme", source)  # and before it is on record, another training sweeps
+    assert filed.sweep("acme", set(), before=datetime.now(UTC) - DAY) == 0
 
 
 # ---------------------------------------------------------------- a real model, and its trial in a child

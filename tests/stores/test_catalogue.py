@@ -76,7 +76,7 @@ HOLES = {
 
 MEANT = {
     (APP, "public.data_marks"): {"SELECT", "INSERT", "UPDATE (mark)", "UPDATE (recorded_at)"},
-    (APP, "public.quarantine"): {"SELECT", "INSERT", "DELETE"},
+    **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("quarantine", "ml_models", "answered")},
     (READER, "public.ml_predictions"): {"SELECT", "INSERT"},
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},
     **{(role, f"public.{name}"): {"SELECT"} for role in ROLES for name in OPEN_TO_ALL},
@@ -159,9 +159,8 @@ def tables(connection: Connection[Any]) -> dict[str, bool]:
 
 def test_there_is_no_way_past_the_policies(owner: Connection[Any]) -> None:
     walked = tables(owner)
-    assert {"traffic.metrics", "toy.things", "toy.yearly", "toy.deeds", "public.quarantine", "public.audit"} <= {
-        *walked
-    }
+    assert {"traffic.metrics", "toy.things", "toy.yearly", "toy.deeds"} <= {*walked}
+    assert {f"public.{name}" for name in ("quarantine", "audit", "ml_models", "ml_feedback", "answered")} <= {*walked}
     assert walked["toy.yearly_rest"]
     assert sum(walked.values()) == 22
     assert holes(owner) == set()
@@ -231,6 +230,15 @@ PLANTED = {
     ),
     f"GRANT CREATE ON SCHEMA toy TO {APP}": "toy: a role can make things in it",
     f"GRANT DELETE ON audit TO {APP}": f"public.audit: {APP} may DELETE",
+    f"GRANT DELETE ON ml_feedback TO {APP}": f"public.ml_feedback: {APP} may DELETE",
+    f"GRANT DELETE ON ml_models TO {READER}": f"public.ml_models: {READER} may DELETE",
+    f"GRANT UPDATE (pinned) ON ml_deployments TO {APP}": f"public.ml_deployments: {APP} may UPDATE (pinned)",
+    f"GRANT UPDATE (answer) ON answered TO {APP}": f"public.answered: {APP} may UPDATE (answer)",
+    "ALTER TABLE answered NO FORCE ROW LEVEL SECURITY": "public.answered: row security is not forced",
+    "DROP POLICY tenant_isolation ON ml_feedback": "public.ml_feedback: no policy keeps tenants apart",
+    "CREATE UNIQUE INDEX ON answered (request_key) WHERE false": (
+        "public.answered: one tenant's row can stand in another's way"
+    ),
     f"GRANT UPDATE ON audit TO {READER}": f"public.audit: {READER} may UPDATE",
     f"GRANT UPDATE (version) ON ml_deployments TO {APP}": f"public.ml_deployments: {APP} may UPDATE (version)",
     f"GRANT TRUNCATE ON ml_deployments TO {APP}": f"public.ml_deployments: {APP} may TRUNCATE",
@@ -279,7 +287,14 @@ ALL_REFUSED = [
     "UPDATE data_marks SET tenant_id = 'other'",
     "UPDATE quarantine SET rule = ''",
     "UPDATE ml_predictions SET answer = '{}'",
-    "DELETE FROM ml_models",
+    "UPDATE ml_models SET card = '{}'",
+    "DELETE FROM ml_predictions",
+    "UPDATE ml_deployments SET pinned = false",
+    "UPDATE ml_feedback SET note = ''",
+    "DELETE FROM ml_feedback",
+    "UPDATE answered SET answer = '{}'",
+    "TRUNCATE answered",
+    "SELECT nextval('ml_feedback_feedback_id_seq')",
     "UPDATE tenants SET tenant_id = 'other'",
     "DELETE FROM tenants",
     "INSERT INTO declared_tables VALUES ('a', 'b', 'c')",
@@ -316,12 +331,15 @@ READER_REFUSED = [
     "UPDATE metrics SET replaced_at = now()",
     "INSERT INTO data_marks DEFAULT VALUES",
     "UPDATE data_marks SET mark = 9",
-    "DELETE FROM quarantine",
+    *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("quarantine", "audit", "ml_models", "ml_deployments", "tenants")),
+    *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("ml_feedback", "answered")),
 ]
 OPERATOR_REFUSED = [
     *(f"SELECT FROM {n}" for n in ("metrics", "toy.deeds", "data_marks", "quarantine", "audit", "ml_predictions")),
-    *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("metrics", "ml_predictions", "audit")),
+    *(f"SELECT FROM {n}" for n in ("ml_models", "ml_deployments", "ml_feedback", "answered")),
+    *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("metrics", "ml_predictions", "audit", "ml_feedback", "answered")),
+    *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),
 ]
 REFUSED = [(role, each) for each in ALL_REFUSED for role in ROLES]
 REFUSED += [(READER, each) for each in READER_REFUSED] + [(OPERATOR, each) for each in OPERATOR_REFUSED]

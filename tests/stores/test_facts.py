@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
-from tests.stores.toy import DEEDS, THINGS, YEARLY
+from tests.stores.toy import DEEDS, THINGS, YEARLY, marks
 
 from foretell import Frame, Table
 from foretell.contract import DTYPES
@@ -236,9 +236,9 @@ def compared(database: Database, table: Table, sent: list[list[Row]], asked: lis
     moments: list[datetime] = []
     for batch in sent:
         with database.tenant(tenant) as connection:
-            before = facts.marks(connection, tenant, [name])[name]
+            before = marks(connection, tenant, [name])[name]
             done = facts.write(connection, tenant, "toy", table, frame(table, batch))
-            after = facts.marks(connection, tenant, [name])[name]
+            after = marks(connection, tenant, [name])[name]
             moments.append(now(connection))
         expected = oracle.write(batch, moments[-1])
         assert (done.accepted, done.revised, done.unchanged) == expected
@@ -312,7 +312,7 @@ def test_no_rows_change_nothing(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as connection:
         done = facts.write(connection, tenant, "toy", THINGS, frame(THINGS, []))
         assert done == facts.Written(accepted=0, revised=0, unchanged=0)
-        assert facts.marks(connection, tenant, ["toy.things", "toy.none"]) == {"toy.things": 0, "toy.none": 0}
+        assert marks(connection, tenant, ["toy.things", "toy.none"]) == {"toy.things": 0, "toy.none": 0}
         assert told(facts.read(connection, tenant, "toy", THINGS, known=LAST), THINGS) == []
         assert facts.latest(connection, tenant, "toy", THINGS) is None
         assert facts.entities(connection, tenant, "toy", THINGS) == []
@@ -323,7 +323,7 @@ def test_a_rolled_back_batch_leaves_neither_rows_nor_a_mark(database: Database, 
         facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing()]))
         1 / 0  # noqa: B018
     with database.tenant(tenant) as connection:
-        assert facts.marks(connection, tenant, ["toy.things"]) == {"toy.things": 0}
+        assert marks(connection, tenant, ["toy.things"]) == {"toy.things": 0}
         assert facts.read(connection, tenant, "toy", THINGS, known=LAST).is_empty()
         assert facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing()])).accepted == 1
         assert facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(number=2.0)])).revised == 1
@@ -421,7 +421,7 @@ def test_two_batches_of_a_table_wait_for_each_other_and_both_land(database: Data
     assert order == ["first", "second"]
     assert done == facts.Written(accepted=1, revised=1, unchanged=0)
     with database.tenant(tenant) as connection:
-        assert facts.marks(connection, tenant, ["toy.things"]) == {"toy.things": 3}
+        assert marks(connection, tenant, ["toy.things"]) == {"toy.things": 3}
         assert facts.read(connection, tenant, "toy", THINGS, known=LAST)["number"].to_list() == [2.0, 1.0]
 
 
@@ -456,9 +456,9 @@ def test_a_snapshot_sees_mark_and_facts_of_one_moment(database: Database, tenant
             for turn in range(60):
                 with database.tenant(tenant, snapshot=True) as connection:
                     for _ in range(2):  # the mark first, or the facts first
-                        mark = facts.marks(connection, tenant, ["toy.things"])["toy.things"] if turn % 2 else None
+                        mark = marks(connection, tenant, ["toy.things"])["toy.things"] if turn % 2 else None
                         height = facts.read(connection, tenant, "toy", THINGS, known=LAST).height
-                        mark = facts.marks(connection, tenant, ["toy.things"])["toy.things"] if mark is None else mark
+                        mark = marks(connection, tenant, ["toy.things"])["toy.things"] if mark is None else mark
                         assert mark == height
                     seen.add(height)
         finally:
@@ -580,12 +580,12 @@ def there(database: Database, tenant: str) -> int:
     with database.tenant(tenant, snapshot=True) as connection:
         found = facts.read(connection, tenant, "toy", THINGS, known=LAST)
         rejected = quarantine.quarantined(connection, tenant)
-        marks = facts.marks(connection, tenant, ["toy.things"])["toy.things"]
+        mark = marks(connection, tenant, ["toy.things"])["toy.things"]
     count = rejected.height
     assert sorted(rejected["original"].to_list(), key=int) == [str(number) for number in range(count)]
     assert found.height == count * EACH
     assert set(found["shop"].to_list()) == {str(number) for number in range(count)}
-    assert marks >= count
+    assert mark >= count
     corrected = found.filter(pl.col("whole").cast(pl.String) != pl.col("shop"))
     assert corrected.height == max(0, count - 1)
     return count

@@ -8,24 +8,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any, TypeVar, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import polars as pl
 import psycopg
 import pytest
 from psycopg import Connection
 from tests.stores.test_facts import frame, rejected, thing
-from tests.stores.toy import THINGS
+from tests.stores.toy import THINGS, marks
 
 from foretell import Frame
 from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
-from foretell.errors import Unavailable
-from foretell.stores import facts, quarantine, records
+from foretell.errors import InvalidRequest, NotFound, Unavailable
+from foretell.stores import facts, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, READER, url_of
 from foretell.stores.database import Database
 from foretell.stores.server import Server
@@ -47,7 +48,12 @@ def served(note: str = "") -> records.Served:
     return records.Served(
         model_name="load", version="1", method="m", fallback=None, as_of=START, request={"note": note}, answer={},
         questions={}, forecast={}, raw={}, marks={}, own_facts=False, prediction_count=1, confidence=None,
+        prediction_id=uuid4(),
     )  # fmt: skip
+
+
+def said(prediction: UUID, note: str = "") -> records.Feedback:
+    return records.Feedback(prediction_id=prediction, given_by="me", outcome=1.5, helpful=True, note=note)
 
 
 def fill(connection: Connection[Any], tenant: str) -> None:
@@ -55,22 +61,25 @@ def fill(connection: Connection[Any], tenant: str) -> None:
     facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(note=tenant)]))
     facts.write(connection, tenant, "traffic", METRICS, metrics({"time": START, "value": 1.0}))
     quarantine.reject(connection, tenant, "toy.things", rejected(tenant), ORIGIN)
-    records.keep(
+    registry.keep(
         connection,
         tenant,
-        records.Kept(
+        registry.Kept(
             model_name="load", version="1", candidate="c", card={"of": tenant}, blob="b", size=1, created_at=START
         ),
     )
-    records.deploy(connection, tenant, "load", "1", "me", "why")
-    records.experiment(
+    registry.deploy(connection, tenant, "load", "1", "me", "why")
+    registry.experiment(
         connection,
         tenant,
-        records.Run(
+        registry.Run(
             model_name="load", version="1", as_of=START, parameters={}, metrics={}, promoted=True, reason="why"
         ),
     )
-    records.log(connection, tenant, [served(tenant)])
+    one = served(tenant)
+    records.log(connection, tenant, [one])
+    records.say(connection, tenant, said(one.prediction_id, tenant))
+    records.answer(connection, tenant, "key", "print", {"of": tenant})
     records.monitored(connection, tenant, "load", START, START, 1, {})
     records.audit(connection, tenant, "me", "did", "it", {})
 
@@ -78,7 +87,7 @@ def fill(connection: Connection[Any], tenant: str) -> None:
 FILLED = {
     "traffic.metrics", "toy.things", "public.data_marks", "public.quarantine", "public.audit", "public.tenants",
     "public.ml_models", "public.ml_deployments", "public.ml_experiments", "public.ml_predictions",
-    "public.ml_monitoring",
+    "public.ml_monitoring", "public.ml_feedback", "public.answered",
 }  # fmt: skip
 
 
@@ -150,12 +159,12 @@ def test_without_a_tenant_nothing_can_be_written(database: Database, whose: str)
 @pytest.mark.parametrize("end", ["commit", "rollback", "error in SQL"])
 def test_nothing_of_a_tenant_is_left_on_the_connection(server: Server, other: str, end: str) -> None:
     one = Database(url_of(server, LOGIN), size=1)
-    with contextlib.suppress(ZeroDivisionError, psycopg.errors.DivisionByZero), one.tenant(other) as connection:
+    with contextlib.suppress(ZeroDivisionError, psycopg.errors.UndefinedTable), one.tenant(other) as connection:
         pid = connection.info.backend_pid
         if end == "rollback":
             1 / 0  # noqa: B018
         if end == "error in SQL":
-            connection.execute("SELECT 1 / 0")
+            connection.execute("SELECT FROM nowhere")
     with one.nobody() as connection:
         assert connection.info.backend_pid == pid
         assert connection.execute("SELECT current_setting('app.current_tenant', true)").fetchone() == ("",)
@@ -176,26 +185,34 @@ def test_a_tenant_sees_nothing_of_another(database: Database, other: str, tenant
         assert facts.read(c, other, "toy", THINGS, known=LAST).is_empty()
         assert facts.latest(c, other, "toy", THINGS) is None
         assert facts.entities(c, other, "toy", THINGS) == []
-        assert facts.marks(c, other, ["toy.things"]) == {"toy.things": 0}
+        assert marks(c, other, ["toy.things"]) == {"toy.things": 0}
         assert quarantine.quarantined(c, other).is_empty()
-        assert not records.models(c, other)
-        assert not records.deployed(c, other, "load")
+        assert not registry.versions(c, other, "load")
+        look = registry.look(c, other, ["load"], ["toy.things"])
+        assert (look.zone, look.deployed, look.marks) == (None, {"load": ()}, {"toy.things": 0})
+        assert registry.pinned(c, other, "load") is None
+        assert registry.before(c, other, "load") is None
+        with pytest.raises(NotFound, match="there are none yet"):
+            registry.model(c, other, "load", "1")
         assert not records.served(c, other, "load")
+        assert not records.newest(c, other, "load", limit=9, before=None)
+        assert records.answered(c, other, "key", "print") is None
         assert records.tenants(c) == {}
 
 
 def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, tenant: str) -> None:
-    kept = records.Kept(model_name="load", version="2", candidate="c", card={}, blob="b", size=1, created_at=START)
-    run = records.Run(model_name="load", version="2", as_of=START, parameters={}, metrics={}, promoted=True, reason="")
+    kept = registry.Kept(model_name="load", version="2", candidate="c", card={}, blob="b", size=1, created_at=START)
+    run = registry.Run(model_name="load", version="2", as_of=START, parameters={}, metrics={}, promoted=True, reason="")
     for write in (
         lambda c: facts.write(c, other, "toy", THINGS, frame(THINGS, [thing(number=9.0)])),
         lambda c: quarantine.reject(c, other, "toy.things", rejected("x"), ORIGIN),
-        lambda c: records.keep(c, other, kept),
-        lambda c: records.deploy(c, other, "load", "1", "me", "why"),
-        lambda c: records.experiment(c, other, run),
+        lambda c: registry.keep(c, other, kept),
+        lambda c: registry.deploy(c, other, "load", "1", "me", "why"),
+        lambda c: registry.experiment(c, other, run),
         lambda c: records.log(c, other, [served()]),
         lambda c: records.log(c, other, [served(), served()]),
         lambda c: records.monitored(c, other, "load", START, START, 1, {}),
+        lambda c: records.answer(c, other, "another key", "print", {}),
         lambda c: records.audit(c, other, "me", "did", "it", {}),
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level"), database.tenant(tenant) as c:
@@ -206,15 +223,74 @@ def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, 
         assert c.execute("UPDATE data_marks SET mark = 99").rowcount == 2
         assert c.execute("UPDATE toy.things SET replaced_at = now()").rowcount == 1
         assert c.execute("DELETE FROM quarantine").rowcount == 1
+        assert c.execute("DELETE FROM answered").rowcount == 1
     with database.tenant(other) as c:
-        assert facts.marks(c, other, ["toy.things"]) == {"toy.things": 1}
+        assert records.answered(c, other, "key", "print") == {"of": other}
+        assert marks(c, other, ["toy.things"]) == {"toy.things": 1}
         assert facts.read(c, other, "toy", THINGS, known=LAST)["note"].to_list() == [other]
         assert quarantine.quarantined(c, other).height == 1
 
 
 def test_a_model_of_another_can_not_be_let_serve(database: Database, other: str, tenant: str) -> None:
     with pytest.raises(psycopg.errors.ForeignKeyViolation), database.tenant(tenant) as connection:
-        records.deploy(connection, tenant, "load", "1", "me", "the other tenant has this version")
+        registry.deploy(connection, tenant, "load", "1", "me", "the other tenant has this version")
+
+
+def test_a_model_of_another_can_not_be_deleted(database: Database, other: str, tenant: str) -> None:
+    older = registry.Kept(model_name="load", version="0", candidate="c", card={}, blob="b0", size=1, created_at=START)
+    with database.tenant(other) as c:  # five that never served: those that pruning would let go
+        for day in range(5):
+            registry.keep(c, other, replace(older, version=f"n{day}", created_at=START + timedelta(days=day)))
+    with database.tenant(tenant) as c:
+        registry.prune(c, other, "load")
+        assert registry.needed(c, other) == set()
+        assert c.execute("DELETE FROM ml_models").rowcount == 0
+        registry.keep(c, tenant, older)
+        assert c.execute("DELETE FROM ml_models").rowcount == 1
+    with database.tenant(other) as c:
+        assert len(registry.versions(c, other, "load")) == 6
+
+
+def test_feedback_on_anothers_prediction_is_refused_as_on_none(database: Database, other: str, tenant: str) -> None:
+    with database.tenant(other) as c:
+        (theirs,) = records.served(c, other, "load")
+    words = set()
+    for whose in (tenant, other):  # also where the code should name the other by mistake
+        for number in (theirs.prediction_id, uuid4()):
+            with pytest.raises(NotFound) as refused, database.tenant(tenant) as c:
+                records.say(c, whose, said(number, "stranger"))
+            words.add(str(refused.value).replace(str(number), "…"))
+    assert words == {"there is no prediction …"}
+    with database.tenant(tenant) as c:
+        assert records.feedback(c, tenant, [theirs.prediction_id]) == []
+        assert records.feedback(c, other, [theirs.prediction_id]) == []
+    with database.tenant(other) as c:
+        assert [each.note for each in records.feedback(c, other, [theirs.prediction_id])] == [other]
+
+
+def test_a_forged_row_of_feedback_is_not_shown_to_whose_prediction_it_is(
+    database: Database, other: str, tenant: str
+) -> None:
+    with database.tenant(other) as c:
+        (theirs,) = records.served(c, other, "load")
+    with database.tenant(tenant) as c:
+        c.execute(
+            "INSERT INTO ml_feedback (tenant_id, prediction_id, given_by) VALUES (%s, %s, 'me')",
+            [tenant, theirs.prediction_id],
+        )
+    with database.tenant(other) as c:
+        assert [each.note for each in records.feedback(c, other, [theirs.prediction_id])] == [other]
+
+
+def test_the_idempotency_keys_of_two_tenants_do_not_meet(database: Database, other: str, tenant: str) -> None:
+    with database.tenant(other) as theirs:
+        assert records.answered(theirs, other, "key", "print") == {"of": other}  # and holds the key till the end
+        with database.tenant(tenant) as c:
+            c.execute("SET LOCAL lock_timeout = '2s'")
+            assert records.answered(c, tenant, "key", "a print of my own") is None
+            records.answer(c, tenant, "key", "a print of my own", {"of": tenant})
+    with database.tenant(tenant) as c:
+        assert records.answered(c, tenant, "key", "a print of my own") == {"of": tenant}
 
 
 HOSTILE = [
@@ -248,7 +324,7 @@ def test_names_that_look_alike_are_not_the_same(database: Database, other: str) 
 
 
 def test_a_name_that_can_not_be_one_leaves_the_pool_sound(database: Database) -> None:
-    with pytest.raises(psycopg.DataError), database.tenant("a\0b"):
+    with pytest.raises(InvalidRequest, match="holds what the database can't"), database.tenant("a\0b"):
         pass
     with database.tenant("sound") as connection:
         assert connection.execute("SELECT current_setting('app.current_tenant')").fetchone() == ("sound",)
@@ -394,7 +470,7 @@ class Worker:
 
     def throw(self, tenant: str, word: str) -> None:
         """Everything at once, and then it goes wrong: of this nothing may ever be seen."""
-        with contextlib.suppress(Thrown, psycopg.errors.DivisionByZero), self.database.tenant(tenant) as connection:
+        with contextlib.suppress(Thrown, psycopg.errors.UndefinedTable), self.database.tenant(tenant) as connection:
             facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(shop=f"thrown {word}")]))
             records.log(connection, tenant, [served(f"{tenant}/thrown")])
             quarantine.reject(
@@ -406,7 +482,7 @@ class Worker:
             )
             if self.chance.random() < 0.5:
                 raise Thrown
-            connection.execute("SELECT 1 / 0")
+            connection.execute("SELECT FROM nowhere")
 
 
 def kill(server: Server, stop: threading.Event) -> int:
@@ -427,7 +503,7 @@ def whole(database: Database, tenant: str) -> tuple[Frame, Counter[str], list[st
             facts.read(connection, tenant, "toy", THINGS, known=LAST),
             Counter(cast("str", one.request["note"]) for one in records.served(connection, tenant, "load")),
             quarantine.quarantined(connection, tenant)["original"].to_list(),
-            facts.marks(connection, tenant, ["toy.things"])["toy.things"],
+            marks(connection, tenant, ["toy.things"])["toy.things"],
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from psycopg import Connection
 from pydantic import AwareDatetime, BaseModel
 
 from foretell.contract import Table
+from foretell.stores import registry
 
 
 class Thing(BaseModel):
@@ -43,3 +46,8 @@ THINGS = Table(
 YEARLY = Table(name="yearly", row=Thing, key=("shop", "shelf", "at"), time="at", entity=("shop", "shelf"), yearly=True)
 DEEDS = Table(name="deeds", row=Deed, key=("number",), time="signed", entity=("town",), known_at="known_at")
 TABLES = [THINGS, YEARLY, DEEDS]
+
+
+def marks(connection: Connection[Any], tenant: str, names: Sequence[str]) -> Mapping[str, int]:
+    """How often each of these tables has changed."""
+    return registry.look(connection, tenant, [], names).marks

@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 from tests.traffic import DAY, FASTS, HOUR, MINUTE, clock_hour, history, local, metrics, utc
 
 from foretell import Frame
-from foretell.domains.traffic import features
+from foretell.domains.traffic import features, schema
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
@@ -90,7 +90,7 @@ def test_nineteen_features_by_name_each_group_alone() -> None:
         assert_frame_equal(together.select(alone.columns), alone)
     assert sum(map(len, GROUPS.values())) == 19
     assert together.columns == ["time", "value", *(name for names in GROUPS.values() for name in names)]
-    assert set(features.NINETEEN) == {name for names in GROUPS.values() for name in names}
+    assert set(schema.NINETEEN) == {name for names in GROUPS.values() for name in names}
 
 
 @pytest.mark.row("T2")

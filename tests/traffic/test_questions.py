@@ -16,7 +16,7 @@ from tests.traffic import DAY, ENTITY, HOUR, MINUTE, clock_hour, history, local,
 
 from foretell import Frame, History
 from foretell.contract import QUESTION
-from foretell.domains.traffic import LOAD, features
+from foretell.domains.traffic import LOAD, features, schema
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
@@ -73,7 +73,7 @@ def test_the_first_step_s_nineteen_are_the_engineer_s_row_at_that_hour(zone: str
     moments = told.filter(pl.col("time") >= first + 10 * DAY)["time"].to_list()
     questions = asked(*(("api/requests_per_minute", moment, moment) for moment in moments))
     said = features.features(whole, questions)
-    for name in features.NINETEEN:
+    for name in schema.NINETEEN:
         wanted = told.filter(pl.col("time") >= first + 10 * DAY)[name].cast(pl.Float64).fill_null(math.nan)
         np.testing.assert_allclose(said[name].to_numpy(), wanted.to_numpy(), rtol=1e-9, atol=1e-6, err_msg=name)
     assert (said["step"] == 1).all()

@@ -6,16 +6,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from foretell.app.opening import a_zone
+from foretell.app.tenancy import Tenancy
 from foretell.contract import Domain, Frame, Table
 from foretell.engine.ingest import Ingested, ingest
 from foretell.engine.mapping import Plan
 from foretell.engine.quality import Quality, Tally
-from foretell.stores import Stores, facts, files, quarantine, records
+from foretell.errors import InvalidRequest, first_line
+from foretell.stores import facts, files, quarantine, records
 
 ROWS = 100_000  # in a batch; two are in memory at once
 
@@ -36,17 +40,20 @@ class Imported:
     notes: tuple[str, ...]
     quality: Quality
 
+    def told(self) -> dict[str, Any]:
+        """The same as plain JSON."""
+        parts = {name: round(part, 4) for name, part in self.quality.parts.items()}
+        return {**asdict(self), "notes": [*self.notes], "quality": {"score": round(self.quality.score, 4), **parts}}
+
 
 @dataclass(kw_only=True)
 class Intake:
     """Batches of one table for one tenant; with `dry`, checked and not stored.
 
-    `origin` says where the rows come from and how to read them, `who` brought them.
+    `origin` says where the rows come from and how to read them.
     """
 
-    stores: Stores
-    tenant: str
-    who: str
+    desk: Tenancy
     domain: Domain
     table: Table
     origin: quarantine.Origin
@@ -58,27 +65,45 @@ class Intake:
 
     def check(self, rows: Frame, *, ordered: bool = True) -> Ingested:
         """Hold a batch to its table's rules; rows not `ordered` as they were written leave doubled hours unread."""
-        return ingest(
-            self.table, rows, zone=self.origin.zone, now=datetime.now(UTC),
-            interval=self.origin.interval, ordered=ordered,
-        )  # fmt: skip
+        try:
+            return ingest(
+                self.table, rows, zone=self.origin.zone, now=datetime.now(UTC),
+                interval=self.origin.interval, ordered=ordered,
+            )  # fmt: skip
+        except pl.exceptions.PanicException as error:
+            raise InvalidRequest(f"the rows can't be read: {first_line(error)}") from None
 
     def store(self, done: Ingested, *, instead_of: Sequence[str] = ()) -> None:
         """Store a checked batch; `instead_of` rows in quarantine, by their fingerprints."""
-        name = f"{self.domain.name}.{self.table.name}"
         self.tally.add(done)
-        if self.dry:
-            return
-        with self.stores.database.tenant(self.tenant) as connection:
-            still = {quarantine.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
-            quarantine.release(connection, self.tenant, [each for each in instead_of if each not in still])
-            written = facts.write(connection, self.tenant, self.domain.name, self.table, done.rows)
-            quarantine.reject(connection, self.tenant, name, done.rejected, self.origin)
-            told = {**asdict(written), "rejected": done.rejected.height, "source": self.origin.source}
-            records.audit(connection, self.tenant, self.who, "import", name, told)
-        self.written = facts.Written(
-            **{each: number + asdict(written)[each] for each, number in asdict(self.written).items()}
-        )
+        if not self.dry:
+            with self.desk.transaction() as connection:
+                self._store(connection, done, instead_of)
+
+    def store_once(self, done: Ingested, key: str, fingerprint: str) -> Mapping[str, Any]:
+        """Store the one batch of a request; returns what is said of it, the first time as at every other.
+
+        `key` names the request, `fingerprint` changes with what it says. Raises Refused as `records.answered` does.
+        """
+        self.tally.add(done)
+        with self.desk.transaction() as connection:
+            told = records.answered(connection, self.desk.tenant, key, fingerprint)
+            if told is None:
+                self._store(connection, done, ())
+                told = self.done().told()
+                records.answer(connection, self.desk.tenant, key, fingerprint, told)
+        return told
+
+    def _store(self, connection: Any, done: Ingested, instead_of: Sequence[str]) -> None:
+        name, tenant = f"{self.domain.name}.{self.table.name}", self.desk.tenant
+        still = {quarantine.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
+        quarantine.release(connection, tenant, [each for each in instead_of if each not in still])
+        written = asdict(facts.write(connection, tenant, self.domain.name, self.table, done.rows))
+        quarantine.reject(connection, tenant, name, done.rejected, self.origin)
+        told = {**written, "rejected": done.rejected.height, "source": self.origin.source}
+        records.audit(connection, tenant, self.desk.who, "import", name, told)
+        sofar = asdict(self.written)
+        self.written = facts.Written(**{each: number + written[each] for each, number in sofar.items()})
 
     def read(self, path: Path, plan: Plan, progress: Callable[[float], None] | None = None) -> None:
         """Store a file batch by batch; the next is read and checked while the database takes one in."""
@@ -106,6 +131,25 @@ class Intake:
             notes=self.tally.notes,
             quality=self.tally.quality(),
         )
+
+
+def intake(
+    desk: Tenancy,
+    table: str,
+    source: str,
+    *,
+    zone: str | None = None,
+    interval: timedelta | None = None,
+    dry: bool = False,
+) -> Intake:
+    """The intake of a table (`traffic.metrics`); clock times are of `zone`, the tenant's if None. Raises NotFound."""
+    domain, declared = desk.table(table)
+    if zone:
+        a_zone(zone)
+    with desk.transaction() as connection:
+        own = desk.zone(connection)
+    origin = quarantine.Origin(source=source, zone=zone or own, interval=interval)
+    return Intake(desk=desk, domain=domain, table=declared, origin=origin, dry=dry)
 
 
 def again(quarantined: Frame) -> Frame:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import polars as pl
 from pydantic import BaseModel
@@ -14,15 +14,15 @@ from foretell.engine.predict import Prediction
 from foretell.stores.records import Served
 
 
-def entry(task: Task, request: BaseModel, said: Prediction, now: datetime, marks: Mapping[str, int]) -> Served:
-    """What is written down of a prediction made at `now` from tables with these data marks."""
+def entry(task: Task, request: BaseModel, said: Prediction, number: UUID, marks: Mapping[str, int]) -> Served:
+    """What is written down of a prediction by its number, made from tables with these data marks."""
     confidence = getattr(said.answer, "confidence", None)
     return Served(
         model_name=task.name,
         version=said.card.version,
         method=said.method,
         fallback=said.fallback,
-        as_of=now,
+        as_of=said.as_of,
         request=request.model_dump(mode="json"),
         answer=said.answer.model_dump(mode="json"),
         questions=_told(said.questions),
@@ -31,6 +31,7 @@ def entry(task: Task, request: BaseModel, said: Prediction, now: datetime, marks
         marks=marks,
         own_facts=said.own_facts,
         prediction_count=said.questions.height,
+        prediction_id=number,
         confidence=confidence if isinstance(confidence, float) else None,
     )
 

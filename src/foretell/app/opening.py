@@ -12,18 +12,18 @@ import polars as pl
 
 from foretell.app.declared import domains
 from foretell.contract import Domain
-from foretell.errors import Misconfigured
+from foretell.errors import InvalidRequest
 from foretell.settings import ForetellSettings
 from foretell.stores import Stores, opened, records
 from foretell.stores.access import APP, OPERATOR
 from foretell.stores.blobs import checked
 
 
-def stores(installed: Mapping[str, Domain], *, role: str = APP) -> Stores:
-    """The stores that the settings name, opened; raises what `foretell.stores.opened` does."""
+def stores(installed: Mapping[str, Domain], *, role: str = APP, size: int = 10) -> Stores:
+    """The stores that the settings name, with up to `size` connections; raises what `foretell.stores.opened` does."""
     told = ForetellSettings()
     tables = {name: domain.tables for name, domain in installed.items()}
-    return opened(tables, database=told.database, home=told.home, blobs=told.blobs, role=role)
+    return opened(tables, database=told.database, home=told.home, blobs=told.blobs, role=role, size=size)
 
 
 def tenants() -> dict[str, str]:
@@ -35,7 +35,7 @@ def tenants() -> dict[str, str]:
 def add_tenant(tenant: str, *, zone: str) -> None:
     """Add a tenant whose clocks show `zone` (an IANA name).
 
-    Raises Refused where there is one of that name, Misconfigured for a bad zone, InvalidRequest for a bad name.
+    Raises Refused where there is one of that name, InvalidRequest for a bad name or zone.
     """
     a_zone(zone)
     checked(tenant)
@@ -55,9 +55,9 @@ def as_operator() -> Iterator[Any]:
 
 
 def a_zone(zone: str) -> None:
-    """Raise Misconfigured unless `zone` is the name of a time zone."""
+    """Raise InvalidRequest unless `zone` is the name of a time zone."""
     try:
         ZoneInfo(zone)
         pl.Series([datetime(2000, 1, 1)]).dt.replace_time_zone(zone)  # noqa: DTZ001 - it knows fewer names
     except (ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.ComputeError):
-        raise Misconfigured(f"no time zone {zone!r}; write it as in Europe/Athens") from None
+        raise InvalidRequest(f"no time zone {zone!r}; write it as in Europe/Athens") from None

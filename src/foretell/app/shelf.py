@@ -1,75 +1,90 @@
-"""A tenant's trained models: their files in the blobs, what serves in the database, those in use in memory."""
+"""Trained models: their files in the blobs, what serves in the database, those in use in memory."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from foretell.app.declared import domains, task_of
+from foretell.app.tenancy import Tenancy
 from foretell.contract import Task
 from foretell.engine.model import Model
-from foretell.errors import Damaged, NotFound
-from foretell.stores import Stores, records
+from foretell.errors import Damaged, NotFound, Unavailable
+from foretell.stores import records, registry
 from foretell.stores.blobs import try_in_child
 
 TRIAL = 60.0  # seconds that a new model's files may take to be loaded and asked in a process of their own
+UNUSED = timedelta(days=1)  # that files which nobody needs are left alone
+UNPACKED = 2  # bytes in memory for one of a model's files
 
 
-class Shelf:
-    """Models of one tenant; `who` is written down with what is deployed."""
+def put(desk: Tenancy, model: Model) -> registry.Kept:
+    """Store a model's files, tried once in a process of their own; returns what to put on record.
 
-    def __init__(self, kept: Stores, tenant: str, who: str) -> None:
-        self.stores, self.tenant, self.who = kept, tenant, who
-        self._loaded: dict[tuple[str, str], Model] = {}  # by task and version
+    Raises Damaged, and serves nobody with them, where the trial fails.
+    """
+    blobs = desk.house.stores.blobs
+    with TemporaryDirectory(prefix="foretell-") as folder:
+        model.save(Path(folder))
+        blob = blobs.put(desk.tenant, Path(folder))
+        if why := try_in_child("foretell.app.shelf:try_model", Path(folder), seconds=TRIAL):
+            blobs.quarantine(desk.tenant, blob.address, why)
+            raise Damaged(f"the files of the new model of {model.card.task} can't be used: {why}")
+    return registry.Kept(
+        model_name=model.card.task,
+        version=model.card.version,
+        candidate=model.card.candidate,
+        card=model.card.model_dump(mode="json"),
+        blob=blob.address,
+        size=blob.size,
+        created_at=datetime.now(UTC),
+    )
 
-    def put(self, model: Model) -> records.Kept:
-        """Store a model's files, tried once in a process of their own; returns what to put on record.
 
-        Raises Damaged, and serves nobody with them, where the trial fails.
-        """
+def deploy(
+    desk: Tenancy, connection: Any, task: str, version: str, reason: str, *, deed: str = "deploy", pinned: bool = False
+) -> None:
+    """Let a version that is on record serve from now on, in the connection's transaction."""
+    registry.deploy(connection, desk.tenant, task, version, desk.who, reason, pinned=pinned)
+    records.audit(connection, desk.tenant, desk.who, deed, task, {"version": version, "reason": reason})
+
+
+def serving(desk: Tenancy, connection: Any, task: Task, deployed: Sequence[str]) -> tuple[Model | None, str | None]:
+    """The model in service, and why it is not the one deployed last where that one's files are damaged."""
+    why = None
+    for version in deployed:
+        try:
+            return load(desk, connection, task, version), why
+        except (Damaged, NotFound) as error:
+            why = why or f"version {version} can't be loaded: {error}"
+    return None, why
+
+
+def load(desk: Tenancy, connection: Any, task: Task, version: str) -> Model:
+    """A version's model, from memory or else from its files. Raises Damaged and NotFound."""
+
+    def made() -> tuple[Model, int]:
+        kept = registry.model(connection, desk.tenant, task.name, version)
         with TemporaryDirectory(prefix="foretell-") as folder:
-            model.save(Path(folder))
-            blob = self.stores.blobs.put(self.tenant, Path(folder))
-            if why := try_in_child("foretell.app.shelf:try_model", Path(folder), seconds=TRIAL):
-                self.stores.blobs.quarantine(self.tenant, blob.address, why)
-                raise Damaged(f"the files of the new model of {model.card.task} can't be used: {why}")
-        return records.Kept(
-            model_name=model.card.task,
-            version=model.card.version,
-            candidate=model.card.candidate,
-            card=model.card.model_dump(mode="json"),
-            blob=blob.address,
-            size=blob.size,
-            created_at=datetime.now(UTC),
-        )
+            desk.house.stores.blobs.get(desk.tenant, kept.blob, Path(folder))
+            return Model.load(task, Path(folder)), UNPACKED * kept.size
 
-    def deploy(self, connection: Any, model: Model, reason: str) -> None:
-        """Let a model that is on record serve from now on, in the connection's transaction."""
-        task, version = model.card.task, model.card.version
-        records.deploy(connection, self.tenant, task, version, self.who, reason)
-        records.audit(connection, self.tenant, self.who, "deploy", task, {"version": version, "reason": reason})
+    return desk.house.models.once((desk.tenant, task.name, version), made)
 
-    def serving(self, connection: Any, task: Task) -> tuple[Model | None, str | None]:
-        """The model in service, and why it is not the one deployed last where that one's files are damaged."""
-        why = None
-        for version in records.deployed(connection, self.tenant, task.name):
-            try:
-                return self._load(connection, task, version), why
-            except (Damaged, NotFound) as error:
-                why = why or f"version {version} can't be loaded: {error}"
-        return None, why
 
-    def _load(self, connection: Any, task: Task, version: str) -> Model:
-        found = self._loaded.get((task.name, version))
-        if found is None:
-            address = records.blob_of(connection, self.tenant, task.name, version)
-            with TemporaryDirectory(prefix="foretell-") as folder:
-                self.stores.blobs.get(self.tenant, address, Path(folder))
-                found = Model.load(task, Path(folder))
-            self._loaded[task.name, version] = found
-        return found
+def tidy(desk: Tenancy) -> None:
+    """Forget the files that no version on record needs, if they are a day old; what fails is left for later.
+
+    A trial that failed, a run that died and a version that was let go leave such files; so, for a while, does a run
+    that is not on record yet.
+    """
+    with suppress(Unavailable), desk.transaction() as connection:
+        if (needed := registry.needed(connection, desk.tenant)) is not None:
+            desk.house.stores.blobs.sweep(desk.tenant, needed, before=datetime.now(UTC) - UNUSED)
 
 
 def try_model(folder: Path) -> None:

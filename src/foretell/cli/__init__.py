@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from foretell.cli import facts, store
+from foretell.cli import facts, serving, store, verbs
 from foretell.errors import ForetellError, Misconfigured
 
 
@@ -45,6 +45,8 @@ def check(domain: str, seed: int) -> None:
 
 for command in (
     facts.tenant, facts.import_, facts.export, facts.quarantine,
+    verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
+    serving.serve, serving.token, serving.rotate_secret,
     store.stop, store.doctor, store.backup, store.restore, store.migrate,
 ):  # fmt: skip
     cli.add_command(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
@@ -16,10 +18,12 @@ from rich.table import Table
 
 from foretell import upkeep
 from foretell.app import App
+from foretell.app.tokens import Keys, Who
 from foretell.cli.picture import draw
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
+from foretell.errors import Refused
 from foretell.metrics import DEFINITIONS
 from foretell.settings import ForetellSettings
 
@@ -68,7 +72,7 @@ STORIES = (
 
 
 def run(picture: Path, *, once: bool) -> None:
-    """Load, race, show skill against the baseline, answer, draw. Without `once`, say that there is no server yet."""
+    """Load, race, show skill against the baseline, answer, draw; without `once`, serve until told to end."""
     console = Console(width=112)
     settings = ForetellSettings()
     ran = upkeep.doctor(settings, {}).running
@@ -90,10 +94,43 @@ def run(picture: Path, *, once: bool) -> None:
         if place == 0:
             draw(picture, trained.backtest, card.candidate, story.unit, story.zone)
             console.print(f"forecast against truth, last week: [bold]{picture}[/]\n")
-    if once and not ran:
-        upkeep.stop(settings)
-    if not once:
-        console.print("There is no server yet: it comes with a later version.")
+    try:
+        if not once:
+            _serve(console, settings)
+    finally:
+        if not ran:
+            upkeep.stop(settings)
+
+
+def _serve(console: Console, settings: ForetellSettings) -> None:
+    """Answer over HTTP, and say how to ask: the documented paths, as of the data's last hour."""
+    from foretell.web.server import serve
+
+    story, port = STORIES[0], _port()
+    keys = Keys.of(settings)
+    token = keys.issue(Who(tenant=f"demo-{story.file}", user="demo", role="admin"), days=1)
+    console.rule("[bold]the server; Ctrl-C ends it")
+    asked = {"service_name": story.file, **(story.workload or {}), "cost_per_replica_hour": 0.05}
+    for path, body in (("train", {"days_history": 90}), ("predict", asked)):
+        print(  # noqa: T201 - a line to copy, whatever the width of the terminal
+            f"\ncurl -X POST 'http://127.0.0.1:{port}/api/ml/{path}?as_of=latest' -H 'Authorization: Bearer {token}'"
+            f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'",
+            flush=True,
+        )
+    serve(host="127.0.0.1", port=port, workers=1)
+
+
+def _port() -> int:
+    """8000, or another that is free."""
+    for port in (8000, 0):
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                free.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(free.getsockname()[1])
+    raise Refused("no port of this machine is free")
 
 
 def _load(app: App, story: Story, console: Console) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -79,9 +77,10 @@ def import_(
 ) -> None:
     """Take a FILE (.csv, .csv.gz, .parquet) into a TABLE such as traffic.metrics."""
     from foretell.app import App
+    from foretell.engine.mapping import interval_of, pairs_of
 
     with App.open(tenant) as app:
-        plan = app.plan(table, file, _pairs(given), interval=_interval(interval))
+        plan = app.plan(table, file, pairs_of(given or ""), interval=interval_of(interval))
         click.echo("\n".join(plan.lines()), err=True)
         with _progress(file.name) as told:
             done = app.import_file(table, file, plan, zone=zone, dry=dry_run, progress=told)
@@ -125,7 +124,7 @@ def quarantine_list(table: str | None, tenant: str, as_json: bool) -> None:
     from foretell.app import App
 
     with App.open(tenant) as app:
-        rows = app.quarantine(table)
+        rows = app.quarantine.list(table)
     if as_json:
         click.echo(rows.write_json())
         return
@@ -144,7 +143,7 @@ def quarantine_retry(table: str, tenant: str, zone: str | None, as_json: bool) -
     from foretell.app import App
 
     with App.open(tenant) as app:
-        done = app.retry(table, zone=zone)
+        done = app.quarantine.retry(table, zone=zone)
     _say(done, as_json)
 
 
@@ -159,30 +158,9 @@ def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: st
     if everything == bool(fingerprints) or not all(fingerprints):
         raise InvalidRequest("name rows by the beginning of their fingerprints, or say --all")
     with App.open(tenant) as app:
-        there = app.quarantine()["fingerprint"].to_list()
+        there = app.quarantine.list()["fingerprint"].to_list()
         named = [each for each in there if everything or any(each.startswith(start) for start in fingerprints)]
-        click.echo(f"{app.erase(named):,} rows erased")
-
-
-def _pairs(given: str | None) -> Mapping[str, str]:
-    pairs = [pair.partition("=") for pair in (given or "").split(",") if pair]
-    if wrong := [name for name, sign, column in pairs if not (name and sign and column)]:
-        raise InvalidRequest(f"--map {given}: {wrong[0]!r} names no column; write time=timestamp,value=y")
-    names = [name.strip() for name, _, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InvalidRequest(f"--map {given}: {twice[0]} is given twice")
-    return {name.strip(): column.strip() for name, _, column in pairs}
-
-
-def _interval(text: str) -> Any:
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    if text == "auto":
-        return text
-    if text == "none":
-        return None
-    if text[-1:] not in units or not (text.isascii() and text[:-1].isdigit() and 0 < int(text[:-1]) < 10_000):
-        raise InvalidRequest(f"--interval {text}: write 15m, 1h, 1d, none or auto")
-    return timedelta(**{units[text[-1]]: int(text[:-1])})
+        click.echo(f"{app.quarantine.erase(named):,} rows erased")
 
 
 def _utc(moment: datetime | None) -> datetime | None:
@@ -207,9 +185,8 @@ def _progress(what: str) -> Iterator[Callable[[float], None] | None]:
 
 def _say(done: Imported, as_json: bool, *, dry: bool = False) -> None:
     """What became of the rows."""
-    quality = {"score": round(done.quality.score, 4), **{k: round(v, 4) for k, v in done.quality.parts.items()}}
     if as_json:
-        click.echo(json.dumps({**asdict(done), "quality": quality}))
+        click.echo(json.dumps(done.told()))
         return
     if dry:
         click.echo(f"dry run: {done.unchanged:,} rows would be stored, {done.rejected:,} rejected; nothing was stored")

@@ -32,6 +32,29 @@ LENGTHS = {timedelta(hours=1): "hour", timedelta(days=1): "day", timedelta(days=
 Interval = timedelta | Literal["auto"] | None
 
 
+def interval_of(text: str) -> Interval:
+    """What people write for an interval: 15m, 1h, 1d, none or auto. Raises InvalidRequest."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return None
+    if text[-1:] not in units or not (text.isascii() and text[:-1].isdigit() and 0 < int(text[:-1]) < 10_000):
+        raise InvalidRequest(f"interval {text}: write 15m, 1h, 1d, none or auto")
+    return timedelta(**{units[text[-1]]: int(text[:-1])})
+
+
+def pairs_of(text: str) -> dict[str, str]:
+    """What people write for a mapping: time=timestamp,value=y. Raises InvalidRequest."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if wrong := [name for name, sign, column in pairs if not (name and sign and column)]:
+        raise InvalidRequest(f"map {text}: {wrong[0]!r} names no column; write time=timestamp,value=y")
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidRequest(f"map {text}: {twice[0]} is given twice")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How a file is read into a table.

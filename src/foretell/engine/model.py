@@ -23,6 +23,17 @@ HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a ca
 Calibration = Bands | Isotonic
 
 
+class Span(BaseModel):
+    """The facts of a table that were there to learn from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    days: int  # on which there is one, by the tenant's clock
+
+
 class Card(BaseModel):
     """Everything known about a trained model."""
 
@@ -33,6 +44,7 @@ class Card(BaseModel):
     baseline: str
     version: str
     trained_at: datetime
+    facts: Mapping[str, Span]  # by table
     learned_from: tuple[datetime, datetime] | None
     outcomes: Mapping[str, int]  # settled, open, void
     folds: tuple[tuple[datetime, datetime], ...]
@@ -135,7 +147,8 @@ def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Cal
     return Isotonic.fit(target, rows, value, age, HALF_LIFE)
 
 
-def version(task: str, candidate: str, trained_at: datetime, outcomes: Mapping[str, int]) -> str:
-    """A short name that changes with the task, the candidate, the moment and the amount of training."""
-    told = json.dumps([task, candidate, trained_at.isoformat(), dict(outcomes)], sort_keys=True)
-    return f"{trained_at:%Y%m%dT%H%M%S}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+def versioned(card: Card) -> Card:
+    """The card with its version: a short name that changes with the moment and with all that the card tells."""
+    told = card.model_dump_json(exclude={"version"})
+    name = f"{card.trained_at:%Y%m%dT%H%M%S}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return card.model_copy(update={"version": name})

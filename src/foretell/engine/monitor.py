@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 
 from foretell.contract import Choice, Frame, History, Task
-from foretell.engine.model import Model, calibrate, version
+from foretell.engine.model import Model, calibrate, versioned
 from foretell.engine.outcomes import SETTLED, counts, join, settled
 from foretell.engine.scores import score
 
@@ -26,11 +26,9 @@ def recalibrate(model: Model, history: History, ledger: Frame) -> Model:
     """The same model as a new version, its calibration learned anew from raw forecasts in `ledger`."""
     done = settled(model.task, history, ledger)
     calibration = calibrate(model.task.target, _said(model.task, done), done, history.now)
-    told = {
-        "version": version(model.card.task, model.card.candidate, history.now, {SETTLED: done.height}),
-        "reason": f"{model.card.version}, calibrated with {done.height} outcomes of what it served",
-    }
-    return replace(model, calibration=calibration, card=model.card.model_copy(update=told))
+    reason = f"{model.card.version}, calibrated at {history.now} with {done.height} outcomes of what it served"
+    card = versioned(model.card.model_copy(update={"reason": reason}))
+    return replace(model, calibration=calibration, card=card)
 
 
 def _said(task: Task, ledger: Frame) -> Frame:

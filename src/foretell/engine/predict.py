@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import polars as pl
 
@@ -17,6 +20,8 @@ from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
 
+REMEMBERED = 100  # questions up to which a forecast is kept with its history
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -25,6 +30,8 @@ class Prediction:
     `questions`, `forecast` and `raw` (what was said before calibration) are what the ledger keeps. `fallback` says why
     the method is not the one that was raced and promoted; null when it is. The `card` of a method that needed no
     training has no scores. With `own_facts` the facts came with the request, and stored outcomes say nothing about it.
+    `as_of` is when it was asked, `known_at` when the newest fact behind it became known. A `cached` one was forecast
+    before, and only decided now; a `repeated` one was even asked so before. `id` is its number in the ledger.
     """
 
     answer: Answer
@@ -35,6 +42,11 @@ class Prediction:
     card: Card
     fallback: str | None
     own_facts: bool
+    as_of: datetime
+    known_at: datetime | None
+    cached: bool
+    repeated: bool
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +119,18 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     asked = [plan.ask.questions for plan in plans]
     questions = asked[0] if len(asked) == 1 else pl.concat(asked, how="diagonal")
     model, fallback = _who(plans[0], models)
-    raw = model.raw(task.study(history, questions))
-    said = model.calibrated(raw)
+    key = _key(model.card, questions)
+    cached = history.has(key)
+    if key is None:
+        raw, said = _said(task, model, history, questions)
+    else:
+        raw, said = history.once(lambda history: _said(task, model, history, questions), key)
     out, start = [], 0
     for plan in plans:
         length = plan.ask.questions.height
         part = said.slice(start, length)
+        asked_so = key and (*key, plan.request.model_dump_json())
+        repeated = history.has(asked_so)
         out.append(
             Prediction(
                 answer=task.decide(part, plan.request, history),
@@ -123,10 +141,35 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
                 card=model.card,
                 fallback=fallback,
                 own_facts=plan.ask.history is not None or bool(plan.ask.facts),
+                as_of=history.now,
+                known_at=history.once(newest),
+                cached=cached,
+                repeated=repeated,
             )
         )
+        if asked_so:
+            history.once(lambda _: True, asked_so)
         start += length
     return out
+
+
+def _key(card: Card, questions: Frame) -> tuple[Any, ...] | None:
+    """What a forecast is remembered by, where it is a small one: version and questions."""
+    if questions.height > REMEMBERED:
+        return None
+    asked = tuple((column.name, *column.to_physical().to_list()) for column in questions)
+    return card.task, card.candidate, card.version, asked
+
+
+def _said(task: Task, model: Model, history: History, questions: Frame) -> tuple[Forecast, Forecast]:
+    """The forecast before and after calibration."""
+    raw = model.raw(task.study(history, questions))
+    return raw, model.calibrated(raw)
+
+
+def newest(history: History) -> datetime | None:
+    """When the newest fact of a history became known; None where it has none."""
+    return max((moment for table in history.tables.values() if (moment := table["known_at"].max())), default=None)  # type: ignore[return-value]
 
 
 def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
@@ -182,6 +225,7 @@ def untrained(task: Task, candidate: str, history: History) -> Model:
         baseline=task.baseline,
         version="untrained",
         trained_at=history.now,
+        facts={},
         learned_from=None,
         outcomes={},
         folds=(),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
 from foretell.contract import History
 from foretell.engine.backtest import calibrated
-from foretell.engine.model import Model, checked
+from foretell.engine.model import Card, Model, checked
 from foretell.engine.scores import score
 from foretell.engine.train import Trained
+
+SHORTER = 0.8  # of the time that the champion learned from is too short to take its place unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,9 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     """Compare a challenger with the model in service on the same questions.
 
     Only questions asked after the champion was trained count (on older ones it would know the outcome), and that it has
-    an answer to. With fewer than the gate's `least` of them the newer model is promoted, for it knows more. Both are
-    calibrated day by day on these questions alone; the challenger must be better by the gate's `margin`.
+    an answer to. With fewer than the gate's `least` of them the newer model is promoted, for it knows more; unless it
+    learned from a much shorter time. Both are calibrated day by day on these questions alone; the challenger must be
+    better by the gate's `margin`.
     """
     if champion is None:
         return Verdict(promote=True, reason="nothing served before")
@@ -42,6 +46,11 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     asked, new, old = asked.filter(known), new.filter(known), old.filter(known)
     if asked.height < task.gate.least:
         words = f"only {asked.height} outcomes are newer than the champion; too few to compare ({task.gate.least})"
+        mine, its = (_learned(model.card) for model in (trained.model, champion))
+        if mine < SHORTER * its:
+            return Verdict(
+                promote=False, reason=f"{words}, and it learned from {mine.days} days, the champion from {its.days}"
+            )
         return Verdict(promote=True, reason=words)
     challenger, held = (
         score(task.target, calibrated(task, asked, rows), asked["value"]).get(metric) for rows in (new, old)
@@ -51,3 +60,8 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     better = challenger <= held * (1 - task.gate.margin)
     words = f"{metric} {challenger:.4g} against the champion's {held:.4g} on {asked.height} newer outcomes"
     return Verdict(promote=better, reason=words, challenger=challenger, champion=held)
+
+
+def _learned(card: Card) -> timedelta:
+    """How long a time a model learned from."""
+    return card.learned_from[1] - card.learned_from[0] if card.learned_from else timedelta()

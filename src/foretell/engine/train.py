@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from foretell.contract import Frame, History, Study, Task
+from foretell.contract import Frame, History, Study, Table, Task
 from foretell.engine.backtest import Backtest, Progress, backtest
-from foretell.engine.model import Card, Model, calibrate, version
+from foretell.engine.model import Card, Model, Span, calibrate, versioned
 from foretell.engine.outcomes import counts, join
 from foretell.errors import NotReady
 
@@ -21,15 +22,23 @@ class Trained:
     backtest: Backtest
 
 
-def train(task: Task, history: History, *, budget: float | None = None, progress: Progress | None = None) -> Trained:
+def train(
+    task: Task,
+    history: History,
+    *,
+    facts: Mapping[str, Span] | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> Trained:
     """Race the task's candidates over its rolling origins; fit the winner on every settled outcome.
 
     The winner has the least of the gate's metric, provided it beats the baseline by the gate's skill on enough
-    outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history.
+    outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history. `facts`
+    are what there was of each table, for the card.
     """
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
-    model = fit(task, history, winner, tested, reason)
+    model = fit(task, history, winner, tested, reason, facts)
     return Trained(model=model, backtest=tested)
 
 
@@ -62,7 +71,14 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
     )
 
 
-def fit(task: Task, history: History, candidate: str, tested: Backtest, reason: str) -> Model:
+def fit(
+    task: Task,
+    history: History,
+    candidate: str,
+    tested: Backtest,
+    reason: str,
+    facts: Mapping[str, Span] | None = None,
+) -> Model:
     """Fit one candidate on every outcome settled by now, and calibrate it with its backtest."""
     joined = join(task, history, task.questions(history).sort("as_of", "entity", "at"))
     learned = joined.filter(pl.col("state") == "settled")
@@ -79,22 +95,44 @@ def fit(task: Task, history: History, candidate: str, tested: Backtest, reason: 
         task=task,
         forecaster=forecaster,
         calibration=calibration,
-        card=_card(task, history, candidate, tested, joined, study, reason),
+        card=_card(task, history, candidate, tested, joined, study, reason, facts),
     )
 
 
+def spans(tables: Sequence[Table], task: Task, history: History) -> dict[str, Span]:
+    """What there is of each table that a task reads, by the times of its facts."""
+    out = {}
+    for table in tables:
+        if all(read.table != table.name for read in task.reads):
+            continue
+        when = history[table.name][table.time]
+        days = when.dt.convert_time_zone(history.standpoint.zone).dt.date().n_unique()
+        out[table.name] = Span.model_validate(
+            {"rows": len(when), "first": when.min(), "last": when.max(), "days": days}
+        )
+    return out
+
+
 def _card(
-    task: Task, history: History, candidate: str, tested: Backtest, joined: Frame, study: Study, reason: str
+    task: Task,
+    history: History,
+    candidate: str,
+    tested: Backtest,
+    joined: Frame,
+    study: Study,
+    reason: str,
+    facts: Mapping[str, Span] | None,
 ) -> Card:
     outcomes = counts(joined)
     first, last = study.questions["as_of"].min(), study.questions["as_of"].max()
-    return Card.model_validate(
+    card = Card.model_validate(
         {
             "task": task.name,
             "candidate": candidate,
             "baseline": task.baseline,
-            "version": version(task.name, candidate, history.now, outcomes),
+            "version": "",
             "trained_at": history.now,
+            "facts": facts or {},
             "learned_from": (first, last),
             "outcomes": outcomes,
             "folds": tested.folds,
@@ -105,6 +143,7 @@ def _card(
             "reason": reason,
         }
     )
+    return versioned(card)
 
 
 def _figure(number: float) -> str:

@@ -27,6 +27,11 @@ SHAPE: dict[str, Any] = {
 }
 
 
+def warm() -> None:
+    """Import what takes seconds before it is needed."""
+    import lightgbm  # noqa: F401
+
+
 class _Trees:
     """Boosters that share features; each is kept as the text it is saved as, so a reload changes nothing.
 
@@ -43,9 +48,13 @@ class _Trees:
         self.boosters: list[Any] = []
 
     def _matrix(self, features: Frame) -> Floats:
+        place = {name: k for k, name in enumerate(features.columns)}
+        if features.height <= 16:  # plain Python is done before Polars' threads are awake
+            picked = [place[name] for name in self.columns]
+            return np.array([[row[k] for k in picked] for row in features.rows()], np.float64).reshape(-1, len(picked))
         if any(not dtype.is_float() for dtype in features.dtypes):
             features = features.select(self.columns).cast(pl.Float64)
-        place = {name: k for k, name in enumerate(features.columns)}
+            return features.to_numpy()
         return features.to_numpy()[:, [place[name] for name in self.columns]]
 
     def _sample(self, study: Study, outcomes: Frame) -> tuple[Frame, Frame]:

@@ -32,8 +32,9 @@ def opened(
     home: Path | None = None,
     blobs: str | None = None,
     role: str = APP,
+    size: int = 10,
 ) -> Stores:
-    """Open the stores for the tables of `domains`.
+    """Open the stores for the tables of `domains`, with up to `size` connections.
 
     Without `database` (a `postgresql://` URL) our own PostgreSQL in `home` is started where it does not run, and
     brought up to date. Another one is refused unless it is: Misconfigured says what to type. Raises Unavailable.
@@ -43,7 +44,7 @@ def opened(
     checked(url, role)
     if database and (old := outdated(url, domains, role)):
         raise Misconfigured(f"{old}; type: foretell migrate")
-    return Stores(database=Database(url, role=role), blobs=Blobs(blobs or blobs_in(home)))
+    return Stores(database=Database(url, role=role, size=size), blobs=Blobs(blobs or blobs_in(home)))
 
 
 def blobs_in(home: Path) -> str:

@@ -20,6 +20,7 @@ from foretell.stores.archive import CHUNK, DUMP, MANIFEST, Told, add, made, open
 from foretell.stores.blobs import Blobs, pack, unpack
 from foretell.stores.clients import Clients
 from foretell.stores.migrate import ALONE
+from foretell.stores.registry import SWEEPING
 
 _SHOWN = 10  # of what is wrong with many blobs
 
@@ -35,14 +36,15 @@ def backup(admin: str, blobs: Blobs, file: Path) -> Told:
         clients = Clients(connection, admin)
         _sees_all(connection)
         with made(file) as archive:
-            connection.execute("SELECT pg_advisory_lock_shared(%s)", [ALONE])  # no table is changed meanwhile
+            connection.execute("SELECT pg_advisory_lock_shared(%s)", [SWEEPING])  # no model file goes meanwhile
+            connection.execute("SELECT pg_advisory_lock_shared(%s)", [ALONE])  # and no table is changed
             with connection.transaction():
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 told, named = _counted(connection, clients.version)
                 (snapshot,) = _row(connection, "SELECT pg_export_snapshot()")
                 with clients.dumped(snapshot) as dump:
                     told.parts[DUMP] = add(archive, DUMP, iter(lambda: dump.read(CHUNK), b""))
-            connection.close()
+            connection.execute("SELECT pg_advisory_unlock_shared(%s)", [ALONE])
             _add_blobs(archive, blobs, named, told)
             add(archive, MANIFEST, [told.model_dump_json(indent=1).encode()])
     return told

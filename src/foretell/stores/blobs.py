@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -69,7 +70,7 @@ class Blobs:
             raise Misconfigured(f"blobs: {url!r} can't be opened ({first_line(error)})") from error
 
     def put(self, tenant: str, folder: Path) -> Blob:
-        """Keep a folder and return its address and size; the same content again changes nothing.
+        """Keep a folder and return its address and size; the same content again makes it young.
 
         When this returns, the blob outlasts a power cut; when it is interrupted, there is no blob. One found damaged
         under the same address is mended. Raises InvalidRequest for a bad tenant, BrokenDomain for a folder that holds
@@ -83,8 +84,7 @@ class Blobs:
             # A copy: while others put or get this blob, its address is at no moment without one.
             self._note(tenant, address, _unlike(found))
             self._write(_key(tenant, address, "quarantine"), found)
-        if found != packed:
-            self._write(key, packed)
+        self._write(key, packed)  # also what is there already: it is young again, and no sweep takes it
         with _answering():
             self._settle(key)  # also where it was there: who wrote it may not have come this far
         return Blob(address=address, size=len(packed))
@@ -110,6 +110,23 @@ class Blobs:
             with suppress(NotFound):  # another process was quicker
                 self.quarantine(tenant, address, str(error))
             raise Damaged(f"blob {address} of {tenant} {error}; it is in quarantine now") from error
+
+    def sweep(self, tenant: str, needed: Collection[str], *, before: datetime) -> int:
+        """Forget the blobs that nobody needs and that were put before a moment; returns how many.
+
+        The moment leaves time to those whose blob is not on record yet.
+        """
+        with _answering():
+            found = [each for page in obstore.list(self._store, f"{checked(tenant)}/blobs/") for each in page]
+            old = [
+                each["path"]
+                for each in found
+                if each["path"].rsplit("/", 1)[-1] not in needed and each["last_modified"] < before
+            ]
+            for path in old:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
+        return len(old)
 
     def quarantine(self, tenant: str, address: str, why: str) -> None:
         """Put a blob where no `get` finds it, with the reason beside it; raises NotFound where there is none."""

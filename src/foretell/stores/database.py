@@ -7,16 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from foretell.errors import Misconfigured, Unavailable, first_line
+from foretell.errors import InvalidRequest, Misconfigured, Unavailable, first_line
 from foretell.stores.access import APP
 from foretell.stores.migrations import HEAD
 
 PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone at the next try
+UNWRITABLE = ("22021", "22P05")  # errors of texts with NUL or half a character; without a number where we find it
 OLDEST = 16  # the PostgreSQL that is still understood
+REPEATABLE, COMMITTED = IsolationLevel.REPEATABLE_READ, IsolationLevel.READ_COMMITTED
 WAIT = 10.0  # seconds that a request waits for a connection
+BEGUN = "SELECT set_config('app.current_tenant', %s, true)"
+BEGUN_LIGHTLY = f"{BEGUN}, set_config('synchronous_commit', 'off', true)"
 
 
 class Database:
@@ -40,21 +44,22 @@ class Database:
         """A transaction of one tenant, committed at the end, rolled back on an error.
 
         With `snapshot` everything in it is read as of its beginning. Not `durable`: a crash of the database, and
-        nothing else, may lose the last half second of what was committed so. Raises Unavailable.
+        nothing else, may lose the last half second of what was committed so. Raises Unavailable, and InvalidRequest for
+        a text that holds NUL or half a character.
         """
-        with self._connection() as connection, connection.transaction():
-            if snapshot:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            connection.execute("SELECT set_config('app.current_tenant', %s, true)", [tenant])
-            if not durable:
-                connection.execute("SET LOCAL synchronous_commit = off")
-            yield connection
+        with self._connection() as connection:
+            connection.isolation_level = REPEATABLE if snapshot else COMMITTED  # goes with the BEGIN
+            with connection.transaction():
+                connection.execute(BEGUN if durable else BEGUN_LIGHTLY, [tenant])
+                yield connection
 
     @contextmanager
     def nobody(self) -> Iterator[Connection[Any]]:
         """A transaction of no tenant: it sees what belongs to none, and what the role may see of all."""
-        with self._connection() as connection, connection.transaction():
-            yield connection
+        with self._connection() as connection:
+            connection.isolation_level = COMMITTED
+            with connection.transaction():
+                yield connection
 
     @contextmanager
     def _connection(self) -> Iterator[Connection[Any]]:
@@ -65,6 +70,19 @@ class Database:
             if getattr(error, "sqlstate", None) and not str(error.sqlstate).startswith(PASSING):
                 raise
             raise Unavailable(f"the database does not answer ({first_line(error)}); try again") from error
+        except (psycopg.DataError, UnicodeEncodeError) as error:
+            if isinstance(error, psycopg.DataError) and error.sqlstate not in (None, *UNWRITABLE):
+                raise
+            raise InvalidRequest(f"a text holds what the database can't: {first_line(error)}") from error
+
+    def answers(self) -> bool:
+        """Whether the server answers, asked over a connection of its own: all others may be in use."""
+        try:
+            with psycopg.connect(self.url, autocommit=True, connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,4 +1,4 @@
-"""What the engine writes down: tenants, models and which of them serve, runs, predictions, and who did what."""
+"""What the engine writes down: tenants, predictions and what people say of them, and who did what."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import class_row
@@ -14,32 +15,6 @@ from psycopg.types.json import Jsonb
 from foretell.errors import NotFound, Refused
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A trained model as it is on record."""
-
-    model_name: str  # the task's
-    version: str
-    candidate: str
-    card: dict[str, Any]
-    blob: str  # address of its files
-    size: int  # bytes of them
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A training run: what was raced under which parameters, how everyone did, and what came of it."""
-
-    model_name: str
-    version: str
-    as_of: datetime
-    parameters: Json
-    metrics: Json
-    promoted: bool
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +35,7 @@ class Served:
     own_facts: bool  # its facts came with the request: never compared with the stored ones
     prediction_count: int
     confidence: float | None
+    prediction_id: UUID
     predicted_at: datetime | None = None
 
 
@@ -80,74 +56,15 @@ def tenants(connection: Connection[Any]) -> dict[str, str]:
     return dict(connection.execute("SELECT tenant_id, zone FROM tenants ORDER BY tenant_id").fetchall())
 
 
-# ---------------------------------------------------------------- models
-
-
-def keep(connection: Connection[Any], tenant: str, model: Kept) -> None:
-    """Put a model on record; the same version again changes nothing."""
-    values = {"tenant": tenant, **vars(model), "card": Jsonb(model.card)}
-    connection.execute(
-        "INSERT INTO ml_models (tenant_id, model_name, version, candidate, card, blob, size, created_at)"
-        " VALUES (%(tenant)s, %(model_name)s, %(version)s, %(candidate)s, %(card)s, %(blob)s, %(size)s, %(created_at)s)"
-        " ON CONFLICT DO NOTHING",
-        values,
-    )
-
-
-def models(connection: Connection[Any], tenant: str, name: str | None = None) -> list[Kept]:
-    """A tenant's models, newest first; of one task where `name` is given."""
-    with connection.cursor(row_factory=class_row(Kept)) as cursor:
-        return cursor.execute(
-            "SELECT model_name, version, candidate, card, blob, size, created_at FROM ml_models"
-            " WHERE tenant_id = %s AND (%s::text IS NULL OR model_name = %s) ORDER BY created_at DESC, version DESC",
-            [tenant, name, name],
-        ).fetchall()
-
-
-def deploy(connection: Connection[Any], tenant: str, name: str, version: str, who: str, reason: str) -> None:
-    """Let a version serve from now on."""
-    connection.execute(
-        "INSERT INTO ml_deployments (tenant_id, model_name, version, deployed_by, reason) VALUES (%s, %s, %s, %s, %s)",
-        [tenant, name, version, who, reason],
-    )
-
-
-def deployed(connection: Connection[Any], tenant: str, name: str) -> list[str]:
-    """The versions of a task that were let serve, newest first, each once; the first is the one in service."""
-    told = connection.execute(
-        "SELECT version FROM ml_deployments WHERE tenant_id = %s AND model_name = %s"
-        " GROUP BY version ORDER BY max(deployment_id) DESC",
-        [tenant, name],
-    ).fetchall()
-    return [version for (version,) in told]
-
-
-def blob_of(connection: Connection[Any], tenant: str, name: str, version: str) -> str:
-    """The address of a model's files; raises NotFound where there is no such version."""
-    row = connection.execute(
-        "SELECT blob FROM ml_models WHERE tenant_id = %s AND model_name = %s AND version = %s", [tenant, name, version]
-    ).fetchone()
-    if row is None:
-        raise NotFound(f"{name} has no version {version}")
-    blob: str = row[0]
-    return blob
-
-
-def experiment(connection: Connection[Any], tenant: str, run: Run) -> None:
-    """Write a training run down."""
-    connection.execute(
-        "INSERT INTO ml_experiments (tenant_id, model_name, version, as_of, parameters, metrics, promoted, reason)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-        [tenant, *map(_stored, vars(run).values())],
-    )
-
-
 # ---------------------------------------------------------------- predictions
 
 _SERVED = (
     "model_name", "version", "method", "fallback", "as_of", "request", "answer", "questions", "forecast", "raw",
-    "marks", "own_facts", "prediction_count", "confidence",
+    "marks", "own_facts", "prediction_count", "confidence", "prediction_id",
 )  # fmt: skip
+
+
+_LEDGER = f"SELECT {', '.join(_SERVED)}, predicted_at FROM ml_predictions".encode()  # noqa: S608 - our own names
 
 
 def log(connection: Connection[Any], tenant: str, served: Sequence[Served]) -> None:
@@ -169,10 +86,97 @@ def served(connection: Connection[Any], tenant: str, name: str) -> list[Served]:
     """The ledger of a task, oldest first; without predictions on facts that came with the request."""
     with connection.cursor(row_factory=class_row(Served)) as cursor:
         return cursor.execute(
-            f"SELECT {', '.join(_SERVED)}, predicted_at FROM ml_predictions".encode()  # noqa: S608 - our own names
-            + b" WHERE tenant_id = %s AND model_name = %s AND NOT own_facts ORDER BY predicted_at",
+            _LEDGER + b" WHERE tenant_id = %s AND model_name = %s AND NOT own_facts ORDER BY predicted_at",
             [tenant, name],
         ).fetchall()
+
+
+def newest(connection: Connection[Any], tenant: str, name: str, *, limit: int, before: datetime | None) -> list[Served]:
+    """The last predictions of a task, newest first, made before a moment where one is given."""
+    with connection.cursor(row_factory=class_row(Served)) as cursor:
+        return cursor.execute(
+            _LEDGER + b" WHERE tenant_id = %(tenant)s AND model_name = %(name)s"
+            b" AND (%(before)s::timestamptz IS NULL OR predicted_at < %(before)s)"
+            b" ORDER BY predicted_at DESC, prediction_id LIMIT %(limit)s",
+            {"tenant": tenant, "name": name, "before": before, "limit": limit},
+        ).fetchall()
+
+
+# ---------------------------------------------------------------- feedback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What somebody says of a prediction: what happened, whether it helped, a note."""
+
+    prediction_id: UUID
+    given_by: str
+    outcome: float | str | None
+    helpful: bool | None
+    note: str | None
+    given_at: datetime | None = None
+
+
+def say(connection: Connection[Any], tenant: str, said: Feedback) -> None:
+    """Keep what somebody says of a prediction; raises NotFound where the tenant has no such one."""
+    done = connection.execute(
+        "INSERT INTO ml_feedback (tenant_id, prediction_id, given_by, outcome, helpful, note)"
+        " SELECT tenant_id, prediction_id, %s, %s, %s, %s FROM ml_predictions"
+        " WHERE tenant_id = %s AND prediction_id = %s",
+        [
+            said.given_by,
+            None if said.outcome is None else Jsonb(said.outcome),
+            said.helpful,
+            said.note,
+            tenant,
+            said.prediction_id,
+        ],
+    )
+    if not done.rowcount:
+        raise NotFound(f"there is no prediction {said.prediction_id}")
+
+
+def feedback(connection: Connection[Any], tenant: str, predictions: Sequence[UUID]) -> list[Feedback]:
+    """What was said of these predictions, oldest first."""
+    with connection.cursor(row_factory=class_row(Feedback)) as cursor:
+        return cursor.execute(
+            "SELECT prediction_id, given_by, outcome, helpful, note, given_at FROM ml_feedback"
+            " WHERE tenant_id = %s AND prediction_id = ANY(%s) ORDER BY feedback_id",
+            [tenant, list(predictions)],
+        ).fetchall()
+
+
+# ---------------------------------------------------------------- requests sent twice
+
+
+def answered(connection: Connection[Any], tenant: str, key: str, fingerprint: str) -> Json | None:
+    """What a request with this key was answered within the last day; None for a new one.
+
+    Another request with the same key waits for the end of the transaction that has it. Raises Refused where the key
+    was another request's.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{tenant}\n{key}"])
+    connection.execute("DELETE FROM answered WHERE tenant_id = %s AND answered_at < now() - interval '1 day'", [tenant])
+    row = connection.execute(
+        "SELECT fingerprint, answer FROM answered WHERE tenant_id = %s AND request_key = %s", [tenant, key]
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != fingerprint:
+        raise Refused(f"the idempotency key {key!r} was another request's; take a new one for each request")
+    told: Json = row[1]
+    return told
+
+
+def answer(connection: Connection[Any], tenant: str, key: str, fingerprint: str, told: Json) -> None:
+    """Keep what a request with this key is answered."""
+    connection.execute(
+        "INSERT INTO answered (tenant_id, request_key, fingerprint, answer) VALUES (%s, %s, %s, %s)",
+        [tenant, key, fingerprint, Jsonb(told)],
+    )
+
+
+# ---------------------------------------------------------------- how it turned out
 
 
 def monitored(

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.traffic import decide, features, models, sample
+from foretell.domains.traffic import decide, features, models, routes, sample
 from foretell.domains.traffic.hybrid import HybridForecaster
 from foretell.domains.traffic.schema import METRICS, LoadAnswer, LoadRequest, Settings
 
@@ -30,6 +30,8 @@ LOAD = Task(
     rolling=Rolling(folds=3, span=timedelta(days=7), every=timedelta(hours=4)),
     gate=Gate(metric="pinball", skill=0.02, margin=0.0, least=100),
     budget=30.0,
+    routes=[routes.PREDICT, routes.TRAIN],
+    counts=[routes.RECOMMENDED],
 )
 
 DOMAIN = Domain(

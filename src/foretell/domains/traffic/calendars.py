@@ -15,17 +15,9 @@ from foretell.contract import INSTANT, Floats, Frame
 from foretell.domains.traffic.hijri import Days
 from foretell.domains.traffic.place import Place, place
 from foretell.domains.traffic.prayer import Times
-from foretell.domains.traffic.schema import Event, Settings, Trigger
+from foretell.domains.traffic.schema import CALENDAR, PRAYER, RAMADAN, TIME, Event, Settings, Trigger
 from foretell.features.grid import Places, micros
 
-TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"]
-RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
-PRAYER = ["is_prayer_window", "minutes_to_next_prayer"]
-BEYOND = [
-    "is_holiday", "is_event", "fasting_day", "days_from_eid", "days_from_adha", "ramadan_weeks", "feast_weeks",
-    "ramadan_yesterday", "feast_yesterday", "hours_from_maghrib", "hours_from_fajr", "fasting_hours_from_maghrib",
-    "fasting_hours_from_fajr",
-]  # fmt: skip
 NEEDS = {  # the columns of a day that a group of features is made from
     "time": ["is_weekend"],
     "ramadan": ["maghrib", *(f"{name}{half}" for name in RAMADAN[1:3] for half in ("", "_night"))],
@@ -37,7 +29,7 @@ BLOCK = 720  # hours of the calendar that are worked out and remembered together
 def hours(micro: Places, zone: str, settings: Settings) -> dict[str, Floats]:
     """Every calendar feature, by name, of the zone's hours that start at these microseconds since 1970."""
     number = micro // 3_600_000_000
-    block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *BEYOND]
+    block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *CALENDAR]
     out = np.empty((len(micro), len(names)))
     for one in np.unique(block):
         which = block == one
@@ -68,7 +60,7 @@ def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
         fasting_hours_from_maghrib=fasting.then("hours_from_maghrib"),
         fasting_hours_from_fajr=fasting.then("hours_from_fajr"),
     )
-    names = [*TIME, *RAMADAN, *PRAYER, *BEYOND]
+    names = [*TIME, *RAMADAN, *PRAYER, *CALENDAR]
     return frame.select(pl.col(name).cast(pl.Float64).fill_null(np.nan) for name in names).to_numpy()
 
 

@@ -26,6 +26,7 @@ from foretell.domains.traffic.schema import (
 from foretell.errors import NotReady
 from foretell.features.grid import hour_of, micros
 
+RECENT = timedelta(days=7)  # what is forecast for the next hours must stand on something newer
 EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 WORDS: dict[Trigger, str] = {
     "iftar_approaching": "Iftar within 2 hours",
@@ -36,16 +37,40 @@ UNITS = {"requests_per_minute": "requests/min", "error_rate": "%", "cpu_usage": 
 
 
 def about(request: LoadRequest) -> dict[str, list[str]]:
-    """Whose metric a request is about."""
-    return {"entity": [METRICS.named(request.service, request.metric_type)]}
+    """Whose metric a request may be about."""
+    services = filter(None, (request.service, request.otherwise))
+    return {"entity": [METRICS.named(service, request.metric_type) for service in services]}
+
+
+def subject(request: LoadRequest, history: History) -> tuple[str, str, datetime, float]:
+    """Whose metric it is about: service and entity, with the time and value of the newest measurement.
+
+    Raises NotReady for one without any in the last week.
+    """
+    key = ("subject", request.service, request.otherwise, request.metric_type)
+    return history.once(lambda history: _subject(request, history), key)
+
+
+def _subject(request: LoadRequest, history: History) -> tuple[str, str, datetime, float]:
+    metrics = history[METRICS.name]
+    times, entities = micros(metrics["time"]), metrics["entity"]
+    newest = None
+    for service in filter(None, (request.service, request.otherwise)):
+        entity = METRICS.named(service, request.metric_type)
+        mine = np.flatnonzero((entities == entity).to_numpy())
+        if len(mine):
+            place = int(mine[times[mine].argmax()])
+            newest = EPOCH + int(times[place]) * MICRO
+            if newest > history.now - RECENT:
+                return service, entity, newest, float(metrics["value"][place])
+    entity = METRICS.named(request.service, request.metric_type)
+    words = f": the newest is of {newest:%Y-%m-%d %H:%M} UTC; bring newer ones, or ask as of then" if newest else ""
+    raise NotReady(f"there are no recent metrics of {entity}{words}")
 
 
 def ask(request: LoadRequest, history: History) -> Ask:
-    """The whole hours that begin from now on, as many as asked for. Raises NotReady for an unknown service."""
-    entity = METRICS.named(request.service, request.metric_type)
-    metrics = history[METRICS.name]
-    if not (metrics["entity"] == entity).any():
-        raise NotReady(f"there are no recent metrics of {entity}")
+    """The whole hours that begin from now on, as many as asked for. Raises NotReady as `subject` does."""
+    _, entity, _, _ = subject(request, history)
     at = coming(request, history)
     asked = {"as_of": [history.now] * len(at), "at": at}
     # From whole microseconds: Polars reads eight datetimes ten times slower.
@@ -61,10 +86,8 @@ def coming(request: LoadRequest, history: History) -> list[datetime]:
 
 def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAnswer:
     """The hours with their bands, confidence and trigger; with a workload, the replicas for the highest hour."""
-    entity, rows = METRICS.named(request.service, request.metric_type), forecast.rows
-    metrics = history[METRICS.name]
-    mine = (metrics["entity"] == entity).arg_true().to_numpy()
-    current = float(metrics["value"][int(mine[micros(metrics["time"])[mine].argmax()])])
+    service, entity, measured_at, current = subject(request, history)
+    rows = forecast.rows
     past, peak = _past(history, entity)
     here = place(history.standpoint.zone, tenant_settings(history))
     factors = ConfidenceScorer().factors(past, rows)
@@ -77,10 +100,7 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
             rows["point"].to_list(), request.workload, current_traffic=current, trigger=trigger, unit=unit
         )
     return LoadAnswer(
-        service=request.service,
-        metric_type=request.metric_type,
-        as_of=history.now,
-        current=current,
+        service=service, metric_type=request.metric_type, as_of=history.now, current=current, measured_at=measured_at,
         hours=[
             Hour(start=at, expected=point, low=low, high=high)
             for at, point, low, high in zip(
@@ -93,7 +113,7 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
         trigger=trigger,
         method=forecast.evidence["method"][0],
         scaling=scaling,
-    )
+    )  # fmt: skip
 
 
 def headline(answer: LoadAnswer) -> float:
@@ -135,13 +155,8 @@ class ConfidenceScorer:
     """
 
     WEIGHTS: ClassVar = {
-        "history": 0.15,
-        "freshness": 0.15,
-        "completeness": 0.15,
-        "stability": 0.15,
-        "regularity": 0.2,
-        "band": 0.2,
-    }
+        "history": 0.15, "freshness": 0.15, "completeness": 0.15, "stability": 0.15, "regularity": 0.2, "band": 0.2,
+    }  # fmt: skip
 
     def factors(self, past: Floats, rows: Frame) -> dict[str, float]:
         """The six factors, from six weeks' complete hours, newest first (NaN: not measured), and a forecast."""
@@ -196,7 +211,7 @@ class ScalingCalculator:
         """The replicas for the highest of `predictions` (in the capacity's unit), their cost an hour more, and why."""
         peak = max(predictions)
         # Rounded first: 41.1 / 13.7 is 3, not a hair more.
-        pods = math.ceil(round(peak / config.capacity_per_pod, 9))
+        pods = math.ceil(min(round(peak / config.capacity_per_pod, 9), 1e9))
         needed = math.ceil(round(pods * self.safety_factor, 9))
         replicas = min(max(needed, self.MIN_REPLICAS), self.MAX_REPLICAS)
         if current_traffic is None:

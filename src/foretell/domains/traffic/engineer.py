@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Frame
-from foretell.domains.traffic import calendars
-from foretell.domains.traffic.features import HOUR, LAGS, LONGEST_WINDOW, windows
+from foretell.domains.traffic import calendars, schema
+from foretell.domains.traffic.features import HOUR, LONGEST_WINDOW, windows
 from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
@@ -39,7 +39,7 @@ class FeatureEngineer:
 
     def add_time_features(self, df: Any) -> Any:
         """hour, day_of_week (Monday 0), is_weekend (by country), month, day_of_month, week_of_year (ISO)."""
-        return self._calendar(df, "time", calendars.clock(), calendars.TIME, every=QUARTER)
+        return self._calendar(df, "time", calendars.clock(), schema.TIME, every=QUARTER)
 
     def add_ramadan_features(self, df: Any, year: int | None = None) -> Any:  # noqa: ARG002
         """is_ramadan, ramadan_day (0 outside), days_until_ramadan (0 in Ramadan), is_last_10_nights.
@@ -47,7 +47,7 @@ class FeatureEngineer:
         Nights belong to the Hijri day that follows. `year` is taken because the documents pass it, and changes nothing:
         each row's own date decides, since one year can hold two Ramadans.
         """
-        return self._calendar(df, "ramadan", calendars.ramadan(TIME), calendars.RAMADAN)
+        return self._calendar(df, "ramadan", calendars.ramadan(TIME), schema.RAMADAN)
 
     def add_prayer_features(self, df: Any) -> Any:
         """is_prayer_window (a prayer is held within the hour from the row's time), minutes_to_next_prayer."""
@@ -65,7 +65,7 @@ class FeatureEngineer:
         """lag_1h, lag_24h, lag_168h: the hour's mean so many hours before the row's hour."""
         grid, times = self._grid(df, value_col)
         (places,) = grid.places(*times)
-        lags = {name: back(grid.value, places, k) for name, k in zip(LAGS, (1, 24, 168), strict=True)}
+        lags = {name: back(grid.value, places, k) for name, k in zip(schema.LAGS, (1, 24, 168), strict=True)}
         return _with(df, pl.DataFrame(lags))
 
     def _calendar(self, df: Any, group: str, made: list[pl.Expr], names: list[str], every: int = 0) -> Any:

@@ -14,7 +14,7 @@ import polars as pl
 
 from foretell.contract import Floats, Frame, History, Read
 from foretell.domains.traffic import calendars
-from foretell.domains.traffic.schema import METRICS, Settings
+from foretell.domains.traffic.schema import BEYOND, LAGS, METRICS, NINETEEN, RECENT, ROLLING, Settings
 from foretell.errors import InvalidRequest
 from foretell.features.grid import (
     Grid,
@@ -38,10 +38,6 @@ LONGEST = 25  # steps ahead: 24 hours asked for in the middle of an hour
 SETTLE = timedelta(minutes=15)  # an hour's outcome waits this long for rows still on their way
 READS = (Read(table="metrics", window=timedelta(days=43), by="entity"),)
 WEEKS = (1, 2, 3, 4)
-
-ROLLING = ["rolling_mean_24h", "rolling_std_24h", "rolling_min_24h", "rolling_max_24h"]
-LAGS = ["lag_1h", "lag_24h", "lag_168h"]
-NINETEEN = [*calendars.TIME, *calendars.RAMADAN, *ROLLING, *LAGS, *calendars.PRAYER]
 
 
 def hours(history: History) -> Grid:
@@ -120,15 +116,6 @@ def windows(value: Floats, places: Places) -> dict[str, Floats]:
         return [*moments(window), np.fmin.reduce(window, axis=1), np.fmax.reduce(window, axis=1)]
 
     return dict(zip(ROLLING, over([value], places, 24, rolling), strict=True))
-
-
-RECENT = [
-    "step", "scale", "average", "level", "next", "last", "last_2", "last_3", "jump_24", "mean_3", "mean_6", "mean_24",
-    "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3",
-    "week_4", "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least",
-    "carried_most",
-]  # fmt: skip
-BEYOND = [*RECENT, *calendars.BEYOND]
 
 
 def _usual(value: Floats, first: int) -> tuple[Floats, Floats]:

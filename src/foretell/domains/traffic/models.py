@@ -13,7 +13,8 @@ import polars as pl
 
 from foretell.contract import Floats, Forecast, Frame, Quantity, Study
 from foretell.domains.traffic import ramadan
-from foretell.domains.traffic.features import BEYOND, HOUR, NINETEEN, series
+from foretell.domains.traffic.features import HOUR, series
+from foretell.domains.traffic.schema import BEYOND, NINETEEN
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedQuantiles
 from foretell.models.naive import SeasonalNaive

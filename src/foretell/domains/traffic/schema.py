@@ -21,6 +21,7 @@ MetricType = Literal[
 ]
 
 
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 Trigger = Literal["iftar_approaching", "taraweeh", "suhoor_window"]
 
 
@@ -85,16 +86,20 @@ class Settings(BaseModel):
 class WorkloadConfig(BaseModel):
     """What runs now, and what a replica can do and costs."""
 
-    service_name: str = "default"
+    service_name: Name = "default"
     current_replicas: Annotated[int, Field(ge=1, le=50)]
-    capacity_per_pod: Annotated[float, Field(gt=0)]  # in the metric's unit
-    cost_per_replica_hour: Annotated[float, Field(gt=0)] = 0.05
+    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)]  # in the metric's unit
+    cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] = 0.05
 
 
 class LoadRequest(BaseModel):
-    """The next hours of one service's metric; with a workload, also the replicas for them."""
+    """The next hours of one service's metric; with a workload, also the replicas for them.
 
-    service: str = "default"
+    Of a service without metrics of its own, those of the one named `otherwise` are taken.
+    """
+
+    service: Name = "default"
+    otherwise: Name | None = None
     metric_type: MetricType = "requests_per_minute"
     hours: Annotated[int, Field(ge=1, le=24)] = 4
     workload: WorkloadConfig | None = None
@@ -126,7 +131,8 @@ class LoadAnswer(BaseModel):
     service: str
     metric_type: MetricType
     as_of: datetime
-    current: float | None
+    current: float  # the newest measurement,
+    measured_at: datetime  # and when it was made
     hours: list[Hour]
     peak_to_mean: float | None  # the last week's usual ratio of an hour's highest value to its mean
     confidence: float
@@ -134,3 +140,25 @@ class LoadAnswer(BaseModel):
     trigger: Trigger | None
     method: str
     scaling: ScalingRecommendation | None = None
+
+
+# ---------------------------------------------------------------- features, by name
+
+TIME = ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"]
+RAMADAN = ["is_ramadan", "ramadan_day", "days_until_ramadan", "is_last_10_nights"]
+PRAYER = ["is_prayer_window", "minutes_to_next_prayer"]
+CALENDAR = [
+    "is_holiday", "is_event", "fasting_day", "days_from_eid", "days_from_adha", "ramadan_weeks", "feast_weeks",
+    "ramadan_yesterday", "feast_yesterday", "hours_from_maghrib", "hours_from_fajr", "fasting_hours_from_maghrib",
+    "fasting_hours_from_fajr",
+]  # fmt: skip
+ROLLING = ["rolling_mean_24h", "rolling_std_24h", "rolling_min_24h", "rolling_max_24h"]
+LAGS = ["lag_1h", "lag_24h", "lag_168h"]
+NINETEEN = [*TIME, *RAMADAN, *ROLLING, *LAGS, *PRAYER]
+RECENT = [
+    "step", "scale", "average", "level", "next", "last", "last_2", "last_3", "jump_24", "mean_3", "mean_6", "mean_24",
+    "mean_168", "spread_24", "yesterday", "before", "ratio_24", "ratio_168", "ratio_week", "week_1", "week_2", "week_3",
+    "week_4", "weeks_spread", "carried_24", "carried_168", "carried_days", "carried_week", "carried_least",
+    "carried_most",
+]  # fmt: skip
+BEYOND = [*RECENT, *CALENDAR]

@@ -1,0 +1,177 @@
+"""From requests to predictions that are on record: one transaction reads all that is needed and writes the ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from foretell.app import ledger, shelf
+from foretell.app.tenancy import AsOf, Tenancy, instant
+from foretell.contract import Domain, History, Request, Task
+from foretell.engine.collect import Need, needs
+from foretell.engine.model import Model
+from foretell.engine.predict import Prediction, predict
+from foretell.errors import Damaged, ForetellError, InvalidRequest, NotFound, NotReady
+from foretell.stores import facts, records, registry
+
+Asked = dict[int, tuple[Task, Request]]
+"""Requests that could be read, by their place in the batch."""
+
+Body = Mapping[str, Any] | Request
+"""A request as it came, or as its task's own model."""
+
+HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
+FORECASTS = 200_000  # bytes that a history's forecasts and grids may come to take in memory, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ground:
+    """What a batch stands on: the models in service (and why one of them is not the last), facts and their marks."""
+
+    serving: Mapping[str, tuple[Model | None, str | None]]
+    history: History
+    marks: Mapping[str, int]
+
+
+class TooHeavy(Exception):  # noqa: N818 - no failure
+    """A model in service fits when it is asked, which has no place beside other requests."""
+
+
+def answer(
+    desk: Tenancy,
+    requests: Sequence[tuple[str, Body]],
+    *,
+    as_of: AsOf = None,
+    trained: bool = False,
+    light: bool = False,
+) -> list[Prediction | ForetellError]:
+    """One prediction or error a request of one domain's tasks, in order; every prediction is in the ledger.
+
+    With `trained`, NotFound is raised for a task whose model was never trained; with `light`, TooHeavy before
+    anything is done where one fits when it is asked. Raises InvalidRequest for two domains, NotFound for an unknown
+    task.
+    """
+    said, asked = _read(desk, requests)
+    if not asked:
+        return said
+    domain = desk.domain(next(iter(asked.values()))[0].name)
+    as_of = instant(as_of)
+    if foreign := [task.name for task, _ in asked.values() if task not in domain.tasks]:
+        raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
+    with desk.transaction(snapshot=True, durable=False) as connection:
+        ground = _ground(desk, connection, domain, [*asked.values()], as_of)
+        champions = {name: model for name, (model, _) in ground.serving.items() if model}
+        if trained and (bare := [name for name in ground.serving if name not in champions]):
+            if why := ground.serving[bare[0]][1]:
+                raise Damaged(why)
+            raise NotFound(
+                f"no trained model of {bare[0]} found for tenant '{desk.tenant}'; please train a model first"
+            )
+        if light and any(model.forecaster.cost.forecast > HEAVY for model in champions.values()):
+            raise TooHeavy
+        answers = predict([*asked.values()], ground.history, champions)
+        for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
+            if isinstance(one, Prediction):
+                said[place] = replace(one, fallback=_fallback(one, ground.serving[task.name][1]), id=uuid4())
+            else:
+                said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), ground.history)
+        served = [
+            ledger.entry(task, request, one, one.id, ground.marks)
+            for place, (task, request) in asked.items()
+            if isinstance(one := said[place], Prediction) and one.id
+        ]
+        if served:
+            records.log(connection, desk.tenant, served)
+    return said
+
+
+def _read(desk: Tenancy, requests: Sequence[tuple[str, Body]]) -> tuple[list[Prediction | ForetellError], Asked]:
+    """The requests that can be read; in the place of each other one its error."""
+    said: list[Prediction | ForetellError] = [NotReady("not asked")] * len(requests)
+    asked: Asked = {}
+    for place, (name, body) in enumerate(requests):
+        try:
+            task = desk.task(name)
+            request = body if isinstance(body, task.request) else task.request.model_validate(body)
+            writable(request.model_dump())
+            asked[place] = task, request
+        except ValidationError as error:
+            said[place] = InvalidRequest("; ".join(_words(problem) for problem in error.errors()))
+        except (NotFound, InvalidRequest) as error:
+            said[place] = error
+    return said, asked
+
+
+def writable(value: Any) -> None:
+    """Raise InvalidRequest for plain values that no ledger can hold: a text with NUL or half a character, no number."""
+    if isinstance(value, dict):
+        for each in value.values():
+            writable(each)
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            writable(each)
+    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+        raise InvalidRequest("a text in the request holds NUL or half a character; leave it out")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest("a number in the request is not finite; leave it out")
+
+
+def _ground(
+    desk: Tenancy, connection: Any, domain: Domain, asked: Sequence[tuple[Task, Request]], as_of: AsOf
+) -> _Ground:
+    """Look up what there is. Facts that were read within minutes and have not changed since are those in memory."""
+    tasks = {task.name: task for task, _ in asked}
+    narrow = needs(asked)
+    # The newest fact of all is in any table; else those that are read say whether anything has changed.
+    names = [f"{domain.name}.{name}" for name in ([t.name for t in domain.tables] if as_of == "latest" else narrow)]
+    look = registry.look(connection, desk.tenant, [*tasks], names)
+    zone = desk.there(look.zone)
+    serving = {name: shelf.serving(desk, connection, task, look.deployed[name]) for name, task in tasks.items()}
+
+    def read() -> tuple[History, int]:
+        standing = desk.moment(connection, domain, as_of), zone
+        history = desk.history(connection, domain, standing, narrow)
+        return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
+
+    key = (
+        desk.tenant, domain.name, as_of, zone, tuple(look.marks.items()), _hashable(narrow),
+        desk.settings(domain).model_dump_json(),
+    )  # fmt: skip
+    return _Ground(serving=serving, history=desk.house.histories.once(key, read), marks=look.marks)
+
+
+def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:
+    return tuple((name, need.window, need.only and tuple(need.only.items())) for name, need in narrow.items())
+
+
+def _helped(
+    desk: Tenancy, connection: Any, domain: Domain, error: ForetellError, narrow: Mapping[str, Need], history: History
+) -> ForetellError:
+    """The error, with what there is, where a request is about somebody of whom nothing recent is known."""
+    for name, need in narrow.items():
+        wanted = {*(need.only or {}).get("entity", ())}
+        if isinstance(error, NotReady) and wanted - {*history[name]["entity"]}:
+            (table,) = (table for table in domain.tables if table.name == name)
+            there = facts.entities(connection, desk.tenant, domain.name, table)
+            newest = facts.latest(connection, desk.tenant, domain.name, table)
+            if newest and wanted & {*there}:
+                return NotReady(
+                    f"{error}; the newest of {domain.name}.{name} became known {newest:%Y-%m-%d %H:%M} UTC: bring newer"
+                    " ones, or ask as of then with as_of=latest"
+                )
+            return NotReady(f"{error}; {domain.name}.{name} has {', '.join(there) or 'nothing yet'}")
+    return error
+
+
+def _fallback(said: Prediction, why: str | None) -> str | None:
+    """Why it is not the model deployed last that answered, where it is not."""
+    return "; ".join(filter(None, (said.fallback, why))) or None
+
+
+def _words(problem: Any) -> str:
+    return f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"

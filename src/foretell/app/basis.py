@@ -1,0 +1,98 @@
+"""What a prediction rests on, as callers are told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, SerializeAsAny
+
+from foretell.contract import Quantity, Task
+from foretell.engine.predict import Prediction
+
+
+class Interval(BaseModel):
+    """The band that comes with every number, and which share of outcomes it held in the backtest."""
+
+    level: float
+    covered: float | None
+
+
+class Freshness(BaseModel):
+    """When the newest fact behind it became known, and how old that was when it was asked."""
+
+    known_at: datetime
+    age_seconds: float
+
+
+class Skill(BaseModel):
+    """The error in the backtest beside the baseline's, on so many outcomes; lower is better."""
+
+    metric: str
+    value: float | None
+    baseline: str
+    baseline_value: float | None
+    scored: int
+
+
+class Basis(BaseModel):
+    """Which version said it by which method, why not the champion if so, and what that has been worth."""
+
+    prediction_id: UUID | None
+    version: str
+    trained_at: datetime | None
+    method: str
+    fallback: str | None
+    as_of: datetime
+    cached: bool
+    interval: Interval | None
+    freshness: Freshness | None
+    skill: Skill | None
+
+    @classmethod
+    def of(cls, task: Task, said: Prediction) -> Self:
+        """What a prediction of a task rests on."""
+        card, target = said.card, task.target
+        mine = card.scores.get(card.candidate, {})
+        interval = skill = freshness = None
+        if isinstance(target, Quantity):
+            level = round(max(target.levels) - min(target.levels), 9)
+            interval = Interval(level=level, covered=mine.get("coverage"))
+        if card.scores:
+            metric = task.gate.metric
+            base = card.scores.get(card.baseline, {}).get(metric)
+            skill = Skill(
+                metric=metric, value=mine.get(metric), baseline=card.baseline, baseline_value=base, scored=card.scored
+            )
+        if said.known_at is not None:
+            age = (said.as_of - said.known_at).total_seconds()
+            freshness = Freshness(known_at=said.known_at, age_seconds=age)
+        return cls(
+            prediction_id=said.id, version=card.version, trained_at=card.trained_at if card.scores else None,
+            method=said.method, fallback=said.fallback, as_of=said.as_of, cached=said.cached,
+            interval=interval, freshness=freshness, skill=skill,
+        )  # fmt: skip
+
+
+class Told(BaseModel):
+    """A prediction as callers get it."""
+
+    task: str
+    answer: SerializeAsAny[BaseModel]
+    foretell: Basis
+
+    @classmethod
+    def of(cls, task: Task, said: Prediction) -> Self:
+        """A prediction of a task."""
+        return cls(task=task.name, answer=said.answer, foretell=Basis.of(task, said))
+
+    @classmethod
+    def again(cls, task: Task, told: Mapping[str, Any]) -> Self:
+        """A prediction of a task from its plain JSON."""
+        return cls(
+            task=task.name,
+            answer=task.answer.model_validate(told["answer"]),
+            foretell=Basis.model_validate(told["foretell"]),
+        )

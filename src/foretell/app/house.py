@@ -1,0 +1,50 @@
+"""What all tenants of a process share: the stores, the installed domains, and what is kept in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from foretell.app.declared import domains
+from foretell.app.memory import Memory
+from foretell.app.opening import stores
+from foretell.models.boosted import warm
+from foretell.stores.access import APP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from foretell.contract import Domain, History
+    from foretell.engine.model import Model
+    from foretell.stores import Stores
+
+MODELS = 128_000_000  # bytes of models in memory, by the size of their files times `UNPACKED`
+HISTORIES = 32_000_000  # bytes of histories read lately, with the forecasts made on them
+LASTING = 300.0  # seconds that a forecast may be used again
+
+
+class House:
+    """Open stores and memory; one for a process, however many tenants it serves."""
+
+    def __init__(self, kept: Stores, installed: Mapping[str, Domain]) -> None:
+        """Hold what is open; `close` closes it."""
+        self.stores, self.domains = kept, installed
+        self.models: Memory[Model] = Memory(MODELS)
+        self.histories: Memory[History] = Memory(HISTORIES, lasting=LASTING)
+
+    @classmethod
+    def open(cls, *, role: str = APP, size: int = 10) -> Self:
+        """The house in the stores that the settings name, with up to `size` connections; raises as `stores` does."""
+        installed = domains()
+        return cls(stores(installed, role=role, size=size), installed)
+
+    def warm(self) -> None:
+        """Import now what takes seconds, rather than when somebody asks first."""
+        warm()
+
+    def well(self) -> bool:
+        """Whether the database answers; returns when it does, or can't."""
+        return self.stores.database.answers()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.stores.database.close()

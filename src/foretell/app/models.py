@@ -1,0 +1,78 @@
+"""The verb `models`: which versions there are, which one serves, and how people change that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from foretell.app import shelf
+from foretell.app.tenancy import Tenancy
+from foretell.engine.model import Card
+from foretell.errors import NotReady, Refused
+from foretell.stores import registry
+
+
+class Models:
+    """Versions of a tenant's models. Every method raises NotFound for an unknown task."""
+
+    def __init__(self, desk: Tenancy) -> None:
+        self.desk = desk
+
+    def list(self, task: str) -> Sequence[registry.Version]:
+        """A task's versions, newest first, each with its state."""
+        name = self.desk.task(task).name
+        with self.desk.inside() as connection:
+            return registry.versions(connection, self.desk.tenant, name)
+
+    def card(self, task: str, version: str) -> Card:
+        """Everything known about a version. Raises NotFound, with the versions there are."""
+        name = self.desk.task(task).name
+        with self.desk.inside() as connection:
+            return Card.model_validate(registry.model(connection, self.desk.tenant, name, version).card)
+
+    def promote(self, task: str, version: str, *, reason: str = "promoted by hand") -> str:
+        """Let a version serve; a pin ends. Returns the version. Raises NotFound, Damaged where it can't be loaded."""
+        return self._serve(task, version, reason, "promote")
+
+    def pin(self, task: str, version: str, *, reason: str = "pinned by hand") -> str:
+        """Let a version serve, and no training change that until `unpin`. Returns the version. Raises as `promote`."""
+        return self._serve(task, version, reason, "pin")
+
+    def unpin(self, task: str) -> str:
+        """Let training promote again; the version goes on serving. Returns it. Raises Refused where none is pinned."""
+        name = self.desk.task(task).name
+        with self.desk.inside() as connection:
+            registry.alone(connection, self.desk.tenant, name)
+            version = registry.pinned(connection, self.desk.tenant, name)
+            if version is None:
+                raise Refused(f"no version of {task} is pinned")
+            shelf.deploy(self.desk, connection, name, version, "no longer pinned", deed="unpin")
+        return version
+
+    def rollback(self, task: str) -> str:
+        """Let the version serve that served before the one in service was first let serve. Returns it.
+
+        A pin ends. Raises Refused where there is none before it; Damaged or NotFound where its files are broken.
+        """
+        name = self.desk.task(task).name
+        with self.desk.inside() as connection:
+            registry.alone(connection, self.desk.tenant, name)
+            version = registry.before(connection, self.desk.tenant, name)
+            if version is None:
+                raise Refused(f"{task} has no version to roll back to: none served before the one in service")
+            shelf.load(self.desk, connection, self.desk.task(task), version)
+            shelf.deploy(self.desk, connection, name, version, "rolled back by hand", deed="rollback")
+        return version
+
+    def _serve(self, task: str, version: str, reason: str, deed: str) -> str:
+        declared = self.desk.task(task)
+        with self.desk.inside() as connection:
+            registry.alone(connection, self.desk.tenant, declared.name)
+            registry.model(connection, self.desk.tenant, declared.name, version)  # memory may know one that was let go
+            shelf.load(self.desk, connection, declared, version)
+            shelf.deploy(self.desk, connection, declared.name, version, reason, deed=deed, pinned=deed == "pin")
+        return version
+
+
+def nothing_trained(task: str) -> NotReady:
+    """The error of who needs a model where there is none yet."""
+    return NotReady(f"{task} has no champion yet; type: foretell train {task}")

@@ -1,0 +1,155 @@
+"""Heavy work leaves the process: trainings, backtests and large bodies run in processes of their own, kept warm."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Literal
+
+from foretell.app import App, upload
+from foretell.app.basis import Told
+from foretell.app.house import House
+from foretell.app.tenancy import Tenancy
+from foretell.errors import Unavailable
+from foretell.stores import registry
+
+Verb = Literal["train", "backtest", "take", "predict"]
+
+NICER = 10  # by which the processes give way to those that answer
+CONNECTIONS = 2  # of each process
+
+
+class Pool:
+    """Processes that do one piece of work each at a time. A dead one is replaced, and its work named as undone."""
+
+    def __init__(self, size: int) -> None:
+        """Start `size` processes, spawned: a forked Polars hangs."""
+        self.size = size
+        self._lock = threading.Lock()
+        self._pool = self._fresh()
+        self._warmed = [self._pool.submit(_warm) for _ in range(size)]
+
+    def _fresh(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(max_workers=self.size, mp_context=context, initializer=_begin)
+
+    def warmed(self) -> bool:
+        """Whether every process has started; raises what hindered one."""
+        return all(each.done() and each.result() for each in self._warmed)
+
+    def do(self, verb: Verb, tenant: str, who: str, told: Mapping[str, Any]) -> Future[Any]:
+        """What will come of a verb for a tenant, as plain JSON; its errors are those of `App`, and Unavailable."""
+        with self._lock:
+            try:
+                given = self._pool.submit(_do, verb, tenant, who, told)
+            except BrokenProcessPool:
+                self._pool = self._fresh()
+                given = self._pool.submit(_do, verb, tenant, who, told)
+        answer: Future[Any] = Future()
+        given.add_done_callback(lambda done: _pass(done, answer))
+        return answer
+
+    def close(self) -> None:
+        """Wait for what is being done, then end."""
+        self._pool.shutdown(wait=True)
+
+
+def _pass(done: Future[Any], answer: Future[Any]) -> None:
+    """Hand over what came of a piece of work, unless nobody waits any more."""
+    if not answer.set_running_or_notify_cancel():
+        return
+    error = done.exception()
+    if isinstance(error, BrokenProcessPool):
+        error = Unavailable("the process that did it was ended; nothing of it was written: ask again")
+    if error is None:
+        answer.set_result(done.result())
+    else:
+        answer.set_exception(error)
+
+
+# ---------------------------------------------------------------- in a process of the pool
+
+_houses: list[House] = []
+
+
+def _begin() -> None:
+    """Give way to who answers; leave signals to the parent, and end when it has ended."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(NICER)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _warm() -> bool:
+    _house().warm()
+    return True
+
+
+def _house() -> House:
+    if not _houses:
+        _houses.append(House.open(size=CONNECTIONS))
+    return _houses[0]
+
+
+def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any]) -> Any:
+    return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
+
+
+def trained(app: App, *, task: str, **told: Any) -> dict[str, Any]:
+    """Train; the version, where it is kept, whether it serves and why, and its card, as plain JSON."""
+    done, verdict = app.train(task, **told)
+    card = done.model.card
+    with app.desk.transaction() as connection:
+        kept = registry.model(connection, app.tenant, task, card.version)
+    return {
+        "made_at": kept.created_at.isoformat(),
+        "saved": f"{app.tenant}/{task}/{card.version}/{kept.blob}",
+        "tenant": app.tenant,
+        "task": task,
+        "version": card.version,
+        "candidate": card.candidate,
+        "promoted": verdict.promote,
+        "reason": verdict.reason,
+        "card": card.model_dump(mode="json"),
+    }
+
+
+def backtested(app: App, *, task: str, **told: Any) -> dict[str, Any]:
+    """Backtest; every candidate's scores, as plain JSON."""
+    tested = app.backtest(task, **told)
+    return {
+        "task": task,
+        "folds": [[first.isoformat(), last.isoformat()] for first, last in tested.folds],
+        "scored": tested.asked.height,
+        "scores": {name: dict(scores) for name, scores in tested.scores().items()},
+        "skipped": dict(tested.skipped),
+    }
+
+
+def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) -> Mapping[str, Any]:
+    """Take a body's rows in; what became of them."""
+    return upload.take(app.desk, table, body, kind, **told)
+
+
+def predicted(app: App, *, task: str, request: Mapping[str, Any], **told: Any) -> dict[str, Any]:
+    """Predict by a model that fits when it is asked; the answer as callers get it."""
+    return Told.of(app.desk.task(task), app.predict(task, request, **told)).model_dump(mode="json")
+
+
+_VERBS: Mapping[Verb, Callable[..., Any]] = {
+    "train": trained, "backtest": backtested, "take": taken, "predict": predicted,
+}  # fmt: skip

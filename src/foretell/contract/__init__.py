@@ -1,0 +1,61 @@
+"""What a domain declares, and nothing above it.
+
+Standing at `as_of`, knowing only what was known by then, what do we say about `entity` at `at`?
+That triple is a question. A domain is a value made of the frozen dataclasses below; nothing here is
+inherited from. Instants are UTC (`Datetime("us", "UTC")`); frames are Polars.
+
+Column names with a fixed meaning, in every frame that crosses the contract:
+
+    entity     about whom (text)
+    as_of      standing when
+    at         about when
+    known_at   when a fact or an outcome became known
+    value      the outcome; null while it is open, and for ever if it is void
+"""
+
+from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Frame, History, Kind, Read, Standpoint, Table
+from foretell.contract.forecasts import (
+    Chance,
+    Choice,
+    Cost,
+    Floats,
+    Forecast,
+    Forecaster,
+    Quantity,
+    Study,
+    Target,
+    quantile,
+)
+from foretell.contract.tasks import Answer, Ask, Count, Domain, Gate, Request, Rolling, Route, Sample, Task
+
+__all__ = [
+    "DTYPES",
+    "INSTANT",
+    "QUESTION",
+    "Answer",
+    "Ask",
+    "Chance",
+    "Choice",
+    "Cost",
+    "Count",
+    "Domain",
+    "Floats",
+    "Forecast",
+    "Forecaster",
+    "Frame",
+    "Gate",
+    "History",
+    "Kind",
+    "Quantity",
+    "Read",
+    "Request",
+    "Rolling",
+    "Route",
+    "Sample",
+    "Standpoint",
+    "Study",
+    "Table",
+    "Target",
+    "Task",
+    "quantile",
+]

@@ -1,0 +1,153 @@
+"""Tasks: from request to questions, from forecast to answer; and the domain that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from foretell.contract.facts import Frame, History, Read, Table
+from foretell.contract.forecasts import Forecast, Forecaster, Study, Target
+from foretell.errors import BrokenDomain, ForetellError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """The questions behind a request.
+
+    `history` replaces the stored facts (a series that came in the request); `facts` add to them (a what-if).
+    `candidate` is a method asked for by name.
+    """
+
+    questions: Frame
+    history: Mapping[str, Frame] | None = None
+    facts: Mapping[str, Frame] = field(default_factory=dict)
+    candidate: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rolling:
+    """How a backtest stands in the past: the last `folds` spans, each forecast by a model fitted before it.
+
+    `every` keeps only the questions asked at whole multiples of it (since 1970, UTC); None keeps all.
+    """
+
+    folds: int
+    span: timedelta
+    every: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a candidate must show before it serves.
+
+    `metric` orders the race (lower is better); `skill` is the least improvement over the baseline
+    (0.05: five per cent less error); `margin` the least improvement over the champion in service, on the same
+    questions; `least` the fewest settled outcomes a verdict may rest on.
+    """
+
+    metric: str
+    skill: float = 0.0
+    margin: float = 0.0
+    least: int = 30
+
+
+Request = Any  # an instance of the task's `request`; Python can't say so for a field of a dataclass
+Answer = BaseModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A path that a document prints, as data: a verb of its task in the document's own dress.
+
+    `adapt_in` makes of the body what the verb takes (of predict the task's request, of train its options);
+    `adapt_out` of the verb's answer as JSON the documented fields. Errors not in `statuses` are 500. With `trained`
+    a model must have been trained before. Raises of both are the caller's to see.
+    """
+
+    verb: Literal["predict", "train"]
+    url: str
+    summary: str
+    request: type[BaseModel]
+    answer: type[BaseModel]
+    adapt_in: Callable[[Any], Mapping[str, Any]]
+    adapt_out: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    statuses: Mapping[type[ForetellError], int]
+    trained: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How often answers come out in a way, counted for operators by `label`; of None is not counted."""
+
+    name: str
+    words: str
+    label: str
+    of: Callable[[Any], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Something a domain learns to predict.
+
+    The first candidate is the baseline to beat. `about` says whom a request is about, by the column that `reads` name
+    (`entity`); a task without it reads everyone. `headline` is the figure of an answer that must not fall when
+    the forecast rises; the checks hold `decide` to it.
+    """
+
+    name: str
+    target: Target
+    reads: Sequence[Read]
+    request: type[BaseModel]
+    answer: type[BaseModel]
+    ask: Callable[[Request, History], Ask]
+    questions: Callable[[History], Frame]
+    features: Callable[[History, Frame], Frame] | None
+    outcomes: Callable[[History, Frame], Frame]
+    candidates: Mapping[str, Callable[[], Forecaster]]
+    decide: Callable[[Forecast, Request, History], Answer]
+    headline: Callable[[Any], float]
+    rolling: Rolling
+    gate: Gate
+    about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
+    budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
+    routes: Sequence[Route] = ()
+    counts: Sequence[Count] = ()
+
+    @property
+    def baseline(self) -> str:
+        """The name of the candidate to beat."""
+        return next(iter(self.candidates))
+
+    def study(self, history: History, questions: Frame) -> Study:
+        """The questions with their features, as every forecaster sees them; without any, the questions' own columns.
+
+        Raises BrokenDomain unless there is one row of features a question.
+        """
+        features = self.features(history, questions) if self.features else questions
+        if features.height != questions.height:
+            raise BrokenDomain(f"{self.name}: {features.height} rows of features for {questions.height} questions")
+        return Study(history=history, questions=questions, features=features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A small world to try a domain on: a history, and requests for each task by name."""
+
+    history: History
+    requests: Mapping[str, Sequence[BaseModel]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A domain, as a value: what comes in, what is predicted, and a seeded world to try it on."""
+
+    name: str
+    summary: str
+    settings: type[BaseModel]
+    tables: Sequence[Table]
+    tasks: Sequence[Task]
+    sample: Callable[[int], Sample]

@@ -1,0 +1,1 @@
+"""The server: every verb of `app` over HTTP, and the paths that documents print."""

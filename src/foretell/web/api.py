@@ -1,0 +1,358 @@
+"""The verbs on our own paths, `/v1/…`: one set for every installed task and table."""
+
+# No `from __future__ import annotations` here: FastAPI reads the models in the signatures, which are made in functions.
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from pydantic import AwareDatetime, BaseModel, Field, create_model
+
+from foretell.app import App
+from foretell.app.answering import Body, TooHeavy
+from foretell.app.basis import Basis, Told
+from foretell.app.tenancy import AsOf, as_of_told
+from foretell.app.upload import take
+from foretell.contract import Domain, Table, Task
+from foretell.engine.mapping import pairs_of
+from foretell.engine.model import Card
+from foretell.errors import ForetellError, InvalidRequest
+from foretell.web.office import Bringing, Learning, Managing, Reading, office
+from foretell.web.problems import Problem, problem
+
+
+async def _standing(  # async, for a plain one would go through the thread pool
+    as_of: Annotated[str | None, Query(max_length=50, description="A moment with its offset, or `latest`.")] = None,
+) -> AsOf:
+    return as_of_told(as_of)
+
+
+Standing = Annotated[AsOf, Depends(_standing)]
+"""Standing when: now if nothing is said."""
+
+BATCH = 1000  # requests in a batch
+HEAVY = 100_000  # bytes of a body from which on it is read in a process of its own
+ROWS = 100_000  # facts in an answer
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": words}
+    for status, words in {
+        401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "NotReady or Refused", 413: "TooLarge",
+        422: "InvalidRequest", 500: "BrokenDomain, Damaged or InternalError", 503: "Unavailable",
+    }.items()
+}  # fmt: skip
+
+
+class TrainOptions(BaseModel):
+    """How to train."""
+
+    days: int | None = Field(None, ge=1, le=36_500, description="Learn from the facts of the last so many days.")
+    budget: float | None = Field(None, gt=0, le=3600, description="Seconds that the race may cost, as estimated.")
+
+
+class BacktestOptions(BaseModel):
+    """How to backtest."""
+
+    budget: float | None = Field(None, gt=0, le=3600, description="Seconds that it may cost, as estimated.")
+
+
+class Trained(BaseModel):
+    """What came of a training."""
+
+    tenant: str
+    task: str
+    version: str
+    candidate: str
+    promoted: bool
+    reason: str
+    made_at: datetime
+    saved: str
+    card: Card
+
+
+class Backtested(BaseModel):
+    """Every candidate's errors on the same old questions."""
+
+    task: str
+    folds: list[list[datetime]]
+    scored: int
+    scores: dict[str, dict[str, float | None]]
+    skipped: dict[str, str]
+
+
+class Version(BaseModel):
+    """A version of a task's model."""
+
+    version: str
+    candidate: str
+    created_at: datetime
+    size: int
+    state: Literal["serving", "pinned", "kept", "archived"]
+    deployed_at: datetime | None
+    deployed_by: str | None
+    reason: str | None
+
+
+class Serving(BaseModel):
+    """The version that serves from now on."""
+
+    version: str
+
+
+class Reason(BaseModel):
+    """Why somebody does something."""
+
+    reason: str | None = Field(None, max_length=1000)
+
+
+class Feedback(BaseModel):
+    """What happened, whether the prediction helped, a note; at least one of them."""
+
+    outcome: float | Annotated[str, Field(max_length=1000)] | None = None
+    helpful: bool | None = None
+    note: str | None = Field(None, max_length=10_000)
+
+
+class GivenFeedback(Feedback):
+    """Feedback as it is kept."""
+
+    given_by: str
+    given_at: datetime
+
+
+class Logged(BaseModel):
+    """A prediction in the ledger."""
+
+    prediction_id: UUID
+    predicted_at: datetime
+    as_of: datetime
+    version: str
+    method: str
+    fallback: str | None
+    request: dict[str, Any]
+    answer: dict[str, Any]
+    feedback: list[GivenFeedback]
+
+
+class Taken(BaseModel):
+    """What became of rows."""
+
+    accepted: int
+    revised: int
+    unchanged: int
+    rejected: int
+    rules: dict[str, int]
+    notes: list[str]
+    quality: dict[str, float]
+
+
+class One(BaseModel):
+    """A request of a batch."""
+
+    task: str = Field(max_length=200, description="The task's name, without its domain.")
+    request: dict[str, Any]
+
+
+class Batch(BaseModel):
+    """Requests of one domain."""
+
+    requests: list[One] = Field(min_length=1, max_length=BATCH)
+
+
+class Answers(BaseModel):
+    """What became of each request of a batch, in its order: a prediction or a problem."""
+
+    predictions: list[dict[str, Any]]
+
+
+def plain(answer: BaseModel) -> Response:
+    """An answer as it is, without being checked a second time."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def told_of(request: Request, app: App, task: Task, body: Body, **how: Any) -> Told:
+    """A prediction, measured; made in a process of its own where the model fits when it is asked."""
+    began = time.perf_counter()
+    held, repeated = office(request), False
+    try:
+        said = app.predict(task.name, body, light=True, **how)
+        told, repeated = Told.of(task, said), said.repeated
+    except TooHeavy:
+        asked = body.model_dump() if isinstance(body, BaseModel) else body
+        work = {"task": task.name, "request": asked, **how}
+        done = held.pool.do("predict", app.tenant, app.desk.who, work).result()
+        told = Told.again(task, done)
+    held.meter.predicted(app.tenant, task, told, time.perf_counter() - began, repeated=repeated)
+    return told
+
+
+def router(domains: Mapping[str, Domain]) -> APIRouter:
+    """The paths of every installed domain."""
+    made = APIRouter(prefix="/v1", responses=ERRORS)
+    _house(made, domains)
+    for name, domain in domains.items():
+        _batch(made, domain)
+        for task in domain.tasks:
+            path = f"/{task.name.replace('.', '/')}"
+            _predict(made, task, path)
+            _learn(made, task, path)
+            _models(made, task, path)
+            _ledger(made, task, path)
+        for table in domain.tables:
+            _facts(made, f"{name}.{table.name}", f"/{name}/facts/{table.name}", table)
+    return made
+
+
+def _house(made: APIRouter, domains: Mapping[str, Domain]) -> None:
+    told = {
+        "domains": [
+            {
+                "name": name, "summary": domain.summary, "tasks": [task.name for task in domain.tasks],
+                "tables": [f"{name}.{table.name}" for table in domain.tables],
+            }
+            for name, domain in domains.items()
+        ]
+    }  # fmt: skip
+
+    @made.get("", summary="What is installed")
+    def installed(app: Reading) -> dict[str, Any]:
+        with app.desk.inside():
+            return {"tenant": app.tenant, **told}
+
+    @made.post("/predictions/{prediction_id}/feedback", summary="Say what came of a prediction", status_code=204)
+    def feedback(prediction_id: UUID, body: Feedback, app: Reading) -> None:
+        app.predictions.feedback(prediction_id, outcome=body.outcome, helpful=body.helpful, note=body.note)
+
+
+def _predict(made: APIRouter, task: Task, path: str) -> None:
+    shape = create_model(
+        f"{task.answer.__name__}Told", task=(str, ...), answer=(task.answer, ...), foretell=(Basis, ...)
+    )
+
+    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Any:
+        return plain(told_of(request, app, task, body, as_of=as_of))
+
+    predict.__annotations__["body"] = task.request
+    made.post(f"{path}/predict", summary=f"Predict {task.name}", response_model=shape)(predict)
+
+
+def _batch(made: APIRouter, domain: Domain) -> None:
+    @made.post(f"/{domain.name}/predict", summary=f"Predict many of {domain.name} at once", response_model=Answers)
+    def predict_many(request: Request, body: Batch, app: Reading, as_of: Standing) -> Any:
+        asked = [(f"{domain.name}.{one.task}", one.request) for one in body.requests]
+        began = time.perf_counter()
+        answers = app.predict_many(asked, as_of=as_of)
+        each = (time.perf_counter() - began) / len(asked)
+        told: list[dict[str, Any]] = []
+        for (name, _), said in zip(asked, answers, strict=True):
+            if isinstance(said, ForetellError):
+                told.append(problem(said).model_dump())
+                continue
+            task = app.desk.task(name)
+            one = Told.of(task, said)
+            office(request).meter.predicted(app.tenant, task, one, each, repeated=said.repeated)
+            told.append(one.model_dump())
+        return plain(Answers(predictions=told))
+
+
+def _learn(made: APIRouter, task: Task, path: str) -> None:
+    @made.post(f"{path}/train", summary=f"Train {task.name}; answers when it is done", response_model=Trained)
+    async def train(request: Request, app: Learning, as_of: Standing, body: TrainOptions | None = None) -> Any:
+        told = (body or TrainOptions()).model_dump()
+        return await office(request).do(app, "train", task=task.name, as_of=as_of, **told)
+
+    @made.post(f"{path}/backtest", summary=f"Ask {task.name} old questions", response_model=Backtested)
+    async def backtest(request: Request, app: Learning, as_of: Standing, body: BacktestOptions | None = None) -> Any:
+        told = (body or BacktestOptions()).model_dump()
+        return await office(request).do(app, "backtest", task=task.name, as_of=as_of, **told)
+
+
+def _models(made: APIRouter, task: Task, path: str) -> None:
+    name = task.name
+
+    @made.get(f"{path}/models", summary=f"Versions of {name}, newest first", response_model=list[Version])
+    def versions(app: Reading) -> Any:
+        return [vars(each) for each in app.models.list(name)]
+
+    @made.get(f"{path}/models/{{version}}", summary="Everything known about a version", response_model=Card)
+    def card(version: str, app: Reading) -> Any:
+        return app.models.card(name, version)
+
+    @made.post(f"{path}/models/{{version}}/promote", summary="Let a version serve", response_model=Serving)
+    def promote(version: str, app: Managing, body: Reason | None = None) -> Any:
+        why = body.reason if body and body.reason else "promoted by hand"
+        return {"version": app.models.promote(name, version, reason=why)}
+
+    @made.post(
+        f"{path}/models/{{version}}/pin", summary="Let a version serve, whatever training finds", response_model=Serving
+    )
+    def pin(version: str, app: Managing, body: Reason | None = None) -> Any:
+        why = body.reason if body and body.reason else "pinned by hand"
+        return {"version": app.models.pin(name, version, reason=why)}
+
+    @made.post(f"{path}/unpin", summary="Let training promote again", response_model=Serving)
+    def unpin(app: Managing) -> Any:
+        return {"version": app.models.unpin(name)}
+
+    @made.post(f"{path}/rollback", summary="Let the version before serve again", response_model=Serving)
+    def rollback(app: Managing) -> Any:
+        return {"version": app.models.rollback(name)}
+
+
+def _ledger(made: APIRouter, task: Task, path: str) -> None:
+    @made.get(f"{path}/predictions", summary=f"What was said of {task.name}", response_model=list[Logged])
+    def predictions(
+        app: Reading,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: AwareDatetime | None = None,
+    ) -> Any:
+        return [
+            {**vars(each.served), "feedback": [vars(said) for said in each.feedback]}
+            for each in app.predictions.list(task.name, limit=limit, before=before)
+        ]
+
+
+def _facts(made: APIRouter, name: str, path: str, table: Table) -> None:
+    rows = {"type": "object", "properties": {"rows": {"type": "array", "items": table.row.model_json_schema()}}}
+    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
+    bodies = {"application/json": {"schema": rows}, "text/csv": text, "application/vnd.apache.parquet": binary}
+    kinds = {"application/json": "json", "text/csv": "csv", "application/vnd.apache.parquet": "parquet"}
+
+    @made.post(
+        path, summary=f"Bring facts into {name}", response_model=Taken,
+        openapi_extra={"requestBody": {"required": True, "content": bodies}},
+    )  # fmt: skip
+    async def bring(
+        request: Request,
+        app: Bringing,
+        zone: Annotated[str | None, Query(max_length=100)] = None,
+        interval: Annotated[str, Query(max_length=20)] = "none",
+        map: Annotated[str | None, Query(max_length=2000, description="time=timestamp,value=y")] = None,  # noqa: A002
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Any:
+        kind = kinds.get(request.headers.get("content-type", "").split(";")[0].strip().lower())
+        if kind is None:
+            raise InvalidRequest(f"send the rows with a Content-Type of {', '.join(kinds)}")
+        given = pairs_of(map or "")
+        body = await request.body()
+        told = {"zone": zone, "interval": interval, "given": given, "key": idempotency_key}
+        if len(body) > HEAVY or kind == "parquet":  # of which few bytes can be many rows
+            return await office(request).do(app, "take", table=name, body=body, kind=kind, **told)
+        async with office(request).turns.of(app.tenant):
+            return await run_in_threadpool(take, app.desk, name, body, kind, **told)  # type: ignore[arg-type]
+
+    @made.get(path, summary=f"Facts of {name}, oldest first", response_model=None)
+    def facts(
+        app: Reading,
+        as_of: Standing,
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=ROWS)] = 10_000,
+    ) -> Response:
+        found = app.facts(name, since=since, until=until, as_of=as_of).head(limit)
+        return Response(b'{"rows":%s}' % found.write_json().encode(), media_type="application/json")

@@ -1,0 +1,84 @@
+"""The door: who asks is known, and how much they bring, before anything of a request is read."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foretell.app.tokens import Who
+from foretell.errors import ForetellError, TooLarge, Unauthorized
+from foretell.web.problems import dressed, problem
+
+OPEN = {"/health", "/ready"}
+AT_HOME = {"/docs", "/openapi.json"}  # open to those at this machine
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LARGEST = 64_000_000  # bytes of a body of facts,
+LARGE = 2_000_000  # and of any other
+SCHEME = "bearer "
+
+
+class Door:
+    """Lets in who may ask at all: those with a good token, and for a few paths everybody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its `who`, or answer that it may not come in."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            if scope["path"] not in OPEN and not (scope["path"] in AT_HOME and _at_home(scope, headers)):
+                scope["who"] = _who(scope, headers)
+            receive = _limited(scope, headers, receive)
+        except ForetellError as error:
+            await _refused(scope, error)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _who(scope: Scope, headers: Headers) -> Who:
+    given = headers.get("authorization", "")
+    if not given.lower().startswith(SCHEME):
+        raise Unauthorized("no token came with the request; send Authorization: Bearer <token>, from: foretell token")
+    who: Who = scope["app"].state.office.keys.read(given[len(SCHEME) :].strip())
+    return who
+
+
+def _at_home(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody at this machine asks; behind a proxy everybody seems to."""
+    through = any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    host = headers.get("host", "").rsplit(":", 1)[0].strip("[]")
+    client = (scope.get("client") or ("", 0))[0]
+    return not through and {host, client} <= LOOPBACK
+
+
+def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
+    """What comes in, up to a limit. Raises TooLarge at once where the request says that it is larger."""
+    facts = "/facts/" in scope["path"]
+    limit = LARGEST if facts else LARGE
+    words = f"{limit:,} bytes at most in one request" + ("; put the rows into a file: foretell import" if facts else "")
+    declared = headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(words)
+    came = 0
+
+    async def counted() -> Message:
+        nonlocal came
+        message = await receive()
+        came += len(message.get("body", b""))
+        if came > limit:
+            raise TooLarge(words)
+        return message
+
+    return counted
+
+
+def _refused(scope: MutableMapping[str, Any], error: ForetellError) -> JSONResponse:
+    return dressed(scope, problem(error), type(error))

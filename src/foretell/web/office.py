@@ -1,0 +1,130 @@
+"""What a server process holds, and who may come in: tokens, and turns, so that no tenant takes another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from foretell.app import App
+from foretell.app.house import House
+from foretell.app.pool import Pool
+from foretell.app.tenancy import Tenancy
+from foretell.app.tokens import Keys, Role, Who
+from foretell.errors import Forbidden, Unavailable
+from foretell.web.meter import Meter
+
+THREADS = 8  # requests answered at once in a process, each with a database connection
+HEAVY = 16  # trainings and the like of one tenant that may wait for each other
+
+_BEARER = HTTPBearer(auto_error=False, description="A token, as `foretell token` makes it.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+class Turns:
+    """So many of each tenant's requests at once; its others wait without holding a thread."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._of: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, tenant: str) -> AsyncIterator[None]:
+        """Wait for a turn and hold it."""
+        turn, users = self._of.get(tenant) or (asyncio.Semaphore(self._each), 0)
+        self._of[tenant] = turn, users + 1
+        try:
+            async with turn:
+                yield
+        finally:
+            _, users = self._of[tenant]
+            if users == 1:
+                del self._of[tenant]  # a thousand tenants may come by
+            else:
+                self._of[tenant] = turn, users - 1
+
+
+@dataclass
+class Office:
+    """Open stores, the pool for heavy work, keys and meters of one process."""
+
+    house: House
+    pool: Pool
+    keys: Keys
+    meter: Meter
+    turns: Turns = field(default_factory=lambda: Turns(THREADS // 2))
+    jobs: Turns = field(default_factory=lambda: Turns(1))
+    heavy: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    open: bool = False  # whether requests are taken
+
+    def app(self, who: Who) -> App:
+        """The app of whoever asks."""
+        return App(Tenancy(house=self.house, tenant=who.tenant, who=who.user))
+
+    async def do(self, app: App, verb: Any, **told: Any) -> Any:
+        """Have heavy work done for a tenant in a process of its own. Raises Unavailable for too much at once."""
+        if self.heavy[app.tenant] >= HEAVY:
+            raise Unavailable(f"{HEAVY} trainings and the like of {app.tenant} are waiting already; ask later")
+        self.heavy[app.tenant] += 1
+        try:
+            async with self.jobs.of(app.tenant):
+                return await asyncio.wrap_future(self.pool.do(verb, app.tenant, app.desk.who, told))
+        finally:
+            self.heavy[app.tenant] -= 1
+            if not self.heavy[app.tenant]:
+                del self.heavy[app.tenant]
+
+
+def office(request: Request) -> Office:
+    """The office of the process that answers."""
+    held: Office = request.app.state.office
+    return held
+
+
+def _allowed(request: Request, roles: tuple[Role, ...]) -> Who:
+    who: Who = request.scope["who"]  # from the door
+    if who.role not in roles:
+        raise Forbidden(f"a token of role {who.role} may not do this; it takes {' or '.join(roles)}")
+    return who
+
+
+def _quick(*roles: Role) -> Any:
+    """The app of the tenant that asks, with a turn of it; of these roles alone."""
+
+    async def dependency(request: Request, _: Credentials) -> AsyncIterator[App]:
+        who = _allowed(request, roles)
+        async with office(request).turns.of(who.tenant):
+            yield office(request).app(who)
+
+    return Depends(dependency)
+
+
+def _slow(*roles: Role) -> Any:
+    """The app of the tenant that asks, for work that is done elsewhere; of these roles alone."""
+
+    async def dependency(request: Request, _: Credentials) -> App:
+        return office(request).app(_allowed(request, roles))
+
+    return Depends(dependency)
+
+
+def operator() -> Any:
+    """An operator, and nobody else."""
+
+    async def dependency(request: Request, _: Credentials) -> None:
+        _allowed(request, ("operator",))
+
+    return Depends(dependency)
+
+
+Reading = Annotated[App, _quick("user", "service", "admin")]
+Bringing = Annotated[App, _slow("service", "admin")]
+Managing = Annotated[App, _quick("admin")]
+Learning = Annotated[App, _slow("admin")]
+"""The app of whoever asks, by what they want to do."""

@@ -1,0 +1,136 @@
+"""Errors as callers get them: problem JSON (RFC 9457), or in the dress of a documented path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from foretell import errors
+from foretell.contract import Route
+from foretell.errors import ForetellError, InvalidRequest
+
+STATUS: dict[type[ForetellError], int] = {
+    errors.InvalidRequest: 422,
+    errors.TooLarge: 413,
+    errors.Unauthorized: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.NotReady: 409,
+    errors.Refused: 409,
+    errors.Unavailable: 503,
+}
+RETRY = "5"  # seconds after which somebody may ask again
+MEDIA = "application/problem+json"
+OUR_FAULT = "something went wrong here; it is in the server's log"
+
+log = logging.getLogger("foretell")
+
+
+class FieldError(BaseModel):
+    """What is wrong with a field of a request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldError] = []
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app in one of the two dresses."""
+    app.add_exception_handler(ForetellError, _foretell)
+    app.add_exception_handler(RequestValidationError, _fields)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def status_of(error: ForetellError) -> int:
+    """The status of an error on our own paths; what is not the caller's is 500."""
+    return STATUS.get(type(error), 500)
+
+
+def problem(error: ForetellError) -> Problem:
+    """An error as JSON; one that is ours is told by its code alone."""
+    status = status_of(error)
+    detail = str(error) if status != 500 or isinstance(error, errors.BrokenDomain | errors.Damaged) else OUR_FAULT
+    return Problem(title=error.code, status=status, code=error.code, detail=detail)
+
+
+async def _foretell(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ForetellError)
+    told = problem(error)
+    if told.status == 500:
+        log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    return dressed(request.scope, told, type(error))
+
+
+async def _fields(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    wrong = [_field(each) for each in error.errors()]
+    detail = "; ".join(f"{each.field}: {each.message}" for each in wrong[:5])
+    told = Problem(title="InvalidRequest", status=422, code="InvalidRequest", detail=detail, errors=wrong)
+    return dressed(request.scope, told, InvalidRequest)
+
+
+def _field(told: Mapping[str, Any]) -> FieldError:
+    """What is wrong where, without the part of the request that it is in."""
+    if told["type"] == "json_invalid":
+        return FieldError(field="body", message=f"it is not JSON, at character {told['loc'][-1]}")
+    where = told["loc"][1:] or told["loc"]
+    return FieldError(field=".".join(map(str, where)), message=str(told["msg"]))
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ForetellError):  # raised while the body was read
+        return await _foretell(request, error.__cause__)
+    if isinstance(error.__cause__, ValueError | RecursionError):
+        return await _foretell(request, InvalidRequest("the body can't be read as JSON"))
+    words = {404: "there is no such path; /v1 lists what there is", 405: "this path does not take this method"}
+    code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "InvalidRequest")
+    detail = words.get(error.status_code, str(error.detail))
+    told = Problem(title=code, status=error.status_code, code=code, detail=detail)
+    return dressed(request.scope, told, None, dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    told = Problem(title="InternalError", status=500, code="InternalError", detail=OUR_FAULT)
+    return dressed(request.scope, told, None)
+
+
+def dressed(
+    scope: MutableMapping[str, Any],
+    told: Problem,
+    kind: type[ForetellError] | None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """The answer that tells a problem, as the path's document has it or else as our own paths do."""
+    route: Route | None = scope["app"].state.documented.get(scope["path"])
+    if route is not None and kind is not None:
+        told.status = route.statuses.get(kind, told.status if told.status in (401, 403, 413, 503) else 500)
+    headers = headers or {}
+    if told.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if told.status == 503:
+        headers["Retry-After"] = RETRY
+    if route is None:
+        return JSONResponse(told.model_dump(), told.status, headers, media_type=MEDIA)
+    extra = {"code": told.code, "errors": [each.model_dump() for each in told.errors]}
+    detail = told.detail if told.status != 500 else f"{route.verb.capitalize()} failed: {told.detail}"
+    return JSONResponse({"detail": detail, "foretell": extra}, told.status, headers)

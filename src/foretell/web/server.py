@@ -1,0 +1,163 @@
+"""The server process: open everything, answer, close everything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio.to_thread
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from foretell.app.declared import domains
+from foretell.app.house import House
+from foretell.app.pool import Pool
+from foretell.app.tokens import Keys
+from foretell.settings import ForetellSettings
+from foretell.web import api, documented, problems
+from foretell.web.door import Door
+from foretell.web.meter import FOLDER, Meter
+from foretell.web.office import THREADS, Office, operator
+
+PATIENCE = 120  # seconds that requests in flight have to finish when the server is told to end
+WELL = 1.0  # seconds in which a database that is well answers
+VERSION = version("foretell")
+
+
+def serve(*, host: str, port: int, workers: int) -> None:
+    """Answer until told to end, with so many processes. Raises what hinders them before the first is started."""
+    House.open().close()
+    Keys.of(ForetellSettings())
+    with TemporaryDirectory(prefix="foretell-meters-") as folder:
+        if workers > 1:
+            os.environ[FOLDER] = folder  # known before a worker first looks; one alone keeps its figures to itself
+        for each in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended: that is no failure
+            signal.signal(each, lambda *_: None)
+        uvicorn.run(
+            "foretell.web.server:create", factory=True, host=host, port=port, workers=workers,
+            timeout_graceful_shutdown=PATIENCE, log_level="warning", server_header=False, proxy_headers=False,
+            loop="uvloop" if os.name != "nt" else "asyncio", http="httptools",
+        )  # fmt: skip
+
+
+class Api(FastAPI):
+    """FastAPI, whose description tells the media type that problems are sent with."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, as OpenAPI has it."""
+        told = super().openapi()
+        for operations in told["paths"].values():
+            for operation in operations.values():
+                for answer in operation["responses"].values():
+                    content = answer.get("content", {})
+                    for media in [*content]:
+                        if content[media].get("schema", {}).get("$ref", "").endswith("/Problem"):
+                            content[problems.MEDIA] = content.pop(media)
+        return told
+
+
+def create() -> FastAPI:
+    """The app of one process. What it needs is opened when it starts, and closed when it ends."""
+    installed = domains()
+    app = Api(
+        title="foretell", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_living,
+        summary="Honest predictions for application backends, from the history they already have.",
+    )  # fmt: skip
+    app.state.documented = {route.url: route for d in installed.values() for task in d.tasks for route in task.routes}
+    app.add_middleware(Door)
+    problems.install(app)
+    _upkeep(app)
+    app.include_router(api.router(installed))
+    app.include_router(documented.router(installed))
+    return app
+
+
+@asynccontextmanager
+async def _living(app: FastAPI) -> AsyncIterator[None]:
+    keys = await anyio.to_thread.run_sync(_opened, app)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    office: Office = app.state.office
+    office.keys = keys
+    office.open = True
+    try:
+        yield
+    finally:
+        office.open = False
+        await anyio.to_thread.run_sync(office.pool.close)
+        office.house.close()
+
+
+def _opened(app: FastAPI) -> Keys:
+    """Open the stores and start the pool; what hinders it ends the server with the line to type."""
+    house = House.open(size=THREADS)
+    keys = Keys.of(ForetellSettings())
+    house.warm()
+    pool = Pool(max(1, (os.cpu_count() or 2) // 2))
+    app.state.office = Office(house=house, pool=pool, keys=keys, meter=Meter(house.domains.values()))
+    app.state.pulse = Pulse(house)
+    return keys
+
+
+class Pulse:
+    """Whether the database answers; asked by a thread of its own, so that a server with all hands full still knows."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pulse")
+        self._asked: Future[bool] | None = None
+
+    async def felt(self) -> bool:
+        """Whether it answers within a second; one that hangs is not asked again before it has."""
+        if self._asked is None or self._asked.done():
+            self._asked = self._thread.submit(self._house.well)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._asked)), WELL)
+        except TimeoutError:
+            return False
+
+
+def _upkeep(app: FastAPI) -> None:
+    @app.get("/health", summary="Whether it is well")
+    async def health() -> JSONResponse:
+        well = await app.state.pulse.felt()
+        told = {
+            "status": "healthy" if well else "unhealthy",
+            "service": "foretell",
+            "version": VERSION,
+            "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        return JSONResponse(told, 200 if well else 503)
+
+    @app.get("/ready", summary="Whether requests are taken")
+    async def ready() -> JSONResponse:
+        office: Office = app.state.office
+        taken = office.open and office.pool.warmed()
+        return JSONResponse({"status": "ready" if taken else "not ready"}, 200 if taken else 503)
+
+    refusals: Any = {status: api.ERRORS[status] for status in (401, 403)}
+
+    @app.get(
+        "/metrics", summary="Figures for Prometheus", dependencies=[operator()], response_class=PlainTextResponse,
+        responses=refusals,
+    )  # fmt: skip
+    def metrics() -> Response:
+        office: Office = app.state.office
+        return Response(office.meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Any:
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title="foretell")

@@ -1,0 +1,350 @@
+"""Nobody comes in without a good token, and nobody does more than their role may, nor as anybody else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, Mount
+from tests.web.conftest import Running, rows, tenancy
+
+from foretell.app.tokens import Keys
+from foretell.settings import ForetellSettings
+from foretell.web.server import create
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OPEN = {("GET", "/health"), ("GET", "/ready")}
+AT_HOME = {("GET", "/docs"), ("GET", "/openapi.json")}
+FROM_AFAR = {"X-Forwarded-For": "203.0.113.7"}
+NUMBER = "00000000-0000-0000-0000-000000000000"
+
+LOAD = "/v1/traffic/load"
+ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "service", "user"}, {"operator"}
+MAY = {
+    ("GET", "/metrics"): OPERATES,
+    ("GET", "/v1"): READS,
+    ("POST", "/v1/traffic/predict"): READS,
+    ("POST", f"{LOAD}/predict"): READS,
+    ("POST", "/api/ml/predict"): READS,
+    ("GET", f"{LOAD}/models"): READS,
+    ("GET", f"{LOAD}/models/{{version}}"): READS,
+    ("GET", f"{LOAD}/predictions"): READS,
+    ("GET", "/v1/traffic/facts/metrics"): READS,
+    ("POST", "/v1/predictions/{prediction_id}/feedback"): READS,
+    ("POST", "/v1/traffic/facts/metrics"): BRINGS,
+    ("POST", f"{LOAD}/train"): ADMIN,
+    ("POST", f"{LOAD}/backtest"): ADMIN,
+    ("POST", f"{LOAD}/models/{{version}}/promote"): ADMIN,
+    ("POST", f"{LOAD}/models/{{version}}/pin"): ADMIN,
+    ("POST", f"{LOAD}/unpin"): ADMIN,
+    ("POST", f"{LOAD}/rollback"): ADMIN,
+    ("POST", "/api/ml/train"): ADMIN,
+}
+"""Which roles may do what; a path that is not here is one that nobody has thought about."""
+
+Claims = dict[str, Any]
+
+
+def paths(routes: list[BaseRoute], before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every path with its methods, those of routers and mounted apps included."""
+    for each in iter_route_contexts(routes):
+        path = before + (each.path or "")
+        if isinstance(each.original_route, Mount):
+            yield from paths([*each.original_route.routes], path)
+        else:
+            yield path, set(getattr(each.original_route, "methods", None) or METHODS)
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every method and path that there is."""
+    return [(method, path) for path, methods in paths(create().routes) for method in sorted(methods)]
+
+
+def filled(path: str) -> str:
+    """The path of somebody's thing."""
+    return path.replace("{prediction_id}", NUMBER).replace("{version}", "20260101T000000-00000000")
+
+
+@pytest.fixture(scope="module")
+def empty(home: Path) -> Iterator[str]:
+    """A tenant with a few facts and nothing else."""
+    with tenancy() as made:
+        made.import_("traffic.metrics", rows().tail(3))
+        yield made.tenant
+
+
+def test_every_path_is_open_or_has_its_roles() -> None:
+    assert {*routes()} == {*MAY} | OPEN | AT_HOME
+
+
+# ---------------------------------------------------------------- without a token
+
+BODIES: list[dict[str, Any]] = [
+    {},
+    {"json": {}},
+    {"content": b"{", "headers": {"content-type": "application/json"}},
+    {"content": b"\xff\x00", "headers": {"content-type": "text/csv"}},
+    {"params": {"as_of": "garbage", "limit": "x"}},
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=["nothing", "empty", "broken", "binary", "query"])
+def test_the_anonymous_gets_in_nowhere(server: Running, body: dict[str, Any]) -> None:
+    known = {*routes()} - OPEN
+    with server.client() as client:
+        client.headers.update(FROM_AFAR)
+        for path in {path for _, path in known}:
+            for method in METHODS:
+                told = client.request(method, filled(path), **body)
+                expected = {401} if (method, path) in known else {404, 405, 401}
+                assert told.status_code in expected or (method, path) in OPEN, f"{method} {path}: {told.status_code}"
+
+
+def test_health_and_readiness_are_open_to_all(server: Running) -> None:
+    with server.client() as client:
+        assert [client.get(path, headers=FROM_AFAR).status_code for _, path in sorted(OPEN)] == [200, 200]
+
+
+def test_a_body_without_a_token_is_not_read(server: Running) -> None:
+    """Only its beginning is sent: the answer comes all the same."""
+    url = httpx.URL(server.url)
+    lines = f"POST {LOAD}/predict HTTP/1.1", f"Host: {url.host}", "Content-Length: 9999999999", "", '{"service": "'
+    with socket.create_connection((url.host, url.port), timeout=10) as line:
+        line.sendall("\r\n".join(lines).encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("path", ["/api/ml/predict", f"{LOAD}/predict", "/v1/traffic/predict"])
+def test_a_body_that_is_too_large_is_not_read_to_its_end(
+    server: Running, token: Callable[..., str], empty: str, path: str
+) -> None:
+    """Said to be so beforehand, or found to be so on the way."""
+    chunk = b"x" * 100_000
+    with server.client(token(empty, "user")) as client:
+        for content in (chunk * 30, iter([chunk] * 30)):
+            told = client.post(path, content=content, headers={"content-type": "application/json"})
+            assert told.status_code == 413
+            assert "bytes at most" in told.json()["detail"]
+
+
+TRICKS = [
+    "//v1", "/v1/", "/health/../v1", "/health%2f..%2fv1", "/%76%31", "/V1", "/health;/../v1", "http://health/v1",
+    "/v1%00", "/health/%2e%2e/v1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TRICKS)
+def test_no_way_of_writing_a_path_opens_it(server: Running, path: str) -> None:
+    url = httpx.URL(server.url)
+    with socket.create_connection((url.host, url.port), timeout=10) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert line.recv(12).split()[1] in (b"401", b"404", b"307", b"400")
+
+
+@pytest.mark.parametrize("said", ["", "Bearer", "Basic YTpi", "Token x", "Bearer x", "Bearer a.b.c", "é"])
+def test_what_is_no_token_opens_nothing(server: Running, said: str) -> None:
+    with server.client() as client:
+        for path in ("/v1", "/metrics", f"{LOAD}/models"):
+            told = client.get(path, headers={b"Authorization": said.encode("latin-1")})
+            assert told.status_code == 401
+            assert told.headers["WWW-Authenticate"] == "Bearer"
+            assert told.json()["code"] == "Unauthorized"
+
+
+# ---------------------------------------------------------------- with a bad token
+
+
+def secret() -> str:
+    return Keys.of(ForetellSettings()).secrets[0]
+
+
+def claims(tenant: str, /, **other: Any) -> Claims:
+    """Those of a good token, save `other`; None leaves one out."""
+    told = {
+        "sub": "eve", "tenant": tenant, "role": "admin", "iss": "foretell", "aud": "foretell",
+        "exp": int(time.time()) + 600,
+    }  # fmt: skip
+    return {name: value for name, value in (told | other).items() if value is not None}
+
+
+def signed(told: Claims, **header: Any) -> str:
+    """A token signed with the right secret, whatever it says."""
+    parts = [json.dumps(each).encode() for each in ({"alg": "HS256", "typ": "JWT", **header}, told)]
+    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    mark = hmac.digest(secret().encode(), text, hashlib.sha256)
+    return b".".join([text, base64.urlsafe_b64encode(mark).rstrip(b"=")]).decode()
+
+
+def tampered(told: Claims) -> str:
+    """An admin's claims under the signature of a user's token."""
+    head, _, mark = signed(told | {"role": "user"}).split(".")
+    return f"{head}.{signed(told).split('.')[1]}.{mark}"
+
+
+FORGED: Mapping[str, Callable[[Claims], str]] = {
+    "other secret": lambda told: jwt.encode(told, "x" * 64, algorithm="HS256"),
+    "empty secret": lambda told: signed(told).rsplit(".", 1)[0] + "." + base64.urlsafe_b64encode(b"").decode(),
+    "alg none": lambda told: jwt.encode(told, None, algorithm="none"),
+    "alg none, signed": lambda told: signed(told, alg="none"),
+    "alg nOnE": lambda told: signed(told, alg="nOnE"),
+    "HS512": lambda told: jwt.encode(told, secret(), algorithm="HS512"),
+    "RS256 confusion": lambda told: signed(told, alg="RS256"),
+    "no alg": lambda told: signed(told, alg=None),
+    "crit": lambda told: signed(told, crit=["exp"]),
+    "key in the header": lambda told: jwt.encode(
+        told, "x" * 64, algorithm="HS256", headers={"jwk": {"kty": "oct", "k": "eHg"}, "kid": "../../dev/null"}
+    ),
+    "unsigned": lambda told: signed(told).rsplit(".", 1)[0] + ".",
+    "tampered": tampered,
+    "cut": lambda told: signed(told)[:-2],
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_token_opens_nothing(server: Running, empty: str, how: str) -> None:
+    assert refusals(server, FORGED[how](claims(empty))) == [401, 401, 401]
+
+
+def refusals(server: Running, token: str) -> list[int]:
+    """What our own paths, the documented ones and the operators' say to it."""
+    with server.client(token) as client:
+        asked = client.get(f"{LOAD}/models"), client.post("/api/ml/train", json={}), client.get("/metrics")
+    return [told.status_code for told in asked]
+
+
+NOT_GOOD: Mapping[str, Claims] = {
+    "expired": {"exp": 1_700_000_000}, "no end": {"exp": None}, "odd end": {"exp": "tomorrow"},
+    "not yet": {"nbf": 4_000_000_000}, "other issuer": {"iss": "somebody"}, "no issuer": {"iss": None},
+    "odd issuer": {"iss": ["foretell"]}, "other audience": {"aud": "somebody"}, "no audience": {"aud": None},
+    "no user": {"sub": None}, "blank user": {"sub": " "}, "odd user": {"sub": 7}, "no tenant": {"tenant": None},
+    "no role": {"role": None}, "other role": {"role": "root"}, "roles": {"role": ["admin"]},
+    "other case": {"role": "Admin"},
+}  # fmt: skip
+ODD = ["", "NGO", "a\0b", "\0", "../up", "ngo abc", "ngo\n", "%", "x" * 64, "ñgo", 7, ["ngo"], {"a": "b"}, True]
+
+
+@pytest.mark.parametrize("what", NOT_GOOD)
+def test_a_token_with_bad_claims_opens_nothing(server: Running, empty: str, what: str) -> None:
+    assert refusals(server, signed(claims(empty, **NOT_GOOD[what]))) == [401, 401, 401]
+
+
+@pytest.mark.parametrize("name", ODD, ids=repr)
+def test_a_token_of_what_can_not_be_a_tenant_opens_nothing(server: Running, name: Any) -> None:
+    assert refusals(server, signed(claims("ngo", tenant=name))) == [401, 401, 401]
+
+
+def test_the_forger_would_have_got_in_with_good_claims(server: Running, empty: str) -> None:
+    with server.client(signed(claims(empty))) as client:
+        assert client.get(f"{LOAD}/models").status_code == 200
+
+
+def test_a_token_of_an_unknown_tenant_finds_nothing(server: Running) -> None:
+    with server.client(signed(claims("ngo-nobody"))) as client:
+        for method, path in MAY:
+            if path != "/metrics":
+                told = client.request(method, filled(path), **harmless(path, known=False))
+                assert told.status_code == 404, f"{method} {path}: {told.text}"
+                assert "ngo-nobody" in told.json()["detail"]
+
+
+# ---------------------------------------------------------------- roles
+
+
+def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
+    """A request that changes nothing of a tenant without models; a good one where the tenant is not `known`."""
+    documented = {"service_name": "a", "current_replicas": 1, "capacity_per_pod": 1.0}
+    good = {
+        "/v1/predictions/{prediction_id}/feedback": {"helpful": True},
+        "/v1/traffic/predict": {"requests": [{"task": "load", "request": {}}]},
+        "/api/ml/predict": documented,
+        "/v1/traffic/facts/metrics": {"rows": [{"time": "2024-01-01T00:00:00Z", "value": 1.0}]},
+    }
+    if known and path.endswith(("train", "backtest", "facts/metrics")):
+        return {"json": {"budget": -1, "days_history": -1}}
+    return {"json": good.get(path, {})}
+
+
+@pytest.mark.parametrize("role", ["admin", "service", "user", "operator"])
+def test_each_role_may_do_what_the_docs_say_and_no_more(
+    server: Running, token: Callable[..., str], empty: str, role: str
+) -> None:
+    with server.client(token(empty, role)) as client:
+        for (method, path), roles in MAY.items():
+            told = client.request(method, filled(path), **harmless(path))
+            if role in roles:
+                assert told.status_code not in (401, 403), f"{role}: {method} {path}: {told.text}"
+            else:
+                assert told.status_code == 403, f"{role}: {method} {path}: {told.text}"
+                assert role in told.json()["detail"]
+
+
+def test_who_may_not_is_not_told_what_is_wrong_with_the_body(
+    server: Running, token: Callable[..., str], empty: str
+) -> None:
+    with server.client(token(empty, "user")) as client:
+        broken: dict[str, Any] = {"content": b"{", "headers": {"content-type": "application/json"}}
+        assert client.post("/api/ml/train", json={"days_history": 1}).status_code == 403
+        assert client.post(f"{LOAD}/train", json={"days": 0}).status_code == 403
+        assert client.post("/api/ml/train", **broken).status_code in (403, 422)
+
+
+# ---------------------------------------------------------------- the claims alone
+
+
+def test_tenant_and_role_come_from_the_claims_alone(
+    server: Running, token: Callable[..., str], tenant: str, empty: str
+) -> None:
+    """Whoever says elsewhere that they are somebody else stays who they are."""
+    names = ("tenant", "tenant_id", "tenant-id", "role", "user", "sub")
+    said = {name: "admin" if name == "role" else tenant for name in names}
+    headers = {f"X-{name.replace('_', '-')}": value for name, value in said.items()}
+    documented = {"service_name": "donations", "current_replicas": 1, "capacity_per_pod": 1.0, **said}
+    with server.client(token(empty, "user")) as client:
+        client.headers.update(headers)
+        client.cookies.update(said)
+        client.params = httpx.QueryParams(said)
+        assert client.get("/v1").json()["tenant"] == empty
+        assert len(client.get("/v1/traffic/facts/metrics").json()["rows"]) == 3
+        assert client.get(f"{LOAD}/models").json() == []
+        assert client.post(f"{LOAD}/train", json=said).status_code == 403
+        assert client.post("/api/ml/train", json=said).status_code == 403
+        assert client.post("/api/ml/predict", json=documented).status_code == 404
+        assert client.get("/metrics").status_code == 403
+
+
+# ---------------------------------------------------------------- the description of it all
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_the_description_is_open_on_the_machine_itself(server: Running, path: str) -> None:
+    with server.client() as client:
+        assert client.get(path).status_code == 200
+        assert client.get(path, headers={"Host": "localhost:8000"}).status_code == 200
+
+
+AFAR = [
+    FROM_AFAR, {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=203.0.113.7"}, {"X-Real-IP": "203.0.113.7"},
+    {"Via": "1.1 proxy"}, {"Host": "foretell.example"}, {"Host": "127.0.0.1.evil.example"}, {"Host": "10.0.0.7"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("headers", AFAR, ids=str)
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_the_description_needs_a_token_from_elsewhere(
+    server: Running, token: Callable[..., str], empty: str, path: str, headers: dict[str, str]
+) -> None:
+    with server.client() as client:
+        assert client.get(path, headers=headers).status_code == 401
+    with server.client(token(empty, "user")) as client:
+        assert client.get(path, headers=headers).status_code == 200
