@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,10 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
-from foretell.app import App
+from foretell.app import App, shelf
 from foretell.app.declared import domains
 from foretell.domains.traffic.sample import END, ZONE, sample
+from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
 from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.stores import registry
@@ -111,6 +113,22 @@ def test_a_damaged_model_file_falls_back_to_the_version_before_and_says_so(home:
     assert said.fallback is not None
     assert second.card.version in said.fallback
     assert "damaged" in said.fallback
+
+
+def test_a_model_of_another_foretell_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fresh() as made:
+        made.import_("traffic.metrics", rows())
+        with monkeypatch.context() as older:
+            older.setattr(Card, "model_dump_json", lambda self, **how: json.dumps({"task": self.task}))
+            older.setattr(shelf, "try_in_child", lambda *_, **__: None)
+            made.train("traffic.load", as_of=END - timedelta(days=9), budget=3.0)
+        with App.open(made.tenant) as other:
+            said = other.predict("traffic.load", {"service": "donations"}, as_of="latest")
+            assert said.method == "weekly_naive"
+            assert said.fallback is not None
+            assert "train again" in said.fallback
+            other.train("traffic.load", as_of=END - timedelta(days=2), budget=3.0)
+            assert other.predict("traffic.load", {"service": "donations"}, as_of="latest").fallback is None
 
 
 def test_a_tenant_never_sees_anothers_facts_models_or_forecasts(app: App) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from foretell.app import shelf
 from foretell.app.tenancy import Tenancy
-from foretell.engine.model import Card
+from foretell.engine.model import Card, card_read
 from foretell.errors import NotReady, Refused
 from foretell.stores import registry
 
@@ -27,7 +27,7 @@ class Models:
         """Everything known about a version. Raises NotFound, with the versions there are."""
         name = self.desk.task(task).name
         with self.desk.inside() as connection:
-            return Card.model_validate(registry.model(connection, self.desk.tenant, name, version).card)
+            return card_read(registry.model(connection, self.desk.tenant, name, version).card)
 
     def promote(self, task: str, version: str, *, reason: str = "promoted by hand") -> str:
         """Let a version serve; a pin ends. Returns the version. Raises NotFound, Damaged where it can't be loaded."""

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foretell.contract import Choice, Forecast, Forecaster, Frame, Quantity, Study, Target, Task
-from foretell.errors import BrokenDomain, NotReady
+from foretell.errors import BrokenDomain, Damaged, NotReady
 from foretell.models.conformal import Bands
 from foretell.models.isotonic import Isotonic
 
@@ -91,8 +92,8 @@ class Model:
 
     @staticmethod
     def card_of(folder: Path) -> Card:
-        """The card of a saved model."""
-        return Card.model_validate_json((folder / "card.json").read_text())
+        """The card of a saved model; raises Damaged as `card_read` does."""
+        return card_read(json.loads((folder / "card.json").read_text()))
 
     @classmethod
     def load(cls, task: Task, folder: Path) -> Model:
@@ -145,6 +146,14 @@ def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Cal
     if isinstance(target, Quantity):
         return Bands.fit(target, rows, value.cast(pl.Float64).to_numpy(), age, HALF_LIFE)
     return Isotonic.fit(target, rows, value, age, HALF_LIFE)
+
+
+def card_read(told: Mapping[str, Any]) -> Card:
+    """A card from plain JSON. Raises Damaged for one that another version of foretell wrote, and this can't read."""
+    try:
+        return Card.model_validate(told)
+    except ValidationError as error:
+        raise Damaged(f"another foretell made it, with {error.error_count()} things otherwise; train again") from None
 
 
 def versioned(card: Card) -> Card:
