@@ -146,7 +146,9 @@ def _ground(
 
 
 def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:
-    return tuple((name, need.window, need.only and tuple(need.only.items())) for name, need in narrow.items())
+    return tuple(
+        (name, need.window, need.only and tuple(need.only.items()), need.reads) for name, need in narrow.items()
+    )
 
 
 def _helped(

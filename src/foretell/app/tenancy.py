@@ -109,6 +109,7 @@ class Tenancy:
             tables[table.name] = facts.read(
                 connection, self.tenant, domain.name, table, known=now, recorded=recorded,
                 window=need.window if need else None, only=need.only if need else None,
+                sees=need.sees if need else lambda _: True,
             )  # fmt: skip
         return History(Standpoint(tenant=self.tenant, now=now, zone=zone, settings=self.settings(domain)), tables)
 

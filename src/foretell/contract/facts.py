@@ -78,12 +78,18 @@ class Read:
     """What a task may look at: the last `window` of a table, of whom.
 
     `by` names a column that table and questions share ("entity" is the usual one); "all" reads
-    everyone's. The window reaches back from each question's `as_of`.
+    everyone's. The window reaches back from each question's `as_of`. Of `columns` (None: all of them) only those are
+    there, beside `entity`, `known_at` and the one of `by`.
     """
 
     table: str
     window: timedelta
     by: str = "entity"
+    columns: tuple[str, ...] | None = None
+
+    def sees(self, column: str) -> bool:
+        """Whether a column of the table is there."""
+        return self.columns is None or column in (*self.columns, self.by, "entity", "known_at")
 
 
 @dataclass(frozen=True, kw_only=True)

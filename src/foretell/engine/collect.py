@@ -13,10 +13,18 @@ from foretell.contract import Frame, History, Read, Request, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The last `window` of a table; of those alone whose column has one of the values in `only`, where it is given."""
+    """The last `window` of a table; of those alone whose column has one of the values in `only`, where it is given.
+
+    Of the columns those that one of `reads` sees; without any, all.
+    """
 
     window: timedelta
     only: Mapping[str, tuple[str, ...]] | None
+    reads: tuple[Read, ...] = ()
+
+    def sees(self, column: str) -> bool:
+        """Whether a column is needed."""
+        return not self.reads or any(read.sees(column) for read in self.reads)
 
 
 def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
@@ -26,26 +34,29 @@ def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
         about = task.about(request) if task.about else {}
         for read in task.reads:
             only = {read.by: tuple(about[read.by])} if read.by in about else None
-            new = Need(window=read.window, only=only)
+            new = Need(window=read.window, only=only, reads=(read,))
             out[read.table] = _both(out[read.table], new) if read.table in out else new
     return out
 
 
 def _both(one: Need, other: Need) -> Need:
     """A need that covers two."""
-    window = max(one.window, other.window)
+    window, reads = max(one.window, other.window), tuple(dict.fromkeys((*one.reads, *other.reads)))
     if one.only is None or other.only is None or one.only.keys() != other.only.keys():
-        return Need(window=window, only=None)
+        return Need(window=window, only=None, reads=reads)
     only = {by: tuple(dict.fromkeys((*values, *other.only[by]))) for by, values in one.only.items()}
-    return Need(window=window, only=only)
+    return Need(window=window, only=only, reads=reads)
 
 
 def narrowed(history: History, reads: Sequence[Read], questions: Frame) -> History:
-    """What `reads` allow a task to see for these questions: fewer tables, entities and days."""
+    """What `reads` allow a task to see for these questions: fewer tables, columns, entities and days."""
     first = questions["as_of"].min()
     seen: dict[str, list[Frame]] = {}
     for read in reads:
         frame = history[read.table]
+        frame = frame.select(
+            name for name in frame.columns if any(r.table == read.table and r.sees(name) for r in reads)
+        )
         if isinstance(first, datetime):
             frame = frame.filter(pl.col("known_at") > first - read.window)
         if read.by != "all":

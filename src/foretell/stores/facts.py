@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -182,6 +182,7 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
     window: timedelta | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
     between: tuple[datetime | None, datetime | None] = (None, None),
+    sees: Callable[[str], bool] = lambda _: True,
 ) -> Frame:
     """The facts of a tenant's table that were known at `known`, oldest first, as recorded at `recorded` (None: now).
 
@@ -190,9 +191,9 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
 
     `window` keeps what became known so long before `known`; `only` the rows whose column has one of the values;
     `between` those whose own time lies from the one moment up to, not at, the other. The columns are those of
-    `shape.columns`, instants UTC.
+    `shape.columns` that `sees` lets through, instants UTC.
     """
-    kinds = columns(table)
+    kinds = {name: kind for name, kind in columns(table).items() if sees(name)}
     first, last = between
     values = {"tenant": tenant, "known": known, "recorded": recorded, "first": first, "last": last}
     values |= {f"only_{column}": list(some) for column, some in (only or {}).items()}
@@ -202,7 +203,7 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
             "earliest": _before(_before(known, window), table.late or timedelta()),
         }
     given = frozenset(name for name, value in values.items() if value is not None)
-    query = _query(domain, table, tuple(only or ()), given)
+    query = _query(domain, table, tuple(only or ()), given, tuple(kinds))
     with connection.cursor(binary=True) as cursor:
         cursor.execute(query, values)
         result = cursor.pgresult
@@ -221,7 +222,7 @@ def _before(moment: datetime, span: timedelta) -> datetime:
 
 
 @cache
-def _query(domain: str, table: Table, only: tuple[str, ...], given: frozenset[str]) -> bytes:
+def _query(domain: str, table: Table, only: tuple[str, ...], given: frozenset[str], wanted: tuple[str, ...]) -> bytes:
     """The statement of a `read` with these values given; the same text each time, so that it is planned once."""
     where = ["tenant_id = %(tenant)s", "known_at <= %(known)s"]
     where.append(
@@ -239,8 +240,8 @@ def _query(domain: str, table: Table, only: tuple[str, ...], given: frozenset[st
     return (
         sql.SQL("SELECT {} FROM (SELECT {} FROM {} WHERE {} ORDER BY known_at, {}) facts")
         .format(
-            sql.SQL(", ").join(_gathered(name, kind) for name, kind in kinds.items()),
-            _names(list(kinds)),
+            sql.SQL(", ").join(_gathered(name, kinds[name]) for name in wanted),
+            _names(wanted),
             table_name(domain, table),
             sql.SQL(" AND ".join(where)),
             _names(identity(table)),

@@ -24,6 +24,7 @@ from foretell.engine.model import Card
 from foretell.errors import ForetellError, InvalidRequest
 from foretell.web.office import Bringing, Learning, Managing, Reading, office
 from foretell.web.problems import Problem, problem
+from foretell.web.quick import QuickRoute
 
 
 async def _standing(  # async, for a plain one would go through the thread pool
@@ -234,11 +235,14 @@ def _predict(made: APIRouter, task: Task, path: str) -> None:
         f"{task.answer.__name__}Told", task=(str, ...), answer=(task.answer, ...), foretell=(Basis, ...)
     )
 
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Any:
+    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Response:
         return plain(told_of(request, app, task, body, as_of=as_of))
 
     predict.__annotations__["body"] = task.request
-    made.post(f"{path}/predict", summary=f"Predict {task.name}", response_model=shape)(predict)
+    made.add_api_route(
+        f"{path}/predict", predict, methods=["POST"], summary=f"Predict {task.name}", response_model=shape,
+        route_class_override=QuickRoute,
+    )  # fmt: skip
 
 
 def _batch(made: APIRouter, domain: Domain) -> None:

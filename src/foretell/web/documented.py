@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, create_model
 
 from foretell.app.basis import Basis
 from foretell.contract import Domain, Route, Task
-from foretell.web.api import Standing, told_of
+from foretell.web.api import Standing, plain, told_of
 from foretell.web.office import Learning, Reading, office
+from foretell.web.quick import QuickRoute
 
 
 class Refusal(BaseModel):
@@ -31,21 +34,30 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
     return made
 
 
-def _add(made: APIRouter, route: Route, extra: Any, endpoint: Any) -> None:
+def _add(made: APIRouter, route: Route, shape: type[BaseModel], endpoint: Any, kind: type[APIRoute]) -> None:
     endpoint.__annotations__["body"] = route.request
-    shape = create_model(f"{route.answer.__name__}Told", __base__=route.answer, foretell=extra)
     statuses = sorted({401, 403, 422, 500, 503, *route.statuses.values()})
-    responses: Any = {status: {"model": Refusal} for status in statuses}
-    made.post(route.url, summary=route.summary, response_model=shape, responses=responses)(endpoint)
+    made.add_api_route(
+        route.url, endpoint, methods=["POST"], summary=route.summary, response_model=shape,
+        responses={status: {"model": Refusal} for status in statuses}, route_class_override=kind,
+    )  # fmt: skip
+
+
+def _told(route: Route, extra: Any) -> type[BaseModel]:
+    """The documented answer with what we add."""
+    made: type[BaseModel] = create_model(f"{route.answer.__name__}Told", __base__=route.answer, foretell=extra)
+    return made
 
 
 def _predict(made: APIRouter, task: Task, route: Route) -> None:
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Any:
-        told = told_of(request, app, task, route.adapt_in(body), as_of=as_of, trained=route.trained)
-        plain = told.model_dump(mode="json")
-        return {**route.adapt_out({"tenant": app.tenant, **plain}), "foretell": plain["foretell"]}
+    shape = _told(route, (Basis, ...))
 
-    _add(made, route, (Basis, ...), predict)
+    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Response:
+        told = told_of(request, app, task, route.adapt_in(body), as_of=as_of, trained=route.trained)
+        answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
+        return plain(shape.model_validate({**answer, "foretell": told.foretell}))
+
+    _add(made, route, shape, predict, QuickRoute)
 
 
 def _train(made: APIRouter, task: Task, route: Route) -> None:
@@ -54,4 +66,4 @@ def _train(made: APIRouter, task: Task, route: Route) -> None:
         extra = {name: told[name] for name in ("task", "version", "candidate", "promoted", "reason")}
         return {**route.adapt_out(told), "foretell": extra}
 
-    _add(made, route, (dict[str, Any], ...), train)
+    _add(made, route, _told(route, (dict[str, Any], ...)), train, APIRoute)

@@ -21,6 +21,7 @@ from foretell.errors import Forbidden, Unavailable
 from foretell.web.meter import Meter
 
 THREADS = 8  # requests answered at once in a process, each with a database connection
+EACH = 2  # of them one tenant's: more threads that compute at once take longer for the same
 HEAVY = 16  # trainings and the like of one tenant that may wait for each other
 
 _BEARER = HTTPBearer(auto_error=False, description="A token, as `foretell token` makes it.")
@@ -58,7 +59,7 @@ class Office:
     pool: Pool
     keys: Keys
     meter: Meter
-    turns: Turns = field(default_factory=lambda: Turns(THREADS // 2))
+    turns: Turns = field(default_factory=lambda: Turns(EACH))
     jobs: Turns = field(default_factory=lambda: Turns(1))
     heavy: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     open: bool = False  # whether requests are taken
@@ -87,7 +88,8 @@ def office(request: Request) -> Office:
     return held
 
 
-def _allowed(request: Request, roles: tuple[Role, ...]) -> Who:
+def allowed(request: Request, roles: tuple[Role, ...]) -> Who:
+    """Who asks, if they are of one of these roles; raises Forbidden."""
     who: Who = request.scope["who"]  # from the door
     if who.role not in roles:
         raise Forbidden(f"a token of role {who.role} may not do this; it takes {' or '.join(roles)}")
@@ -98,7 +100,7 @@ def _quick(*roles: Role) -> Any:
     """The app of the tenant that asks, with a turn of it; of these roles alone."""
 
     async def dependency(request: Request, _: Credentials) -> AsyncIterator[App]:
-        who = _allowed(request, roles)
+        who = allowed(request, roles)
         async with office(request).turns.of(who.tenant):
             yield office(request).app(who)
 
@@ -109,7 +111,7 @@ def _slow(*roles: Role) -> Any:
     """The app of the tenant that asks, for work that is done elsewhere; of these roles alone."""
 
     async def dependency(request: Request, _: Credentials) -> App:
-        return office(request).app(_allowed(request, roles))
+        return office(request).app(allowed(request, roles))
 
     return Depends(dependency)
 
@@ -118,12 +120,13 @@ def operator() -> Any:
     """An operator, and nobody else."""
 
     async def dependency(request: Request, _: Credentials) -> None:
-        _allowed(request, ("operator",))
+        allowed(request, ("operator",))
 
     return Depends(dependency)
 
 
-Reading = Annotated[App, _quick("user", "service", "admin")]
+READERS: tuple[Role, ...] = ("user", "service", "admin")
+Reading = Annotated[App, _quick(*READERS)]
 Bringing = Annotated[App, _slow("service", "admin")]
 Managing = Annotated[App, _quick("admin")]
 Learning = Annotated[App, _slow("admin")]

@@ -90,7 +90,7 @@ async def _fields(request: Request, error: Exception) -> JSONResponse:
 def _field(told: Mapping[str, Any]) -> FieldError:
     """What is wrong where, without the part of the request that it is in."""
     if told["type"] == "json_invalid":
-        return FieldError(field="body", message=f"it is not JSON, at character {told['loc'][-1]}")
+        return FieldError(field="body", message=f"it is not JSON: {told['msg'].removeprefix('Invalid JSON: ')}")
     where = told["loc"][1:] or told["loc"]
     return FieldError(field=".".join(map(str, where)), message=str(told["msg"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -88,6 +89,8 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     office: Office = app.state.office
     office.keys = keys
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking through it for garbage would take as long as ten predictions
     office.open = True
     try:
         yield

@@ -36,7 +36,7 @@ HOUR = timedelta(hours=1)
 LONGEST_WINDOW = 700  # hours that a lag or window may reach back on the grid
 LONGEST = 25  # steps ahead: 24 hours asked for in the middle of an hour
 SETTLE = timedelta(minutes=15)  # an hour's outcome waits this long for rows still on their way
-READS = (Read(table="metrics", window=timedelta(days=43), by="entity"),)
+READS = (Read(table="metrics", window=timedelta(days=43), by="entity", columns=("time", "value")),)
 WEEKS = (1, 2, 3, 4)
 
 
