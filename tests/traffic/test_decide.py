@@ -18,8 +18,9 @@ from foretell import Forecast, Frame
 from foretell.contract import Floats
 from foretell.domains.traffic import decide
 from foretell.domains.traffic.calendars import trigger
-from foretell.domains.traffic.decide import ConfidenceScorer, ScalingCalculator
+from foretell.domains.traffic.confidence import ConfidenceScorer
 from foretell.domains.traffic.place import place
+from foretell.domains.traffic.scaling import ScalingCalculator
 from foretell.domains.traffic.schema import LoadAnswer, LoadRequest, Settings, WorkloadConfig
 from foretell.errors import NotReady
 

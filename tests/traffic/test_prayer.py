@@ -17,8 +17,8 @@ from tests.traffic import DAY, FASTS, HOUR, MINUTE, local, sunset, utc
 
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.domains.traffic.place import place
-from foretell.domains.traffic.prayer import HighLatitudeName, MadhabName, MethodName, prayer_times
 from foretell.domains.traffic.schema import Settings
+from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName, prayer_times
 
 NAMES = ("fajr", "sunrise", "dhuhr", "asr", "maghrib", "isha")
 DATA = Path(__file__).parent / "data"  # from batoulapps/adhan's shared test data (MIT)

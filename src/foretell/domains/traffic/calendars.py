@@ -12,11 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame
-from foretell.domains.traffic.hijri import Days
 from foretell.domains.traffic.place import Place, place
-from foretell.domains.traffic.prayer import Times
 from foretell.domains.traffic.schema import CALENDAR, PRAYER, RAMADAN, TIME, Event, Settings, Trigger
 from foretell.features.grid import Places, micros
+from foretell.features.hijri import Days
+from foretell.features.prayer import Times
 
 NEEDS = {  # the columns of a day that a group of features is made from
     "time": ["is_weekend"],

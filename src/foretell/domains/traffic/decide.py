@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History
+from foretell.contract import INSTANT, Ask, Floats, Forecast, History
 from foretell.domains.traffic import calendars
+from foretell.domains.traffic.confidence import ConfidenceScorer
 from foretell.domains.traffic.features import HOUR, hours, tenant_settings
 from foretell.domains.traffic.place import place
+from foretell.domains.traffic.scaling import ScalingCalculator
 from foretell.domains.traffic.schema import (
     METRICS,
     Hour,
     LoadAnswer,
     LoadRequest,
-    ScalingRecommendation,
-    Trigger,
-    WorkloadConfig,
 )
 from foretell.errors import NotReady
 from foretell.features.grid import hour_of, micros
 
 RECENT = timedelta(days=7)  # what is forecast for the next hours must stand on something newer
 EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-WORDS: dict[Trigger, str] = {
-    "iftar_approaching": "Iftar within 2 hours",
-    "taraweeh": "Taraweeh",
-    "suhoor_window": "Suhoor, Fajr within 2 hours",
-}
 UNITS = {"requests_per_minute": "requests/min", "error_rate": "%", "cpu_usage": "%", "memory_usage": "MB"}
 
 
@@ -141,93 +132,3 @@ def _peak_to_mean(past: Floats, peak: Floats) -> float | None:
     value, peak = past[:168], peak[:168]
     higher = (value > 0) & (peak > value)
     return float(np.median(peak[higher] / value[higher])) if higher.any() else None
-
-
-class ConfidenceScorer:
-    """How far a forecast can be trusted, 0 to 1, from six named factors (each 0 to 1).
-
-    history       days of history, of the 42 that the features look at
-    freshness     1 when the newest complete hour was measured, 0 when the last day was not
-    completeness  share of the last 168 hours that were measured
-    stability     1 − mean change from hour to hour of the last day relative to the same hours of the day before
-    regularity    1 − mean difference of the last week to the week before, relative to its level
-    band          1 − half the band's width relative to the forecast, at the highest hour
-    """
-
-    WEIGHTS: ClassVar = {
-        "history": 0.15, "freshness": 0.15, "completeness": 0.15, "stability": 0.15, "regularity": 0.2, "band": 0.2,
-    }  # fmt: skip
-
-    def factors(self, past: Floats, rows: Frame) -> dict[str, float]:
-        """The six factors, from six weeks' complete hours, newest first (NaN: not measured), and a forecast."""
-        week, before, measured = past[:168], past[168:336], ~np.isnan(past)
-        late = int(measured[:24].argmax()) if measured[:24].any() else 24
-        oldest = int(np.flatnonzero(measured)[-1]) + 1 if measured.any() else 0
-        top = int(rows["point"].arg_max() or 0)
-        point, low, high = (float(rows[c][top]) for c in ("point", "q10", "q90"))
-        return {
-            "history": _unit(oldest / len(past)),
-            "freshness": _unit(1 - late / 24),
-            "completeness": _unit(float(measured[:168].mean())),
-            "stability": _unit(1 - _differ(week[:24], week[24:48])),
-            "regularity": _unit(1 - _differ(week, before)),
-            "band": _unit(1 - (high - low) / 2 / point) if point > 0 else 0.0,
-        }
-
-    def score(self, factors: dict[str, float]) -> float:
-        """The weighted mean of the factors."""
-        return round(sum(self.WEIGHTS[name] * factor for name, factor in factors.items()), 4)
-
-
-def _unit(number: float) -> float:
-    return round(min(1.0, max(0.0, number)), 4)
-
-
-def _differ(new: Floats, old: Floats) -> float:
-    """Mean absolute difference relative to the old level; 1 where nothing can be compared."""
-    both = ~np.isnan(new) & ~np.isnan(old)
-    level = old[both].mean() if both.any() else 0.0
-    return float(np.abs(new[both] - old[both]).mean() / level) if level > 0 else 1.0
-
-
-class ScalingCalculator:
-    """Replicas for a forecast: ceil(ceil(peak / capacity) x safety factor), at least 1 and at most 50."""
-
-    MIN_REPLICAS, MAX_REPLICAS = 1, 50
-
-    def __init__(self, safety_factor: float = 3.0) -> None:
-        """The documents' examples imply a factor of 3."""
-        self.safety_factor = safety_factor
-
-    def calculate_scaling(
-        self,
-        predictions: Sequence[float],
-        config: WorkloadConfig,
-        *,
-        current_traffic: float | None = None,
-        trigger: Trigger | None = None,
-        unit: str = "requests/min",
-    ) -> ScalingRecommendation:
-        """The replicas for the highest of `predictions` (in the capacity's unit), their cost an hour more, and why."""
-        peak = max(predictions)
-        # Rounded first: 41.1 / 13.7 is 3, not a hair more.
-        pods = math.ceil(min(round(peak / config.capacity_per_pod, 9), 1e9))
-        needed = math.ceil(round(pods * self.safety_factor, 9))
-        replicas = min(max(needed, self.MIN_REPLICAS), self.MAX_REPLICAS)
-        if current_traffic is None:
-            words = f"Predicted peak of {peak:.0f} {unit}"
-        elif peak > current_traffic:
-            words = f"Predicted surge from {current_traffic:.0f} to {peak:.0f} {unit}"
-        else:
-            words = f"Predicted peak of {peak:.0f} {unit}, not above the current {current_traffic:.0f}"
-        if trigger:
-            words += f" ({WORDS[trigger]})"
-        if needed > replicas:
-            words += f"; {needed} replicas would be needed, {self.MAX_REPLICAS} is the most"
-        return ScalingRecommendation(
-            current_replicas=config.current_replicas,
-            recommended_replicas=replicas,
-            cost_impact_hourly=round((replicas - config.current_replicas) * config.cost_per_replica_hour, 4),
-            reason=words,
-            triggered_by=trigger or "forecast",
-        )

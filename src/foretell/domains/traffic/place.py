@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from foretell.domains.traffic.hijri import Calendar, calendar
-from foretell.domains.traffic.prayer import HighLatitudeName, MadhabName, MethodName, Times, prayer_times
 from foretell.domains.traffic.schema import Settings
+from foretell.features.hijri import Calendar, calendar
+from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName, Times, prayer_times
 
 MECCA = (21.4225, 39.8262)  # what a zone without a city (UTC) is given
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from foretell.contract import Table
-from foretell.domains.traffic.prayer import HighLatitudeName, MadhabName, MethodName
+from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName
 
 MetricType = Literal[
     "requests_per_minute",
