@@ -72,20 +72,20 @@ TURKEY_LOAD = Series(
 )
 
 
-def public(series: Series) -> History:
-    """All hours of a public series; raises MissingError where the setting or the file is not there."""
+def public(series: Series, file: str | None = None, step: timedelta = HOUR) -> History:
+    """A public series, its hours or another file of the folder; raises MissingError where it is not there."""
     folder = ForetellSettings().bench_data
     if folder is None:
         raise MissingError(
             f"{series.name}: the folder of the public data is not set; type: FORETELL_BENCH_DATA=<folder> make bench"
         )
-    path = folder / "traffic" / series.name / "hourly.csv.gz"
+    path = folder / "traffic" / (file or f"{series.name}/hourly.csv.gz")
     if not path.is_file():
         raise MissingError(
             f"{series.name}: there is no {path}; put the file there, or name the folder that has it: "
             "FORETELL_BENCH_DATA=<folder> make bench"
         )
-    return imported(path, series)
+    return imported(path, series, step)
 
 
 def packaged() -> History:
@@ -94,12 +94,12 @@ def packaged() -> History:
         return imported(path, replace(APPSERVER, column="requests"))
 
 
-def imported(path: Path, series: Series) -> History:
-    """The rows of a file of hourly values, each known at the end of its hour."""
+def imported(path: Path, series: Series, step: timedelta = HOUR) -> History:
+    """The rows of a file of values, each known at the end of its step."""
     local = pl.col("timestamp").str.to_datetime()
     utc = local.dt.replace_time_zone(series.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
     sent = pl.read_csv(path).select(
-        time=utc, value=pl.col(series.column).cast(pl.Float64), service=pl.lit(series.name), known_at=utc + HOUR
+        time=utc, value=pl.col(series.column).cast(pl.Float64), service=pl.lit(series.name), known_at=utc + step
     )
     if not series.zero:
         sent = sent.filter(pl.col("value") != 0)

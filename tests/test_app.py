@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import polars as pl
 import pytest
-from pydantic import BaseModel
 
 from foretell.app import App, shelf
 from foretell.app.declared import domains
@@ -27,9 +26,9 @@ def rows() -> pl.DataFrame:
     return sample(1).history["metrics"].filter(pl.col("service") == "donations").drop("entity")
 
 
-def fresh(**more: BaseModel) -> App:
+def fresh() -> App:
     """The app of a tenant that nobody has used before."""
-    return App.open(f"ngo-{uuid4().hex[:8]}", zone=ZONE, settings=more)
+    return App.open(f"ngo-{uuid4().hex[:8]}", zone=ZONE)
 
 
 @pytest.fixture(scope="module")

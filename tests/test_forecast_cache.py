@@ -17,7 +17,7 @@ from foretell.app import App, shelf
 from foretell.app.house import LASTING
 from foretell.app.opening import add_tenant
 from foretell.domains.traffic.sample import END, ZONE, sample
-from foretell.domains.traffic.schema import LoadAnswer, Settings
+from foretell.domains.traffic.schema import LoadAnswer
 from foretell.engine.predict import Prediction
 
 LOAD, METRICS = "traffic.load", "traffic.metrics"
@@ -195,10 +195,8 @@ def test_nothing_is_said_again_where_there_is_no_memory(app: App) -> None:
 
 def test_other_settings_are_another_forecast(app: App) -> None:
     ask(app)
-    careful = App(replace(app.desk, told={"traffic": Settings(country="SA")}))
-    assert not ask(careful).cached
-    assert ask(careful).cached
-    assert ask(app).cached
+    app.settings.change("traffic", {"country": "SA"})
+    assert [ask(app).cached, ask(app).cached] == [False, True]
 
 
 def test_two_tenants_of_one_process_share_nothing(app: App) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import polars as pl
 import psycopg
@@ -29,7 +29,7 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell.contract import DTYPES, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import clients, facts, launcher, opened, quarantine, records, registry
+from foretell.stores import clients, decisions, facts, launcher, opened, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
@@ -44,7 +44,7 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
-    "tenants",
+    "settings_changes", "recommendations", "tenants",
 )  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), "traffic": tuple(declared()["traffic"])}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
@@ -148,6 +148,16 @@ def served(note: str) -> records.Served:
     )
 
 
+def a_recommendation(connection: psycopg.Connection[Any], tenant: str, prediction: UUID) -> None:
+    """One that was approved, and one that is open."""
+    for state in ("approved", "pending"):
+        number = decisions.recommend(
+            connection, tenant, "toy.task", "one", prediction=prediction, action={"to": 0.1}, reason="ü", until=LATER
+        )
+        if state == "approved":
+            decisions.decide(connection, tenant, number, "approved", who="me", why="«»", approved={"to": 0.2})
+
+
 @pytest.fixture(scope="module")
 def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """Two tenants' facts, revisions, quarantine, models, ledger and audit."""
@@ -178,6 +188,8 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             )
             records.say(connection, tenant, note)
             records.answer(connection, tenant, "key", "print", {"of": tenant})
+            decisions.change(connection, tenant, "toy", "me", {"one": {"of": [tenant, None]}, "two": None})
+            a_recommendation(connection, tenant, said.prediction_id)
     operator.close()
     database.close()
     yield one
@@ -279,6 +291,9 @@ def is_like(source: Source, admin: str, url: str, blobs: Blobs, root: Path, told
         write_all(stores.database, "acme", shift=9.0)  # it goes on: identities, marks, revisions
         with stores.database.tenant("acme") as connection:
             records.audit(connection, "acme", "somebody", "import", "toy.things", {})
+            decisions.change(connection, "acme", "toy", "me", {"one": 1})
+            (one,) = decisions.recommendations(connection, "acme", state="pending", limit=9, before=None)
+            decisions.decide(connection, "acme", one.recommendation_id, "rejected", who="me")
     finally:
         old.close()
         stores.database.close()

@@ -19,6 +19,7 @@ from foretell.stores.database import Database, checked
 from foretell.stores.server import Server
 
 MINE = "(tenant_id = NULLIF(current_setting('app.current_tenant'::text, true), ''::text))"
+DECIDED = ("state", "decided_at", "decided_by", "decided_why", "approved")  # what people make of a recommendation
 OPEN_TO_ALL = ("declared_tables", "alembic_version")  # they hold nothing of any tenant
 
 OURS = """
@@ -77,6 +78,7 @@ HOLES = {
 MEANT = {
     (APP, "public.data_marks"): {"SELECT", "INSERT", "UPDATE (mark)", "UPDATE (recorded_at)"},
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("quarantine", "ml_models", "answered")},
+    (APP, "public.recommendations"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in DECIDED},
     (READER, "public.ml_predictions"): {"SELECT", "INSERT"},
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},
     **{(role, f"public.{name}"): {"SELECT"} for role in ROLES for name in OPEN_TO_ALL},
@@ -161,6 +163,7 @@ def test_there_is_no_way_past_the_policies(owner: Connection[Any]) -> None:
     walked = tables(owner)
     assert {"traffic.metrics", "toy.things", "toy.yearly", "toy.deeds"} <= {*walked}
     assert {f"public.{name}" for name in ("quarantine", "audit", "ml_models", "ml_feedback", "answered")} <= {*walked}
+    assert {"public.settings_changes", "public.recommendations"} <= {*walked}
     assert walked["toy.yearly_rest"]
     assert sum(walked.values()) == 22
     assert holes(owner) == set()
@@ -239,6 +242,13 @@ PLANTED = {
     "CREATE UNIQUE INDEX ON answered (request_key) WHERE false": (
         "public.answered: one tenant's row can stand in another's way"
     ),
+    "ALTER TABLE recommendations DISABLE ROW LEVEL SECURITY": "public.recommendations: row security is not forced",
+    "DROP POLICY tenant_isolation ON settings_changes": "public.settings_changes: no policy keeps tenants apart",
+    f"GRANT UPDATE (value) ON settings_changes TO {APP}": f"public.settings_changes: {APP} may UPDATE (value)",
+    f"GRANT UPDATE (action) ON recommendations TO {APP}": f"public.recommendations: {APP} may UPDATE (action)",
+    "CREATE UNIQUE INDEX ON recommendations (subject) WHERE false": (
+        "public.recommendations: one tenant's row can stand in another's way"
+    ),
     f"GRANT UPDATE ON audit TO {READER}": f"public.audit: {READER} may UPDATE",
     f"GRANT UPDATE (version) ON ml_deployments TO {APP}": f"public.ml_deployments: {APP} may UPDATE (version)",
     f"GRANT TRUNCATE ON ml_deployments TO {APP}": f"public.ml_deployments: {APP} may TRUNCATE",
@@ -294,6 +304,14 @@ ALL_REFUSED = [
     "DELETE FROM ml_feedback",
     "UPDATE answered SET answer = '{}'",
     "TRUNCATE answered",
+    "UPDATE settings_changes SET value = '1'",
+    "UPDATE settings_changes SET changed_by = 'nobody'",
+    "DELETE FROM settings_changes",
+    "UPDATE recommendations SET action = '{}'",
+    "UPDATE recommendations SET tenant_id = 'other'",
+    "UPDATE recommendations SET expires_at = 'infinity'",
+    "DELETE FROM recommendations",
+    "SELECT nextval('settings_changes_change_id_seq')",
     "SELECT nextval('ml_feedback_feedback_id_seq')",
     "UPDATE tenants SET tenant_id = 'other'",
     "DELETE FROM tenants",
@@ -333,11 +351,14 @@ READER_REFUSED = [
     "UPDATE data_marks SET mark = 9",
     *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("quarantine", "audit", "ml_models", "ml_deployments", "tenants")),
-    *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("ml_feedback", "answered")),
+    *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("ml_feedback", "answered", "settings_changes", "recommendations")),
+    "UPDATE recommendations SET state = 'approved'",
 ]
 OPERATOR_REFUSED = [
     *(f"SELECT FROM {n}" for n in ("metrics", "toy.deeds", "data_marks", "quarantine", "audit", "ml_predictions")),
     *(f"SELECT FROM {n}" for n in ("ml_models", "ml_deployments", "ml_feedback", "answered")),
+    *(f"SELECT FROM {n}" for n in ("settings_changes", "recommendations")),
+    "UPDATE recommendations SET state = 'approved'",
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("metrics", "ml_predictions", "audit", "ml_feedback", "answered")),
     *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),
 ]

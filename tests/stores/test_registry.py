@@ -177,7 +177,9 @@ def test_one_look_tells_zone_versions_and_marks(server: Server, database: Databa
 def test_a_look_for_no_tenant_finds_no_zone(connection: Connection[Any], tenant: str) -> None:
     look = registry.look(connection, tenant, ["load"], ["toy.things"])
     assert (look.zone, look.deployed, look.marks) == (None, {"load": ()}, {"toy.things": 0})
-    assert registry.look(connection, tenant, [], []) == registry.Look(zone=None, deployed={}, marks={})
+    assert registry.look(connection, tenant, [], []) == registry.Look(
+        zone=None, deployed={}, marks={}, changes="[]", approved="{}"
+    )
 
 
 def test_a_look_in_a_snapshot_is_of_its_beginning(database: Database, tenant: str) -> None:

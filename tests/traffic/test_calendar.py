@@ -12,9 +12,10 @@ from tests.traffic import DAY, FASTS, HOUR, local
 
 from foretell import Frame
 from foretell.domains.traffic.engineer import FeatureEngineer
-from foretell.domains.traffic.schema import Announcement, Settings
+from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
 from foretell.features.hijri import Calendar, Days, announced, calendar
+from foretell.features.place import Announcement
 
 # The first day of the fast, 2015 to 2026, by country: as announced by Diyanet, the Saudi court, Egypt's Dar al-Ifta,
 # Pakistan's Ruet-e-Hilal committee, Indonesia's ministry.

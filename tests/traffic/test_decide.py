@@ -19,10 +19,10 @@ from foretell.contract import Floats
 from foretell.domains.traffic import decide
 from foretell.domains.traffic.calendars import trigger
 from foretell.domains.traffic.confidence import ConfidenceScorer
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.scaling import ScalingCalculator
 from foretell.domains.traffic.schema import LoadAnswer, LoadRequest, Settings, WorkloadConfig
 from foretell.errors import NotReady
+from foretell.features.place import place
 
 # ---------------------------------------------------------------- triggers
 
@@ -190,7 +190,7 @@ def test_the_worse_it_is_the_lower_the_factor() -> None:
     assert older[0] == 1.0
     assert older[24] == 0.0
     bands = [factors(past, rows(half=half))["band"] for half in (0, 10, 30, 60, 100, 500)]
-    assert bands == pytest.approx([1, 0.9, 0.7, 0.4, 0, 0])
+    assert bands == pytest.approx([15 / (15 + half) for half in (0, 10, 30, 60, 100, 500)], abs=1e-4)
     lengths = [factors(np.where(np.arange(1008) < 24 * d, past, np.nan))["history"] for d in (0, 7, 21, 42)]
     assert lengths == pytest.approx([0, 1 / 6, 1 / 2, 1], abs=0.001)
     gaps = [factors(np.where(np.arange(1008) % 10 < k, np.nan, past))["completeness"] for k in range(10)]
@@ -334,7 +334,11 @@ def test_an_answer_carries_trigger_confidence_and_current() -> None:
     assert set(said.factors) == FACTORS
     assert said.confidence == ConfidenceScorer().score(said.factors)
     assert said.method == "x"
-    quiet = answer(local(RIYADH, 2024, 3, 20, 12), LoadRequest(workload=config()), own=Settings(safety_factor=1.0))
+    quiet = answer(
+        local(RIYADH, 2024, 3, 20, 12),
+        LoadRequest(workload=config()),
+        own=Settings(safety_factor=1.0, scale_in="forecast"),
+    )
     assert quiet.trigger is None
     assert quiet.scaling is not None
     assert quiet.scaling.recommended_replicas == 5

@@ -21,9 +21,9 @@ from tests.traffic import DAY, FASTS, HOUR, MINUTE, clock_hour, history, local, 
 from foretell import Frame
 from foretell.domains.traffic import features, schema
 from foretell.domains.traffic.engineer import FeatureEngineer
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
+from foretell.features.place import place
 
 GROUPS = {
     "add_time_features": ["hour", "day_of_week", "is_weekend", "month", "day_of_month", "week_of_year"],

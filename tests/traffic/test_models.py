@@ -18,10 +18,10 @@ from foretell.contract import QUESTION, Floats
 from foretell.domains.traffic import LOAD, sample
 from foretell.domains.traffic.features import features, outcomes, questions
 from foretell.domains.traffic.models import SeasonalBaselineModel
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
 from foretell.engine.outcomes import settled
 from foretell.errors import NotReady
+from foretell.features.place import place
 
 RIYADH = "Asia/Riyadh"
 

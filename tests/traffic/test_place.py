@@ -9,8 +9,8 @@ import pytest
 from tests.traffic import local
 
 from foretell.domains.traffic.engineer import FeatureEngineer
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
+from foretell.features.place import place
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.traffic import DAY, FASTS, HOUR, MINUTE, local, sunset, utc
 
 from foretell.domains.traffic.engineer import FeatureEngineer
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
+from foretell.features.place import place
 from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName, prayer_times
 
 NAMES = ("fajr", "sunrise", "dhuhr", "asr", "maghrib", "isha")

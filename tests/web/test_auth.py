@@ -31,6 +31,7 @@ NUMBER = "00000000-0000-0000-0000-000000000000"
 
 LOAD = "/v1/traffic/load"
 ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "service", "user"}, {"operator"}
+PEOPLE = {"admin", "user"}
 MAY = {
     ("GET", "/metrics"): OPERATES,
     ("GET", "/v1"): READS,
@@ -42,9 +43,20 @@ MAY = {
     ("GET", f"{LOAD}/predictions"): READS,
     ("GET", "/v1/traffic/facts/metrics"): READS,
     ("POST", "/v1/predictions/{prediction_id}/feedback"): READS,
+    ("GET", "/v1/settings"): READS,
+    ("GET", "/v1/settings/history"): READS,
+    ("GET", "/v1/traffic/settings"): READS,
+    ("GET", "/v1/traffic/settings/history"): READS,
+    ("GET", "/v1/recommendations"): READS,
+    ("GET", "/v1/recommendations/{recommendation_id}"): READS,
+    ("POST", "/v1/recommendations/{recommendation_id}/approve"): PEOPLE,
+    ("POST", "/v1/recommendations/{recommendation_id}/reject"): PEOPLE,
+    ("PATCH", "/v1/settings"): ADMIN,
+    ("PATCH", "/v1/traffic/settings"): ADMIN,
     ("POST", "/v1/traffic/facts/metrics"): BRINGS,
     ("POST", f"{LOAD}/train"): ADMIN,
     ("POST", f"{LOAD}/backtest"): ADMIN,
+    ("POST", f"{LOAD}/replay"): PEOPLE,
     ("POST", f"{LOAD}/models/{{version}}/promote"): ADMIN,
     ("POST", f"{LOAD}/models/{{version}}/pin"): ADMIN,
     ("POST", f"{LOAD}/unpin"): ADMIN,
@@ -73,7 +85,8 @@ def routes() -> list[tuple[str, str]]:
 
 def filled(path: str) -> str:
     """The path of somebody's thing."""
-    return path.replace("{prediction_id}", NUMBER).replace("{version}", "20260101T000000-00000000")
+    path = path.replace("{prediction_id}", NUMBER).replace("{recommendation_id}", NUMBER)
+    return path.replace("{version}", "20260101T000000-00000000")
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +283,8 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         "/api/ml/predict": documented,
         "/v1/traffic/facts/metrics": {"rows": [{"time": "2024-01-01T00:00:00Z", "value": 1.0}]},
     }
+    if path.endswith("/settings"):
+        return {"json": {} if known else {"zone": "Asia/Riyadh"} if path == "/v1/settings" else {"country": "TR"}}
     if known and path.endswith(("train", "backtest", "facts/metrics")):
         return {"json": {"budget": -1, "days_history": -1}}
     return {"json": good.get(path, {})}

@@ -24,7 +24,7 @@ from foretell.web.server import create
 
 PARQUET = "application/vnd.apache.parquet"
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
-SLOW = r"/(train|backtest)$"
+SLOW = r"/(train|backtest|replay)$"
 
 TIMES = st.sampled_from([
     "2024-04-04T20:00:00Z", "2024-04-04 20:00", "2024-03-31 02:30", "9999-12-31T23:59:59-14:00", "0001-01-01", "", "x",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
-
-from pydantic import BaseModel
 
 from foretell.app import answering, ledger, shelf
 from foretell.app.house import House
@@ -20,14 +19,18 @@ from foretell.app.models import Models, nothing_trained
 from foretell.app.opening import add_tenant
 from foretell.app.predictions import Predictions
 from foretell.app.quarantine import Quarantine
+from foretell.app.recommendations import Recommendations, recommend
+from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, everything
-from foretell.contract import Frame, History, Rolling
+from foretell.app.tenant_settings import Settings
+from foretell.contract import Frame, History, Replayed, Rolling
 from foretell.engine.backtest import Backtest, Progress, backtest
 from foretell.engine.mapping import Interval, Plan, guess
 from foretell.engine.model import Model
 from foretell.engine.monitor import recalibrate, watch
 from foretell.engine.predict import Prediction
 from foretell.engine.promote import Verdict, judge
+from foretell.engine.replay import replay
 from foretell.engine.train import Trained, spans, train
 from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Refused
 from foretell.stores import facts, files, records, registry
@@ -36,22 +39,22 @@ from foretell.stores import facts, files, records, registry
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions` and `quarantine` are verbs with verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings` and `quarantine` are verbs with verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
         self.desk, self.tenant, self.house = desk, desk.tenant, desk.house
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
+        self.recommendations, self.settings = Recommendations(desk), Settings(desk)
 
     @classmethod
-    def open(cls, tenant: str, *, zone: str | None = None, settings: Mapping[str, BaseModel] | None = None) -> Self:
+    def open(cls, tenant: str, *, zone: str | None = None) -> Self:
         """The app of a tenant, in the stores that the settings name (`FORETELL_HOME`, `FORETELL_DATABASE`).
 
-        With `zone` a tenant that is not there yet is added; `settings` go by domain name. Raises NotFound, and what
-        `stores` and `add_tenant` do.
+        With `zone` a tenant that is not there yet is added. Raises NotFound, and what `stores` and `add_tenant` do.
         """
         house = House.open()
-        desk = Tenancy(house=house, tenant=tenant, who="somebody at this machine", told=settings or {})
+        desk = Tenancy(house=house, tenant=tenant, who="somebody at this machine")
         try:
             with desk.transaction() as connection:
                 desk.zone(connection)
@@ -155,7 +158,9 @@ class App:
         """
         domain = self.desk.domain(name)
         with self.desk.transaction(snapshot=True) as connection:
-            standing = self.desk.moment(connection, domain, as_of), self.desk.zone(connection)
+            at = as_of if isinstance(as_of, datetime) else None
+            look = registry.look(connection, self.tenant, [], [], at)
+            standing = self.desk.standpoint(connection, domain, as_of, look)
             return self.desk.history(connection, domain, standing, everything(domain, days), recorded)
 
     # ------------------------------------------------------------ models
@@ -226,12 +231,40 @@ class App:
         """Ask every candidate of a task old questions, with the old knowledge."""
         return backtest(self.desk.task(task), self.history(task, as_of), rolling=rolling, budget=budget)
 
+    def replay(
+        self,
+        task: str,
+        request: Body | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        method: str | None = None,
+        as_of: AsOf = None,
+        progress: Progress | None = None,
+    ) -> Replayed:
+        """What a task's decisions from `start` to `end` would have cost and risked, beside what else one could do.
+
+        They rest on forecasts of then by `method`, a candidate of the task; by the one in service if None. `request` is
+        the task's own for it (whom, at what price). Raises NotReady with too little history or nothing in service,
+        NotFound for a task without decisions, InvalidRequest for a period without history.
+        """
+        declared = self.desk.task(task)
+        if declared.replay is None:
+            raise NotFound(f"{task} has no decisions to replay")
+        asked = request_of(declared.replay.request, request or {})
+        history = self.history(task, as_of)
+        champion = self.champion(task) if method is None else None
+        if method is None and champion is None:
+            raise nothing_trained(task)
+        candidate = method or (champion.card.candidate if champion else "")
+        return replay(declared, history, candidate, request=asked, start=start, end=end, progress=progress)
+
     # ------------------------------------------------------------ predictions
 
     def predict(
         self,
         task: str,
-        request: answering.Body,
+        request: Body,
         *,
         as_of: AsOf = None,
         trained: bool = False,
@@ -244,16 +277,26 @@ class App:
         (said,) = answering.answer(self.desk, [(task, request)], as_of=as_of, trained=trained, light=light)
         if isinstance(said, ForetellError):
             raise said
-        return said
+        return self._proposed(task, said, as_of)
 
     def predict_many(
-        self, requests: Sequence[tuple[str, answering.Body]], *, as_of: AsOf = None
+        self, requests: Sequence[tuple[str, Body]], *, as_of: AsOf = None
     ) -> list[Prediction | ForetellError]:
         """Answer many requests of one domain's tasks; each gets its prediction or its own error.
 
         Live versions, data marks and facts are read, and the ledger is written, in one transaction.
         """
-        return answering.answer(self.desk, requests, as_of=as_of)
+        answers = answering.answer(self.desk, requests, as_of=as_of)
+        return [
+            said if isinstance(said, ForetellError) else self._proposed(name, said, as_of)
+            for (name, _), said in zip(requests, answers, strict=True)
+        ]
+
+    def _proposed(self, task: str, said: Prediction, as_of: AsOf) -> Prediction:
+        """The prediction with the recommendation that it makes; one about another moment than now makes none."""
+        if as_of is not None:
+            return said
+        return replace(said, recommendation=recommend(self.desk, self.desk.task(task), said))
 
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
         """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pydantic import ValidationError
-
 from foretell.app import ledger, shelf
+from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
 from foretell.engine.collect import Need, needs
@@ -21,9 +21,6 @@ from foretell.stores import facts, records, registry
 
 Asked = dict[int, tuple[Task, Request]]
 """Requests that could be read, by their place in the batch."""
-
-Body = Mapping[str, Any] | Request
-"""A request as it came, or as its task's own model."""
 
 HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
 FORECASTS = 200_000  # bytes that a history's forecasts and grids may come to take in memory, about
@@ -97,28 +94,10 @@ def _read(desk: Tenancy, requests: Sequence[tuple[str, Body]]) -> tuple[list[Pre
     for place, (name, body) in enumerate(requests):
         try:
             task = desk.task(name)
-            request = body if isinstance(body, task.request) else task.request.model_validate(body)
-            writable(request.model_dump())
-            asked[place] = task, request
-        except ValidationError as error:
-            said[place] = InvalidRequest("; ".join(_words(problem) for problem in error.errors()))
+            asked[place] = task, request_of(task.request, body)
         except (NotFound, InvalidRequest) as error:
             said[place] = error
     return said, asked
-
-
-def writable(value: Any) -> None:
-    """Raise InvalidRequest for plain values that no ledger can hold: a text with NUL or half a character, no number."""
-    if isinstance(value, dict):
-        for each in value.values():
-            writable(each)
-    elif isinstance(value, list | tuple | set):
-        for each in value:
-            writable(each)
-    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-        raise InvalidRequest("a text in the request holds NUL or half a character; leave it out")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidRequest("a number in the request is not finite; leave it out")
 
 
 def _ground(
@@ -129,18 +108,21 @@ def _ground(
     narrow = needs(asked)
     # The newest fact of all is in any table; else those that are read say whether anything has changed.
     names = [f"{domain.name}.{name}" for name in ([t.name for t in domain.tables] if as_of == "latest" else narrow)]
-    look = registry.look(connection, desk.tenant, [*tasks], names)
-    zone = desk.there(look.zone)
+    at = as_of if isinstance(as_of, datetime) else None
+    look = registry.look(connection, desk.tenant, [*tasks], names, at)
+    desk.zone_at(look, at)
     serving = {name: shelf.serving(desk, connection, task, look.deployed[name]) for name, task in tasks.items()}
 
     def read() -> tuple[History, int]:
-        standing = desk.moment(connection, domain, as_of), zone
+        standing = desk.standpoint(connection, domain, as_of, look)
         history = desk.history(connection, domain, standing, narrow)
         return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
 
+    # After an approval a cooldown runs, and who asks again wants to know whether it is over.
+    settling = None if look.approved == "{}" else int(time.monotonic())
     key = (
-        desk.tenant, domain.name, as_of, zone, tuple(look.marks.items()), _hashable(narrow),
-        desk.settings(domain).model_dump_json(),
+        desk.tenant, domain.name, as_of, look.zone, tuple(look.marks.items()), _hashable(narrow), look.changes,
+        look.approved, settling,
     )  # fmt: skip
     return _Ground(serving=serving, history=desk.house.histories.once(key, read), marks=look.marks)
 
@@ -173,7 +155,3 @@ def _helped(
 def _fallback(said: Prediction, why: str | None) -> str | None:
     """Why it is not the model deployed last that answered, where it is not."""
     return "; ".join(filter(None, (said.fallback, why))) or None
-
-
-def _words(problem: Any) -> str:
-    return f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"

@@ -37,10 +37,26 @@ class Skill(BaseModel):
     scored: int
 
 
+class Confidence(BaseModel):
+    """What an answer's confidence is the chance of, and what it was worth out of sample on the tenant's own past.
+
+    `brier` is that of the chance by the factors, `base_brier` that of always saying the share that had held by then;
+    the answer has the better one, as `serves` says.
+    """
+
+    meaning: str
+    serves: str
+    scored: int
+    base_rate: float
+    brier: float
+    base_brier: float
+
+
 class Basis(BaseModel):
     """Which version said it by which method, why not the champion if so, and what that has been worth."""
 
     prediction_id: UUID | None
+    recommendation_id: UUID | None
     version: str
     trained_at: datetime | None
     method: str
@@ -50,6 +66,7 @@ class Basis(BaseModel):
     interval: Interval | None
     freshness: Freshness | None
     skill: Skill | None
+    confidence: Confidence | None = None
 
     @classmethod
     def of(cls, task: Task, said: Prediction) -> Self:
@@ -70,9 +87,11 @@ class Basis(BaseModel):
             age = (said.as_of - said.known_at).total_seconds()
             freshness = Freshness(known_at=said.known_at, age_seconds=age)
         return cls(
-            prediction_id=said.id, version=card.version, trained_at=card.trained_at if card.scores else None,
+            prediction_id=said.id, recommendation_id=said.recommendation, version=card.version,
+            trained_at=card.trained_at if card.scores else None,
             method=said.method, fallback=said.fallback, as_of=said.as_of, cached=said.cached,
             interval=interval, freshness=freshness, skill=skill,
+            confidence=card.trust and Confidence.model_validate(card.trust, from_attributes=True),
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime
 from typing import Any, Literal
 
 from foretell.app import App, upload
@@ -19,7 +20,7 @@ from foretell.app.tenancy import Tenancy
 from foretell.errors import Unavailable
 from foretell.stores import registry
 
-Verb = Literal["train", "backtest", "take", "predict"]
+Verb = Literal["train", "backtest", "replay", "take", "predict"]
 
 NICER = 10  # by which the processes give way to those that answer
 CONNECTIONS = 2  # of each process
@@ -140,6 +141,12 @@ def backtested(app: App, *, task: str, **told: Any) -> dict[str, Any]:
     }
 
 
+def replayed(app: App, *, task: str, start: str | None, end: str | None, **told: Any) -> dict[str, Any]:
+    """Replay; every policy's figures and the line, as plain JSON."""
+    period = {name: datetime.fromisoformat(each) for name, each in (("start", start), ("end", end)) if each}
+    return app.replay(task, **period, **told).model_dump(mode="json")  # type: ignore[arg-type]
+
+
 def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) -> Mapping[str, Any]:
     """Take a body's rows in; what became of them."""
     return upload.take(app.desk, table, body, kind, **told)
@@ -151,5 +158,5 @@ def predicted(app: App, *, task: str, request: Mapping[str, Any], **told: Any) -
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "train": trained, "backtest": backtested, "take": taken, "predict": predicted,
+    "train": trained, "backtest": backtested, "replay": replayed, "take": taken, "predict": predicted,
 }  # fmt: skip

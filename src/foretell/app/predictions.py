@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from foretell.app.answering import writable
+from foretell.app.requests import writable
 from foretell.app.tenancy import Tenancy
 from foretell.errors import InvalidRequest
 from foretell.stores import records

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel
-
 from foretell.app.declared import task_of
 from foretell.app.house import House
-from foretell.contract import Domain, History, Standpoint, Table, Task
+from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
+from foretell.contract import Approved, Domain, History, Standpoint, Table, Task
 from foretell.engine.collect import Need
 from foretell.errors import InvalidRequest, NotFound
-from foretell.stores import facts, records
+from foretell.stores import facts, registry
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,20 +25,15 @@ AsOf = datetime | Literal["latest"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Tenancy:
-    """One tenant in the house, and who acts for it; `told` are settings by domain, beside the defaults."""
+    """One tenant in the house, and who acts for it."""
 
     house: House
     tenant: str
     who: str
-    told: Mapping[str, BaseModel] = field(default_factory=dict)
 
     def transaction(self, *, snapshot: bool = False, durable: bool = True) -> AbstractContextManager[Any]:
         """A transaction of the tenant; see `Database.tenant`."""
         return self.house.stores.database.tenant(self.tenant, snapshot=snapshot, durable=durable)
-
-    def settings(self, domain: Domain) -> BaseModel:
-        """The tenant's settings of a domain."""
-        return self.told.get(domain.name) or domain.settings()
 
     # ------------------------------------------------------------ what is declared
 
@@ -65,14 +60,15 @@ class Tenancy:
 
     def zone(self, connection: Any) -> str:
         """Whose clocks the tenant lives by; raises NotFound for no such tenant."""
-        return self.there(records.tenants(connection).get(self.tenant))
+        return self.zone_at(registry.look(connection, self.tenant, [], []), None)
 
-    def there(self, zone: str | None) -> str:
-        """The zone, if the tenant has one; else there is no such tenant, and NotFound says what to type."""
-        if zone is None:
+    def zone_at(self, look: registry.Look, at: datetime | None) -> str:
+        """The zone at a moment (None: now); without any there is no such tenant, and NotFound says what to type."""
+        if look.zone is None:
             add = f"type: foretell tenant add {self.tenant} --zone Europe/Athens"
             raise NotFound(f"there is no tenant {self.tenant}; {add}")
-        return zone
+        told = cast("TenantSettings", in_force(TenantSettings, TENANT, look.changes, at))
+        return told.zone or look.zone
 
     @contextmanager
     def inside(self, *, snapshot: bool = False) -> Iterator[Any]:
@@ -91,27 +87,42 @@ class Tenancy:
             raise InvalidRequest(f"as_of {as_of} lies in the future; leave it out to ask now")
         return as_of or now
 
+    def standpoint(self, connection: Any, domain: Domain, as_of: AsOf, look: registry.Look) -> Standpoint:
+        """Where the tenant stands: the moment meant, with its zone and settings then, and what was approved by then.
+
+        For `latest` zone and settings are those of now. Raises as `moment` does, and NotFound for no such tenant.
+        """
+        at = None if as_of == "latest" else instant(as_of)
+        zone = self.zone_at(look, cast("datetime | None", at))
+        settings = in_force(domain.settings, domain.name, look.changes, cast("datetime | None", at))
+        now = self.moment(connection, domain, as_of)
+        approved = {
+            subject: Approved(at=datetime.fromtimestamp(seconds, UTC), action=action)
+            for subject, (seconds, action) in json.loads(look.approved).items()
+            if seconds <= now.timestamp()
+        }
+        return Standpoint(tenant=self.tenant, now=now, zone=zone, settings=settings, approved=approved)
+
     def history(
         self,
         connection: Any,
         domain: Domain,
-        standing: tuple[datetime, str],
+        standing: Standpoint,
         narrow: Mapping[str, Need],
         recorded: datetime | None = None,
     ) -> History:
-        """The history standing at a moment in a zone; where it is narrowed, of these tables alone and as far back."""
-        now, zone = standing
+        """The history standing there; where it is narrowed, of these tables alone and as far back."""
         tables = {}
         for table in domain.tables:
             if narrow and table.name not in narrow:
                 continue
             need = narrow.get(table.name)
             tables[table.name] = facts.read(
-                connection, self.tenant, domain.name, table, known=now, recorded=recorded,
+                connection, self.tenant, domain.name, table, known=standing.now, recorded=recorded,
                 window=need.window if need else None, only=need.only if need else None,
                 sees=need.sees if need else lambda _: True,
             )  # fmt: skip
-        return History(Standpoint(tenant=self.tenant, now=now, zone=zone, settings=self.settings(domain)), tables)
+        return History(standing, tables)
 
 
 def as_of_told(text: str | None) -> AsOf:

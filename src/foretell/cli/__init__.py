@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from foretell.cli import facts, serving, store, verbs
+from foretell.cli import decisions, facts, serving, store, verbs
 from foretell.errors import ForetellError, Misconfigured
 
 
@@ -20,17 +20,17 @@ def cli() -> None:
 @cli.command()
 @click.option("--once", is_flag=True, help="End when all is shown.")
 @click.option(
-    "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("foretell-demo.svg"),
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("foretell-demo"),
     show_default=True,
-    help="Where to draw the forecast against the truth.",
+    help="The folder to draw into.",
 )
-def demo(once: bool, picture: Path) -> None:
-    """Run the whole job on packaged real data: load, race, forecast, replicas, picture."""
+def demo(once: bool, pictures: Path) -> None:
+    """Run the whole job on packaged real data: load, race, forecast, replicas, replay, pictures, server."""
     from foretell.cli.demo import run
 
-    run(picture, once=once)
+    run(pictures, once=once)
 
 
 @cli.command()
@@ -46,6 +46,7 @@ def check(domain: str, seed: int) -> None:
 for command in (
     facts.tenant, facts.import_, facts.export, facts.quarantine,
     verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
+    decisions.settings, decisions.recommendations, decisions.replay,
     serving.serve, serving.token, serving.rotate_secret,
     store.stop, store.doctor, store.backup, store.restore, store.migrate,
 ):  # fmt: skip

@@ -19,7 +19,7 @@ from rich.table import Table
 from foretell import upkeep
 from foretell.app import App
 from foretell.app.tokens import Keys, Who
-from foretell.cli.picture import draw
+from foretell.cli.picture import curve, draw
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
@@ -71,11 +71,12 @@ STORIES = (
 )
 
 
-def run(picture: Path, *, once: bool) -> None:
-    """Load, race, show skill against the baseline, answer, draw; without `once`, serve until told to end."""
+def run(pictures: Path, *, once: bool) -> None:
+    """Load, race, show skill against the baseline, answer, replay, draw; without `once`, serve until told to end."""
     console = Console(width=112)
     settings = ForetellSettings()
     ran = upkeep.doctor(settings, {}).running
+    pictures.mkdir(parents=True, exist_ok=True)
     for place, story in enumerate(STORIES):
         console.rule(f"[bold]{story.title}")
         with App.open(f"demo-{story.file}", zone=story.zone) as app:
@@ -91,15 +92,26 @@ def run(picture: Path, *, once: bool) -> None:
             _skill(console, trained.backtest, card)
             console.print(f"serves: [bold]{card.candidate}[/] ({card.reason}; {verdict.reason})")
             _answer(console, app, story)
-        if place == 0:
-            draw(picture, trained.backtest, card.candidate, story.unit, story.zone)
-            console.print(f"forecast against truth, last week: [bold]{picture}[/]\n")
+            if place == 0:
+                drawn = pictures / "forecast.svg"
+                draw(drawn, trained.backtest, card.candidate, story.unit, story.zone)
+                console.print(f"forecast against truth, last week: [bold]{drawn}[/]\n")
+                _replay(console, app, story, pictures / "replay.svg")
     try:
         if not once:
             _serve(console, settings)
     finally:
         if not ran:
             upkeep.stop(settings)
+
+
+def _replay(console: Console, app: App, story: Story, picture: Path) -> None:
+    """What its scaling would have cost and risked, had it been followed for the later half of the history."""
+    asked = {name: value for name, value in (story.workload or {}).items() if name != "current_replicas"}
+    told = app.replay("traffic.load", {"service": story.file, **asked}, as_of=story.as_of)
+    picture.write_text(curve(told))
+    console.print(f"replayed before you trust it: {told.line}")
+    console.print(f"cost against risk, every rule: [bold]{picture}[/]\n")
 
 
 def _serve(console: Console, settings: ForetellSettings) -> None:

@@ -18,6 +18,17 @@ AS_OF = click.option("--as-of", "as_of", help="Standing when: a moment with its 
 BUDGET = click.option("--budget", type=float, help="Seconds that the race may cost, as the candidates estimate.")
 
 
+def asked_of(text: str) -> dict[str, Any]:
+    """What `--request` holds. Raises InvalidRequest."""
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"--request is not JSON ({error})") from None
+    if not isinstance(asked, dict):
+        raise InvalidRequest('--request must be a JSON object: {"service": "donations"}')
+    return asked
+
+
 @click.command()
 @click.argument("task")
 @TENANT
@@ -30,12 +41,7 @@ def predict(task: str, tenant: str, request: str, as_of: str | None, as_json: bo
     from foretell.app.basis import Told
     from foretell.app.tenancy import as_of_told
 
-    try:
-        asked = json.loads(request)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"--request is not JSON ({error})") from None
-    if not isinstance(asked, dict):
-        raise InvalidRequest('--request must be a JSON object: {"service": "donations"}')
+    asked = asked_of(request)
     with App.open(tenant) as app:
         said = app.predict(task, asked, as_of=as_of_told(as_of))
         told = Told.of(app.desk.task(task), said)

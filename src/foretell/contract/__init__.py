@@ -13,7 +13,7 @@ Column names with a fixed meaning, in every frame that crosses the contract:
     value      the outcome; null while it is open, and for ever if it is void
 """
 
-from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Frame, History, Kind, Read, Standpoint, Table
+from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Approved, Frame, History, Kind, Read, Standpoint, Table
 from foretell.contract.forecasts import (
     Chance,
     Choice,
@@ -26,13 +26,31 @@ from foretell.contract.forecasts import (
     Target,
     quantile,
 )
-from foretell.contract.tasks import Answer, Ask, Count, Domain, Gate, Request, Rolling, Route, Sample, Task
+from foretell.contract.replays import OURS, Past, Played, Policy, Replay, Replayed
+from foretell.contract.tasks import (
+    Answer,
+    Ask,
+    Count,
+    Domain,
+    Gate,
+    Proposal,
+    Proposing,
+    RecommendationState,
+    Request,
+    Rolling,
+    Route,
+    Sample,
+    Task,
+    Trust,
+)
 
 __all__ = [
     "DTYPES",
     "INSTANT",
+    "OURS",
     "QUESTION",
     "Answer",
+    "Approved",
     "Ask",
     "Chance",
     "Choice",
@@ -46,8 +64,16 @@ __all__ = [
     "Gate",
     "History",
     "Kind",
+    "Past",
+    "Played",
+    "Policy",
+    "Proposal",
+    "Proposing",
     "Quantity",
     "Read",
+    "RecommendationState",
+    "Replay",
+    "Replayed",
     "Request",
     "Rolling",
     "Route",
@@ -57,5 +83,6 @@ __all__ = [
     "Table",
     "Target",
     "Task",
+    "Trust",
     "quantile",
 ]

@@ -93,13 +93,25 @@ class Read:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approved:
+    """An action that people approved, and when (UTC)."""
+
+    at: datetime
+    action: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standpoint:
-    """Who asks, when, in which time zone, under which settings (as known then)."""
+    """Who asks, when, in which time zone, under which settings (as known then).
+
+    `approved` is, by subject, the last recommendation that was approved within the day before.
+    """
 
     tenant: str
     now: datetime
     zone: str
     settings: BaseModel
+    approved: Mapping[str, Approved] = field(default_factory=dict)
 
 
 class History:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from foretell.contract.facts import Frame, History, Read, Table
+from foretell.contract.facts import Frame, History, Read, Standpoint, Table
 from foretell.contract.forecasts import Forecast, Forecaster, Study, Target
+from foretell.contract.replays import Replay
 from foretell.errors import BrokenDomain, ForetellError
 
 
@@ -32,7 +33,7 @@ class Ask:
 class Rolling:
     """How a backtest stands in the past: the last `folds` spans, each forecast by a model fitted before it.
 
-    `every` keeps only the questions asked at whole multiples of it (since 1970, UTC); None keeps all.
+    `every` keeps only the first standpoint of an entity in each such span of time (since 1970, UTC); None keeps all.
     """
 
     folds: int
@@ -89,6 +90,52 @@ class Count:
     of: Callable[[Any], str | None]
 
 
+RecommendationState = Literal["pending", "approved", "rejected", "expired", "superseded"]
+"""What became of a recommendation: nobody has decided yet, people did, its time is over, a newer one took its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """An action for people to approve or reject, until `until`; without an `action` nothing should change.
+
+    There is at most one open for a `subject`; a newer one takes its place.
+    """
+
+    subject: str
+    action: Mapping[str, Any] | None
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposing:
+    """What answers propose. Nothing is executed.
+
+    `of` an answer about no action is None. `review` makes of a proposed action on a subject what is approved, under the
+    settings and after the approvals of now; it raises Refused where that can't be.
+    """
+
+    of: Callable[[Any], Proposal | None]
+    review: Callable[[str, Mapping[str, Any], Standpoint], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """How sure an answer is: named factors, from which the chance is learned that what was said of it holds.
+
+    `meaning` says in words what the chance is of. `factors` takes a history and questions with what was said of them
+    (`point`, `q10`, …), and gives one row a question, in order, with the columns `names`, each 0 to 1, made from what
+    was known at the question's `as_of`; equal for those that were asked together (same `entity` and `as_of`). No factor
+    is meant to lower the chance. `held` takes such rows with `value` and `known_at`, and gives one row an answer:
+    `entity`, `as_of`, `known_at`, and `held`, 1.0 or 0.0, or null where it can't be told.
+    """
+
+    meaning: str
+    names: tuple[str, ...]
+    factors: Callable[[History, Frame], Frame]
+    held: Callable[[Frame], Frame]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Something a domain learns to predict.
@@ -116,6 +163,9 @@ class Task:
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
     routes: Sequence[Route] = ()
     counts: Sequence[Count] = ()
+    trust: Trust | None = None
+    proposing: Proposing | None = None
+    replay: Replay | None = None
 
     @property
     def baseline(self) -> str:

@@ -7,7 +7,7 @@ the outcomes known by that day, as it is in service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -84,14 +84,14 @@ def backtest(
     Candidates whose expected cost (their own estimate) would overrun `budget` seconds, the task's if None, are
     skipped and named with the reason; the baseline always runs. Raises NotReady without settled outcomes to score.
     """
-    folds = list(_folds(task, history, rolling or task.rolling))
+    folds = _rolled(task, history, rolling or task.rolling)
     joined = [join(task, history, f.ask.questions).with_columns(fold=pl.lit(k)) for k, f in enumerate(folds)]
     asked = pl.concat(joined) if joined else pl.DataFrame({"value": []})
     if asked["value"].is_null().all():
         raise NotReady(f"{task.name}: no settled outcome to test on; bring more history")
     chosen, skipped = _within(task, folds, task.budget if budget is None else budget)
     keep = asked["value"].is_not_null()
-    raw = {name: _joined(said).filter(keep) for name, said in _race(task, chosen, folds, progress).items()}
+    raw = {name: _joined(said).filter(keep) for name, said in race(task, chosen, folds, progress).items()}
     asked = asked.filter(keep)
     raw, asked = _answered(task, raw, asked, skipped)
     return Backtest(
@@ -104,8 +104,8 @@ def backtest(
     )
 
 
-def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
-    """The test windows, oldest first; those with nothing to learn from or to ask are left out."""
+def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
+    """The folds of the last spans."""
     questions = task.questions(history).sort("as_of", "entity", "at")
     newest = questions["as_of"].max()
     if not isinstance(newest, datetime):
@@ -114,13 +114,24 @@ def _folds(task: Task, history: History, rolling: Rolling) -> list[Fold]:
         microseconds=1
     )  # where the questions end: a series may have stopped a while ago
     edges = [end - rolling.span * k for k in range(rolling.folds, -1, -1)]
+    return folded(task, history, questions, edges, rolling.every)
+
+
+def folded(
+    task: Task, history: History, questions: Frame, edges: Sequence[datetime], every: timedelta | None
+) -> list[Fold]:
+    """The test windows between the edges, oldest first; those with nothing to learn from or to ask are left out.
+
+    `questions`, in order of `as_of`, are those to learn from and to ask; `every` is that of a Rolling.
+    """
+    asked = questions
+    if every:
+        span = pl.col("as_of").dt.epoch("s") // int(every.total_seconds())
+        asked = questions.filter(pl.col("as_of") == pl.col("as_of").min().over("entity", span))
     made = []
     for start, end in pairwise(edges):
         past = questions.filter(pl.col("as_of") < start)
-        test = questions.filter((pl.col("as_of") >= start) & (pl.col("as_of") < end))
-        if rolling.every:
-            step = int(rolling.every.total_seconds())
-            test = test.filter(pl.col("as_of").dt.epoch("s") % step == 0)
+        test = asked.filter((pl.col("as_of") >= start) & (pl.col("as_of") < end))
         then = history.cut(start)
         learned = settled(task, then, past)
         if test.is_empty() or learned.is_empty():
@@ -157,7 +168,7 @@ def _within(task: Task, folds: list[Fold], budget: float) -> tuple[dict[str, Cal
     return chosen, skipped
 
 
-def _race(
+def race(
     task: Task, chosen: Mapping[str, Callable[[], Forecaster]], folds: list[Fold], progress: Progress | None
 ) -> dict[str, list[Frame]]:
     """What every candidate said in every fold.

@@ -14,10 +14,12 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from foretell.contract import Choice, Forecast, Forecaster, Frame, Quantity, Study, Target, Task
+from foretell.contract import Choice, Forecast, Forecaster, Frame, History, Quantity, Study, Target, Task
+from foretell.engine.trust import Reliability, trusted
 from foretell.errors import BrokenDomain, Damaged, NotReady
 from foretell.models.conformal import Bands
 from foretell.models.isotonic import Isotonic
+from foretell.models.logistic import Logistic
 
 HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a calibration
 
@@ -54,6 +56,7 @@ class Card(BaseModel):
     skipped: Mapping[str, str]  # candidates that did not run, and why
     features: tuple[str, ...]
     reason: str  # why this candidate serves
+    trust: Reliability | None = None  # what the chance that an answer holds has been worth; None: too little to tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ class Model:
     forecaster: Forecaster
     calibration: Calibration | None
     card: Card
+    chance: Logistic | None = None  # that an answer holds, by the factors of the task's trust
 
     def forecast(self, study: Study) -> Forecast:
         """What the model says, calibrated, one row a question; raises as `raw` does."""
@@ -72,6 +76,10 @@ class Model:
     def calibrated(self, said: Forecast) -> Forecast:
         """What is meant by what the forecaster said."""
         return self.calibration.apply(said) if self.calibration else said
+
+    def trusted(self, history: History, questions: Frame, said: Forecast) -> Forecast:
+        """What is meant by one answer's forecast, with how sure it is in its evidence; raises as `factors` of trust."""
+        return trusted(self.task, self.chance, history, questions, said)
 
     def raw(self, study: Study) -> Forecast:
         """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
@@ -83,11 +91,12 @@ class Model:
         return said
 
     def save(self, folder: Path) -> None:
-        """Write forecaster, calibration and card into an existing, empty folder."""
+        """Write forecaster, calibration, chance and card into an existing, empty folder."""
         (folder / "forecaster").mkdir()
         self.forecaster.save(folder / "forecaster")
         calibration = self.calibration.to_dict() if self.calibration else None
         (folder / "calibration.json").write_text(json.dumps(calibration))
+        (folder / "trust.json").write_text(json.dumps(self.chance.to_dict() if self.chance else None))
         (folder / "card.json").write_text(self.card.model_dump_json(indent=1))
 
     @staticmethod
@@ -106,7 +115,11 @@ class Model:
             calibration = Bands.from_dict(task.target, stored)
         elif stored and not isinstance(task.target, Quantity):
             calibration = Isotonic.from_dict(task.target, stored)
-        return cls(task=task, forecaster=forecaster, calibration=calibration, card=card)
+        chance = json.loads((folder / "trust.json").read_text()) if (folder / "trust.json").exists() else None
+        return cls(
+            task=task, forecaster=forecaster, calibration=calibration, card=card,
+            chance=Logistic.from_dict(chance) if chance else None,
+        )  # fmt: skip
 
 
 def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> Forecast:

@@ -31,7 +31,8 @@ class Prediction:
     the method is not the one that was raced and promoted; null when it is. The `card` of a method that needed no
     training has no scores. With `own_facts` the facts came with the request, and stored outcomes say nothing about it.
     `as_of` is when it was asked, `known_at` when the newest fact behind it became known. A `cached` one was forecast
-    before, and only decided now; a `repeated` one was even asked so before. `id` is its number in the ledger.
+    before, and only decided now; a `repeated` one was even asked so before. `id` is its number in the ledger,
+    `recommendation` that of the recommendation that is open then.
     """
 
     answer: Answer
@@ -47,6 +48,7 @@ class Prediction:
     cached: bool
     repeated: bool
     id: UUID | None = None
+    recommendation: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     out, start = [], 0
     for plan in plans:
         length = plan.ask.questions.height
-        part = said.slice(start, length)
+        part = model.trusted(history, plan.ask.questions, said.slice(start, length))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
         out.append(

@@ -11,6 +11,7 @@ from foretell.contract import Frame, History, Study, Table, Task
 from foretell.engine.backtest import Backtest, Progress, backtest
 from foretell.engine.model import Card, Model, Span, calibrate, versioned
 from foretell.engine.outcomes import counts, join
+from foretell.engine.trust import learn
 from foretell.errors import NotReady
 
 
@@ -79,7 +80,7 @@ def fit(
     reason: str,
     facts: Mapping[str, Span] | None = None,
 ) -> Model:
-    """Fit one candidate on every outcome settled by now, and calibrate it with its backtest."""
+    """Fit one candidate on every outcome settled by now; calibrate it, and learn how sure it is, with its backtest."""
     joined = join(task, history, task.questions(history).sort("as_of", "entity", "at"))
     learned = joined.filter(pl.col("state") == "settled")
     if learned.is_empty():
@@ -91,11 +92,15 @@ def fit(
         forecaster = forecaster.fit(study, learned.select("value", "known_at"))
     raw = tested.raw.get(candidate)
     calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
+    said = tested.forecasts.get(candidate)
+    chance, worth = (None, None) if said is None else learn(task, history, tested.asked.hstack(said.get_columns()))
+    card = _card(task, history, candidate, tested, joined, study, reason, facts)
     return Model(
         task=task,
         forecaster=forecaster,
         calibration=calibration,
-        card=_card(task, history, candidate, tested, joined, study, reason, facts),
+        card=versioned(card.model_copy(update={"trust": worth})),
+        chance=chance,
     )
 
 
@@ -125,7 +130,7 @@ def _card(
 ) -> Card:
     outcomes = counts(joined)
     first, last = study.questions["as_of"].min(), study.questions["as_of"].max()
-    card = Card.model_validate(
+    return Card.model_validate(
         {
             "task": task.name,
             "candidate": candidate,
@@ -143,7 +148,6 @@ def _card(
             "reason": reason,
         }
     )
-    return versioned(card)
 
 
 def _figure(number: float) -> str:

@@ -47,7 +47,7 @@ def off_hour(zone: str) -> int:
     """Minutes by which a zone's hours begin after UTC's (India: 30); of its standard time, so that it never shifts."""
     winter = datetime(2025, 1, 1, tzinfo=ZoneInfo(zone))
     standard = (winter.utcoffset() or timedelta()) - (winter.dst() or timedelta())
-    return int(standard.total_seconds() // 60) % 60
+    return -int(standard.total_seconds() // 60) % 60
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def _codes(entity: pl.Series, names: pl.Series) -> Places:
     """The position of each entity in `names`; -1 where it is not there."""
     if len(names) == 1:
         return np.where((entity == names[0]).to_numpy(), 0, -1)
+    if len(entity) and (entity == entity[0]).all():
+        return np.full(len(entity), next(iter(np.flatnonzero((names == entity[0]).to_numpy())), -1))
     return entity.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=-1).to_numpy()
 
 
@@ -149,6 +151,20 @@ def back(column: Floats, places: Places, steps: int | Places = 0) -> Floats:
     """
     rows = np.maximum((places if isinstance(steps, int) else places[:, None]) - steps, 0)
     return column[rows] if len(column) else np.full(rows.shape, np.nan)
+
+
+def newest(grid: Grid, columns: Sequence[Floats], entity: pl.Series, until: Places, steps: int) -> list[Floats]:
+    """The values of each column in the `steps` rows before each moment, newest first (questions x steps); else NaN.
+
+    Unlike `back` it may reach farther than the empty rows before an entity's first: there it finds nothing.
+    """
+    (start,) = grid.places(entity, until)
+    first = grid.base[np.searchsorted(grid.base, start, side="right") - 1] if len(grid.base) else start
+    rows = start[:, None] - np.arange(1, steps + 1)
+    there = rows >= first[:, None]
+    there[start < 0] = False
+    rows = np.where(there, rows, 0)
+    return [np.where(there, column[rows] if len(column) else np.nan, np.nan) for column in columns]
 
 
 def over(columns: Sequence[Floats], places: Places, steps: int, make: Callable[..., list[Floats]]) -> list[Floats]:

@@ -38,6 +38,11 @@ class Calendar:
     ramadan: Days
     shawwal: Days
     hajj: Days
+    open: Days  # 1 Ramadan, 1 Shawwal and 10 Dhu al-Hijja of the years for which none was announced, in order
+
+    def doubtful(self, days: Days) -> NDArray[np.bool_]:
+        """Whether a day may turn out to be the first of Ramadan or a feast, or not: a day around one not announced."""
+        return np.abs(_nearest(self.open, days)) <= 1
 
     def ramadan_day(self, days: Days) -> Days:
         """1 to 30 in Ramadan, else 0, for Hijri days given as the civil day they share daylight with."""
@@ -102,4 +107,7 @@ def calendar(country: str | None, own: tuple[tuple[int, int, date], ...] = ()) -
         if (year, SHAWWAL) not in known:
             fast = starts[RAMADAN][-1]
             starts[SHAWWAL][-1] = min(max(starts[SHAWWAL][-1], fast + 29), fast + 30)
-    return Calendar(*(np.array(starts[month], dtype=np.int64) for month in (RAMADAN, SHAWWAL, HAJJ)))
+    ramadan, shawwal, hajj = (np.array(starts[month], dtype=np.int64) for month in (RAMADAN, SHAWWAL, HAJJ))
+    told = {month: np.array([(y, month) in known for y in range(FIRST_YEAR, LAST_YEAR + 1)]) for month in starts}
+    unsure = [ramadan[~told[RAMADAN]], shawwal[~told[SHAWWAL]], hajj[~told[HAJJ]] + 9]
+    return Calendar(ramadan=ramadan, shawwal=shawwal, hajj=hajj, open=np.sort(np.concatenate(unsure)))

@@ -70,10 +70,17 @@ class Look:
     zone: str | None  # None: there is no such tenant
     deployed: Mapping[str, Sequence[str]]  # by task: the versions that were let serve, the one in service first
     marks: Mapping[str, int]  # by table: how often it has changed
+    changes: str  # of settings, oldest first, as JSON: [domain, field, value, seconds since 1970]
+    approved: str  # within a day of `at`, as JSON by subject: [seconds since 1970, action]
 
 
-def look(connection: Connection[Any], tenant: str, names: Sequence[str], tables: Sequence[str]) -> Look:
-    """The tenant's zone, the versions of these tasks and the data marks of these tables (`traffic.metrics`)."""
+def look(
+    connection: Connection[Any], tenant: str, names: Sequence[str], tables: Sequence[str], at: datetime | None = None
+) -> Look:
+    """The tenant's zone and settings, the versions of these tasks, the data marks of these tables (`traffic.metrics`).
+
+    And what was approved of the tasks' recommendations in the day before `at` (None: now).
+    """
     row = connection.execute(
         "SELECT (SELECT zone FROM tenants WHERE tenant_id = %(tenant)s),"
         " (SELECT json_object_agg(model_name, versions) FROM (SELECT model_name,"
@@ -81,14 +88,22 @@ def look(connection: Connection[Any], tenant: str, names: Sequence[str], tables:
         " FROM ml_deployments WHERE tenant_id = %(tenant)s AND model_name = ANY(%(names)s) GROUP BY 1, 2) each"
         " GROUP BY 1) deployed),"
         " (SELECT json_object_agg(table_name, mark) FROM data_marks"
-        " WHERE tenant_id = %(tenant)s AND table_name = ANY(%(tables)s))",
-        {"tenant": tenant, "names": list(names), "tables": list(tables)},
+        " WHERE tenant_id = %(tenant)s AND table_name = ANY(%(tables)s)),"
+        " (SELECT json_agg(json_build_array(domain, field, value, extract(epoch FROM changed_at)) ORDER BY change_id)"
+        " FROM settings_changes WHERE tenant_id = %(tenant)s)::text,"
+        " (SELECT json_object_agg(subject, json_build_array(seconds, approved)) FROM (SELECT DISTINCT ON (subject)"
+        " subject, extract(epoch FROM decided_at) seconds, approved FROM recommendations WHERE tenant_id = %(tenant)s"
+        " AND model_name = ANY(%(names)s) AND state = 'approved' AND decided_at <= coalesce(%(at)s, now())"
+        " AND decided_at > coalesce(%(at)s, now()) - interval '1 day' ORDER BY subject, decided_at DESC) last)::text",
+        {"tenant": tenant, "names": list(names), "tables": list(tables), "at": at},
     ).fetchone()
-    zone, deployed, marks = row or (None, None, None)
+    zone, deployed, marks, changes, approved = row or (None,) * 5
     return Look(
         zone=zone,
         deployed=dict.fromkeys(names, ()) | (deployed or {}),
         marks=dict.fromkeys(tables, 0) | (marks or {}),
+        changes=changes or "[]",
+        approved=approved or "{}",
     )
 
 

@@ -8,45 +8,27 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app import App
-from foretell.app.answering import Body, TooHeavy
+from foretell.app.answering import TooHeavy
 from foretell.app.basis import Basis, Told
-from foretell.app.tenancy import AsOf, as_of_told
+from foretell.app.requests import Body
 from foretell.app.upload import take
 from foretell.contract import Domain, Table, Task
 from foretell.engine.mapping import pairs_of
 from foretell.engine.model import Card
 from foretell.errors import ForetellError, InvalidRequest
-from foretell.web.office import Bringing, Learning, Managing, Reading, office
-from foretell.web.problems import Problem, problem
+from foretell.web.office import Bringing, Learning, Managing, Reading, Standing, office
+from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
-
-
-async def _standing(  # async, for a plain one would go through the thread pool
-    as_of: Annotated[str | None, Query(max_length=50, description="A moment with its offset, or `latest`.")] = None,
-) -> AsOf:
-    return as_of_told(as_of)
-
-
-Standing = Annotated[AsOf, Depends(_standing)]
-"""Standing when: now if nothing is said."""
 
 BATCH = 1000  # requests in a batch
 HEAVY = 100_000  # bytes of a body from which on it is read in a process of its own
 ROWS = 100_000  # facts in an answer
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": words}
-    for status, words in {
-        401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "NotReady or Refused", 413: "TooLarge",
-        422: "InvalidRequest", 500: "BrokenDomain, Damaged or InternalError", 503: "Unavailable",
-    }.items()
-}  # fmt: skip
 
 
 class TrainOptions(BaseModel):

@@ -12,8 +12,8 @@ from pydantic import BaseModel, create_model
 
 from foretell.app.basis import Basis
 from foretell.contract import Domain, Route, Task
-from foretell.web.api import Standing, plain, told_of
-from foretell.web.office import Learning, Reading, office
+from foretell.web.api import plain, told_of
+from foretell.web.office import Learning, Reading, Standing, office
 from foretell.web.quick import QuickRoute
 
 

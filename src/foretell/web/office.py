@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from foretell.app import App
 from foretell.app.house import House
 from foretell.app.pool import Pool
-from foretell.app.tenancy import Tenancy
+from foretell.app.tenancy import AsOf, Tenancy, as_of_told
 from foretell.app.tokens import Keys, Role, Who
 from foretell.errors import Forbidden, Unavailable
 from foretell.web.meter import Meter
@@ -129,5 +129,17 @@ READERS: tuple[Role, ...] = ("user", "service", "admin")
 Reading = Annotated[App, _quick(*READERS)]
 Bringing = Annotated[App, _slow("service", "admin")]
 Managing = Annotated[App, _quick("admin")]
+Approving = Annotated[App, _quick("user", "admin")]
 Learning = Annotated[App, _slow("admin")]
+Replaying = Annotated[App, _slow("user", "admin")]
 """The app of whoever asks, by what they want to do."""
+
+
+async def _standing(  # async, for a plain one would go through the thread pool
+    as_of: Annotated[str | None, Query(max_length=50, description="A moment with its offset, or `latest`.")] = None,
+) -> AsOf:
+    return as_of_told(as_of)
+
+
+Standing = Annotated[AsOf, Depends(_standing)]
+"""Standing when: now if nothing is said."""

@@ -51,6 +51,15 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": words}
+    for status, words in {
+        401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "NotReady or Refused", 413: "TooLarge",
+        422: "InvalidRequest", 500: "BrokenDomain, Damaged or InternalError", 503: "Unavailable",
+    }.items()
+}  # fmt: skip
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the app in one of the two dresses."""
     app.add_exception_handler(ForetellError, _foretell)

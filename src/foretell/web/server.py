@@ -25,7 +25,7 @@ from foretell.app.house import House
 from foretell.app.pool import Pool
 from foretell.app.tokens import Keys
 from foretell.settings import ForetellSettings
-from foretell.web import api, documented, problems
+from foretell.web import api, decisions, documented, problems
 from foretell.web.door import Door
 from foretell.web.meter import FOLDER, Meter
 from foretell.web.office import THREADS, Office, operator
@@ -79,6 +79,7 @@ def create() -> FastAPI:
     problems.install(app)
     _upkeep(app)
     app.include_router(api.router(installed))
+    app.include_router(decisions.router(installed))
     app.include_router(documented.router(installed))
     return app
 
@@ -147,7 +148,7 @@ def _upkeep(app: FastAPI) -> None:
         taken = office.open and office.pool.warmed()
         return JSONResponse({"status": "ready" if taken else "not ready"}, 200 if taken else 503)
 
-    refusals: Any = {status: api.ERRORS[status] for status in (401, 403)}
+    refusals: Any = {status: problems.ERRORS[status] for status in (401, 403)}
 
     @app.get(
         "/metrics", summary="Figures for Prometheus", dependencies=[operator()], response_class=PlainTextResponse,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.traffic import decide, features, models, routes, sample
+from foretell.domains.traffic import confidence, decide, features, models, replay, routes, sample, scaling
 from foretell.domains.traffic.hybrid import HybridForecaster
 from foretell.domains.traffic.schema import METRICS, LoadAnswer, LoadRequest, Settings
 
@@ -32,6 +32,9 @@ LOAD = Task(
     budget=30.0,
     routes=[routes.PREDICT, routes.TRAIN],
     counts=[routes.RECOMMENDED],
+    trust=confidence.TRUST,
+    proposing=scaling.PROPOSING,
+    replay=replay.REPLAY,
 )
 
 DOMAIN = Domain(

@@ -12,10 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame
-from foretell.domains.traffic.place import Place, place
 from foretell.domains.traffic.schema import CALENDAR, PRAYER, RAMADAN, TIME, Event, Settings, Trigger
 from foretell.features.grid import Places, micros
 from foretell.features.hijri import Days
+from foretell.features.place import Place, place
 from foretell.features.prayer import Times
 
 NEEDS = {  # the columns of a day that a group of features is made from
@@ -201,3 +201,20 @@ def trigger(moment: datetime, zone: str, here: Place) -> Trigger | None:
             if holds and start is not None and start <= moment < start + length:
                 return name
     return None
+
+
+def doubt(moments: Sequence[datetime], zone: str, here: Place) -> str | None:
+    """Why it is not sure what days these moments (UTC) are, where the moon has yet to be announced; else None.
+
+    Only where Eid is a public holiday: elsewhere it changes little.
+    """
+    days = {moment.astimezone(ZoneInfo(zone)).date() for moment in moments}
+    number = np.array(sorted((day - date(1970, 1, 1)).days for day in days))
+    if not here.calendar.doubtful(number).any():
+        return None
+    near = int(np.abs(here.calendar.shawwal - number[0]).argmin())
+    # Of three years, for any other holiday may fall on one year's Eid.
+    feasts = here.calendar.shawwal[max(near - 1, 0) : near + 2].tolist()
+    if not all(any(here.day_off(date(1970, 1, 1) + timedelta(days=day + k))[1] for k in range(3)) for day in feasts):
+        return None
+    return "the start of the Hijri month is not announced yet"

@@ -1,12 +1,20 @@
-"""How sure: six named factors of a forecast, and what they come to."""
+"""How sure: six named factors of a forecast, and the chance that is learned from them."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from foretell.contract import Floats, Frame
+from foretell.contract import Floats, Frame, History, Trust
+from foretell.domains.traffic.features import HOUR, hours
+from foretell.features.grid import hours_of, micros, newest, table
+from foretell.features.peaks import kept, tops
+
+MEANING = "the highest of the next four hours stays within ±15 % of the highest that was expected"
+NEAR, SHARE, SPAN = 4, 0.15, 42 * 24
+CHUNK = 1000  # answers whose six weeks are looked at together
 
 
 class ConfidenceScorer:
@@ -15,9 +23,12 @@ class ConfidenceScorer:
     history       days of history, of the 42 that the features look at
     freshness     1 when the newest complete hour was measured, 0 when the last day was not
     completeness  share of the last 168 hours that were measured
-    stability     1 − mean change from hour to hour of the last day relative to the same hours of the day before
-    regularity    1 − mean difference of the last week to the week before, relative to its level
-    band          1 − half the band's width relative to the forecast, at the highest hour
+    stability     how near the last six hours came to the same hours a week before
+    regularity    how near the last week came to the week before
+    band          how narrow the band is beside the forecast, at the highest of the first four hours
+
+    The last three are 1 for no difference (no width), a half where it is 15 % of the level on average (half the width
+    is 15 % of the forecast), and fall towards 0; they are 0 where nothing can be compared.
     """
 
     WEIGHTS: ClassVar = {
@@ -26,31 +37,55 @@ class ConfidenceScorer:
 
     def factors(self, past: Floats, rows: Frame) -> dict[str, float]:
         """The six factors, from six weeks' complete hours, newest first (NaN: not measured), and a forecast."""
-        week, before, measured = past[:168], past[168:336], ~np.isnan(past)
-        late = int(measured[:24].argmax()) if measured[:24].any() else 24
-        oldest = int(np.flatnonzero(measured)[-1]) + 1 if measured.any() else 0
-        top = int(rows["point"].arg_max() or 0)
-        point, low, high = (float(rows[c][top]) for c in ("point", "q10", "q90"))
-        return {
-            "history": _unit(oldest / len(past)),
-            "freshness": _unit(1 - late / 24),
-            "completeness": _unit(float(measured[:168].mean())),
-            "stability": _unit(1 - _differ(week[:24], week[24:48])),
-            "regularity": _unit(1 - _differ(week, before)),
-            "band": _unit(1 - (high - low) / 2 / point) if point > 0 else 0.0,
-        }
+        top = [rows.head(NEAR)["point"].arg_max() or 0]
+        return dict(zip(self.WEIGHTS, _six(past[None, :], _width(rows)[top])[0].tolist(), strict=True))
 
     def score(self, factors: dict[str, float]) -> float:
-        """The weighted mean of the factors."""
+        """The weighted mean of the factors: what is said where no chance has been learned."""
         return round(sum(self.WEIGHTS[name] * factor for name, factor in factors.items()), 4)
 
 
-def _unit(number: float) -> float:
-    return round(min(1.0, max(0.0, number)), 4)
+def factors(history: History, said: Frame) -> Frame:
+    """The six factors of questions with what was said of them, one row a question, from what was known at `as_of`."""
+    grid, (which, peak) = history.once(hours), tops(said, NEAR * HOUR)
+    begun, width = hours_of(micros(said["as_of"]), history.standpoint.zone), _width(said)
+    entity = said["entity"] if len(peak) > 1 else said["entity"].head(1)  # much faster than to gather one
+    made = []
+    for start in range(0, len(peak), CHUNK):
+        part = peak[start : start + CHUNK]
+        (past,) = newest(grid, [grid.value], entity[part] if len(peak) > 1 else entity, begun[part], SPAN)
+        made.append(_six(past, width[part]))
+    return table(dict(zip(ConfidenceScorer.WEIGHTS, np.concatenate(made)[which].T, strict=True)))
 
 
-def _differ(new: Floats, old: Floats) -> float:
-    """Mean absolute difference relative to the old level; 1 where nothing can be compared."""
+TRUST = Trust(
+    meaning=MEANING,
+    names=tuple(ConfidenceScorer.WEIGHTS),
+    factors=factors,
+    held=partial(kept, hours=NEAR, share=SHARE),
+)
+
+
+def _width(rows: Frame) -> Floats:
+    """Half the band's width relative to the forecast; infinite where that is not positive."""
+    point, low, high = (rows[name].to_numpy() for name in ("point", "q10", "q90"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(point > 0, (high - low) / 2 / point, np.inf)
+
+
+def _six(past: Floats, width: Floats) -> Floats:
+    """The factors of each row of past hours and of the band's width at the peak, in the order of their weights."""
+    measured = ~np.isnan(past)
+    late = np.where(measured[:, :24].any(axis=1), measured[:, :24].argmax(axis=1), 24)
+    oldest = np.where(measured.any(axis=1), past.shape[1] - measured[:, ::-1].argmax(axis=1), 0)
+    off = np.column_stack([_differ(past[:, :6], past[:, 168:174]), _differ(past[:, :168], past[:, 168:336]), width])
+    told = [oldest / past.shape[1], 1 - late / 24, measured[:, :168].mean(axis=1)]
+    return np.round(np.column_stack([*told, SHARE / (SHARE + off)]), 4)
+
+
+def _differ(new: Floats, old: Floats) -> Floats:
+    """Mean absolute difference relative to the old level; infinite where nothing can be compared."""
     both = ~np.isnan(new) & ~np.isnan(old)
-    level = old[both].mean() if both.any() else 0.0
-    return float(np.abs(new[both] - old[both]).mean() / level) if level > 0 else 1.0
+    level = np.where(both, old, 0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(level > 0, np.where(both, np.abs(new - old), 0).sum(axis=1) / level, np.inf)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Floats, Forecast, History
+from foretell.contract import INSTANT, Ask, Forecast, History
 from foretell.domains.traffic import calendars
-from foretell.domains.traffic.confidence import ConfidenceScorer
+from foretell.domains.traffic.confidence import ConfidenceScorer, factors
 from foretell.domains.traffic.features import HOUR, hours, tenant_settings
-from foretell.domains.traffic.place import place
-from foretell.domains.traffic.scaling import ScalingCalculator
+from foretell.domains.traffic.scaling import Rules, ScalingCalculator, workload
 from foretell.domains.traffic.schema import (
     METRICS,
     Hour,
@@ -20,7 +20,8 @@ from foretell.domains.traffic.schema import (
     LoadRequest,
 )
 from foretell.errors import NotReady
-from foretell.features.grid import hour_of, micros
+from foretell.features.grid import hour_of, micros, newest
+from foretell.features.place import place
 
 RECENT = timedelta(days=7)  # what is forecast for the next hours must stand on something newer
 EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -45,17 +46,17 @@ def subject(request: LoadRequest, history: History) -> tuple[str, str, datetime,
 def _subject(request: LoadRequest, history: History) -> tuple[str, str, datetime, float]:
     metrics = history[METRICS.name]
     times, entities = micros(metrics["time"]), metrics["entity"]
-    newest = None
+    last = None
     for service in filter(None, (request.service, request.otherwise)):
         entity = METRICS.named(service, request.metric_type)
         mine = np.flatnonzero((entities == entity).to_numpy())
         if len(mine):
             place = int(mine[times[mine].argmax()])
-            newest = EPOCH + int(times[place]) * MICRO
-            if newest > history.now - RECENT:
-                return service, entity, newest, float(metrics["value"][place])
+            last = EPOCH + int(times[place]) * MICRO
+            if last > history.now - RECENT:
+                return service, entity, last, float(metrics["value"][place])
     entity = METRICS.named(request.service, request.metric_type)
-    words = f": the newest is of {newest:%Y-%m-%d %H:%M} UTC; bring newer ones, or ask as of then" if newest else ""
+    words = f": the newest is of {last:%Y-%m-%d %H:%M} UTC; bring newer ones, or ask as of then" if last else ""
     raise NotReady(f"there are no recent metrics of {entity}{words}")
 
 
@@ -79,17 +80,18 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
     """The hours with their bands, confidence and trigger; with a workload, the replicas for the highest hour."""
     service, entity, measured_at, current = subject(request, history)
     rows = forecast.rows
-    past, peak = _past(history, entity)
     here = place(history.standpoint.zone, tenant_settings(history))
-    factors = ConfidenceScorer().factors(past, rows)
     trigger = calendars.trigger(history.now, history.standpoint.zone, here)
-    scaling = None
+    config, scaling = None, None
     if request.workload:
-        calculator = ScalingCalculator(safety_factor=tenant_settings(history).safety_factor)
-        unit = UNITS.get(request.metric_type, "ms")
-        scaling = calculator.calculate_scaling(
-            rows["point"].to_list(), request.workload, current_traffic=current, trigger=trigger, unit=unit
-        )
+        settings = tenant_settings(history)
+        config = workload(request.workload, settings, request.service)
+        rules = Rules.of(history.standpoint, settings, config.service_name or request.service, request.scale_in)
+        doubt = calendars.doubt(coming(request, history), history.standpoint.zone, here)
+        scaling = ScalingCalculator(settings.safety_factor, rules).calculate_scaling(
+            rows["q90" if doubt else "point"].to_list(), config, current_traffic=current, trigger=trigger,
+            unit=UNITS.get(request.metric_type, "ms"), doubt=doubt and f"for the upper end of the band: {doubt}",
+        )  # fmt: skip
     return LoadAnswer(
         service=service, metric_type=request.metric_type, as_of=history.now, current=current, measured_at=measured_at,
         hours=[
@@ -98,13 +100,23 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
                 coming(request, history), rows["point"], rows["q10"], rows["q90"], strict=True
             )
         ],
-        peak_to_mean=_peak_to_mean(past, peak),
-        confidence=ConfidenceScorer().score(factors),
-        factors=factors,
+        peak_to_mean=_peak_to_mean(history, entity),
+        **_sure(forecast, request, history),
         trigger=trigger,
         method=forecast.evidence["method"][0],
-        scaling=scaling,
+        workload=config, scaling=scaling,
     )  # fmt: skip
+
+
+def _sure(forecast: Forecast, request: LoadRequest, history: History) -> dict[str, Any]:
+    """Confidence and its factors, as they stand beside the forecast; else by the same factors, not calibrated."""
+    made = forecast.evidence
+    if "band" not in made.columns:
+        made = factors(history, ask(request, history).questions.hstack(forecast.rows.get_columns()))
+    six = {name: made[name][0] for name in ConfidenceScorer.WEIGHTS}
+    if "confidence" in made.columns:
+        return {"confidence": round(made["confidence"][0], 4), "confidence_is": "calibrated", "factors": six}
+    return {"confidence": ConfidenceScorer().score(six), "confidence_is": "uncalibrated", "factors": six}
 
 
 def headline(answer: LoadAnswer) -> float:
@@ -113,22 +125,10 @@ def headline(answer: LoadAnswer) -> float:
     return max(hour.expected for hour in answer.hours) + replicas
 
 
-def _past(history: History, entity: str) -> tuple[Floats, Floats]:
-    """Mean and peak of the last six weeks' complete hours, newest first; NaN where nothing was measured."""
-    grid = history.once(hours)
-    out = np.full((2, 42 * 24), np.nan)
-    if entity in grid.entities:
-        which = grid.entities.index(entity)
-        end = int(hour_of(history.now, history.standpoint.zone).timestamp()) * 1_000_000
-        rows = (end - int(grid.first[which])) // 3_600_000_000 - 1 - np.arange(out.shape[1])
-        there = (rows >= 0) & (rows < grid.size[which])
-        for k, column in enumerate((grid.value, grid.peak)):
-            out[k, there] = column[grid.base[which] + rows[there]]
-    return out[0], out[1]
-
-
-def _peak_to_mean(past: Floats, peak: Floats) -> float | None:
+def _peak_to_mean(history: History, entity: str) -> float | None:
     """The last week's usual ratio of an hour's highest value to its mean; None where hours hold one value each."""
-    value, peak = past[:168], peak[:168]
+    grid, now = history.once(hours), hour_of(history.now, history.standpoint.zone)
+    until = np.array([(now - EPOCH) // MICRO])
+    value, peak = (one[0] for one in newest(grid, [grid.value, grid.peak], pl.Series([entity]), until, 168))
     higher = (value > 0) & (peak > value)
     return float(np.median(peak[higher] / value[higher])) if higher.any() else None

@@ -14,10 +14,10 @@ import polars as pl
 from foretell.contract import INSTANT, Frame
 from foretell.domains.traffic import calendars, schema
 from foretell.domains.traffic.features import HOUR, LONGEST_WINDOW, windows
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import Settings
 from foretell.errors import InvalidRequest
 from foretell.features.grid import Grid, Places, back, micros, off_hour
+from foretell.features.place import place
 
 TIME = pl.col("time")
 QUARTER = 900_000_000  # microseconds: every zone's clock is a whole number of quarters from UTC,

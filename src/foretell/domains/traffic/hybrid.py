@@ -14,10 +14,10 @@ from foretell.domains.traffic import calendars, decide
 from foretell.domains.traffic.engineer import times_of
 from foretell.domains.traffic.features import HOUR, features, outcomes, questions
 from foretell.domains.traffic.models import MOST, RamadanPatternLearner, SeasonalBaselineModel
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import METRICS, LoadRequest, Settings
 from foretell.errors import InvalidRequest, NotReady
 from foretell.features.grid import hour_of
+from foretell.features.place import place
 
 
 class HybridForecaster:

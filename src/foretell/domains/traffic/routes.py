@@ -86,7 +86,13 @@ def _asked(body: PredictionRequest) -> Mapping[str, Any]:
         "cost_per_replica_hour": body.cost_per_replica_hour,
     }
     # The document's metrics name no service.
-    return {"service": body.service_name, "otherwise": "default", "hours": 4, "workload": workload}
+    return {
+        "service": body.service_name,
+        "otherwise": "default",
+        "hours": 4,
+        "workload": workload,
+        "scale_in": "forecast",
+    }
 
 
 def _predicted(told: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Floats, History, Sample, Standpoint
-from foretell.domains.traffic.place import place
 from foretell.domains.traffic.schema import METRICS, LoadRequest, Settings, WorkloadConfig
+from foretell.features.place import place
 
 ZONE = "Asia/Riyadh"
 END = datetime(2024, 4, 4, 21, tzinfo=UTC)  # midnight in Riyadh, in the last ten nights

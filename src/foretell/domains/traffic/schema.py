@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from foretell.contract import Table
-from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName
+from foretell.features.place import Customs
 
 MetricType = Literal[
     "requests_per_minute",
@@ -47,6 +47,9 @@ METRICS = Table(
 )
 
 
+FIRST, LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2077, 1, 1, tzinfo=UTC)  # that the calendars reach
+
+
 class Event(BaseModel):
     """An event of the tenant's own (a campaign, a launch), known beforehand."""
 
@@ -56,46 +59,70 @@ class Event(BaseModel):
     start: AwareDatetime
     end: AwareDatetime
 
-
-class Announcement(BaseModel):
-    """The announced first day of a Hijri month, where it is not on record."""
-
-    model_config = ConfigDict(frozen=True)
-
-    hijri_year: int
-    month: Literal[9, 10, 12]
-    start: date
+    @model_validator(mode="after")
+    def _a_time(self) -> Self:
+        if not (FIRST <= self.start < self.end <= LAST):
+            raise ValueError(f"an event begins before it ends, from {FIRST:%Y} to {LAST:%Y}")
+        return self
 
 
-class Settings(BaseModel):
-    """A tenant's circumstances. Country and place default to those of the time zone's city."""
+class Service(BaseModel):
+    """What a replica of a service can do and costs, and how many there may be."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
-    prayer_method: MethodName | None = None
-    high_latitude: HighLatitudeName = "middle_of_the_night"
-    madhab: MadhabName = "shafi"
-    announced: tuple[Announcement, ...] = ()
+    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)] | None = None  # in the metric's unit
+    cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    min_replicas: Annotated[int, Field(ge=1, le=50)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=50)] = 50
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+        return self
+
+
+ScaleIn = Literal["never", "forecast"]
+"""Whether fewer replicas may be recommended because a forecast is low."""
+
+
+class Settings(Customs):
+    """A tenant's circumstances: where it is and what it keeps, its own events, and how it scales.
+
+    `hourly_cost_cap` bounds what the replicas of a service may cost in an hour. After an approved change of a service
+    nothing else is recommended for `cooldown_minutes`. Without a rule for `scale_in`, our own paths never recommend
+    fewer replicas on a forecast alone, and the documented one follows its formula; `hysteresis` is how many fewer, as a
+    share of those that run, it takes.
+    """
+
     events: tuple[Event, ...] = ()
-    safety_factor: Annotated[float, Field(ge=1)] = 3.0
+    safety_factor: Annotated[float, Field(ge=1, le=100)] = 3.0
+    services: dict[Name, Service] = Field(default_factory=dict)
+    hourly_cost_cap: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    cooldown_minutes: Annotated[int, Field(ge=0, le=1440)] = 5
+    scale_in: ScaleIn | None = None
+    hysteresis: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    def __hash__(self) -> int:
+        """By what the calendar is made of; services are a dict, which has no hash."""
+        return hash((self.country, self.latitude, self.longitude, self.prayer_method, self.announced, self.events))
 
 
 class WorkloadConfig(BaseModel):
-    """What runs now, and what a replica can do and costs."""
+    """What runs now, and what a replica can do and costs: what is left out is that of the tenant's settings."""
 
-    service_name: Name = "default"
+    service_name: Name | None = None  # the service that is asked about
     current_replicas: Annotated[int, Field(ge=1, le=50)]
-    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)]  # in the metric's unit
-    cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] = 0.05
+    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)] | None = None  # in the metric's unit
+    cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class LoadRequest(BaseModel):
     """The next hours of one service's metric; with a workload, also the replicas for them.
 
-    Of a service without metrics of its own, those of the one named `otherwise` are taken.
+    Of a service without metrics of its own, those of the one named `otherwise` are taken. `scale_in` holds where the
+    tenant's settings have no rule for it.
     """
 
     service: Name = "default"
@@ -103,6 +130,23 @@ class LoadRequest(BaseModel):
     metric_type: MetricType = "requests_per_minute"
     hours: Annotated[int, Field(ge=1, le=24)] = 4
     workload: WorkloadConfig | None = None
+    scale_in: ScaleIn = "never"
+
+
+class ReplayRequest(BaseModel):
+    """Whose scaling to replay, and the world it is simulated in. What is left out is that of the tenant's settings.
+
+    Without a service it is the only one there is; without any capacity the usual load needs ten replicas. A new
+    replica serves `startup_minutes` after the decision.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    service: Name | None = None
+    metric_type: MetricType = "requests_per_minute"
+    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)] | None = None  # in the metric's unit
+    cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    startup_minutes: Annotated[float, Field(ge=0, le=120)] = 5
 
 
 class Hour(BaseModel):
@@ -135,10 +179,18 @@ class LoadAnswer(BaseModel):
     measured_at: datetime  # and when it was made
     hours: list[Hour]
     peak_to_mean: float | None  # the last week's usual ratio of an hour's highest value to its mean
-    confidence: float
-    factors: dict[str, float]
+    confidence: Annotated[
+        float,
+        Field(
+            description="The chance that the highest of the hours asked about (of the first four, where more are) "
+            "stays within ±15 % of the highest expected, learned on four hours; uncalibrated, a mean of the factors."
+        ),
+    ]
+    confidence_is: Literal["calibrated", "uncalibrated"] = "uncalibrated"
+    factors: dict[str, float]  # what it follows from, by name, each 0 to 1
     trigger: Trigger | None
     method: str
+    workload: WorkloadConfig | None = None  # what `scaling` rests on
     scaling: ScalingRecommendation | None = None
 
 

@@ -1,4 +1,4 @@
-"""Where a tenant is: country, coordinates and customs, from its settings or else from its time zone's city."""
+"""Where a tenant is: country, coordinates and customs, as it tells them, or else from its time zone's city."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from foretell.domains.traffic.schema import Settings
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from foretell.errors import InvalidRequest
 from foretell.features.hijri import Calendar, calendar
 from foretell.features.prayer import HighLatitudeName, MadhabName, MethodName, Times, prayer_times
 
@@ -33,6 +35,42 @@ _METHODS: dict[str, MethodName] = {  # the method of each country's own timetabl
     "MY": "Singapore",
     "ID": "Singapore",
 }
+
+
+class Announcement(BaseModel):
+    """The announced first day of a Hijri month, where it is not on record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hijri_year: Annotated[int, Field(ge=1391, le=1500)]
+    month: Literal[9, 10, 12]
+    start: date
+
+
+class Customs(BaseModel):
+    """Where people live and what they keep, as far as it is told: the settings of a domain that asks begin with it.
+
+    Country and place default to those of the time zone's city.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    prayer_method: MethodName | None = None
+    high_latitude: HighLatitudeName = "middle_of_the_night"
+    madhab: MadhabName = "shafi"
+    announced: tuple[Announcement, ...] = ()
+
+    @field_validator("announced")
+    @classmethod
+    def _of_a_calendar(cls, told: tuple[Announcement, ...], info: ValidationInfo) -> tuple[Announcement, ...]:
+        try:
+            calendar(info.data.get("country"), tuple((each.hijri_year, each.month, each.start) for each in told))
+        except InvalidRequest as error:
+            raise ValueError(str(error)) from None
+        return told
 
 
 @dataclass(frozen=True)
@@ -65,19 +103,19 @@ class Place:
 
 
 @cache
-def place(zone: str, settings: Settings) -> Place:
-    """The place of a tenant in `zone` (an IANA name) with these settings."""
+def place(zone: str, customs: Customs) -> Place:
+    """The place of a tenant in `zone` (an IANA name) with these customs."""
     country, latitude, longitude = _city(zone)
-    country = settings.country or country
+    country = customs.country or country
     return Place(
         zone=zone,
         country=country,
-        latitude=latitude if settings.latitude is None else settings.latitude,
-        longitude=longitude if settings.longitude is None else settings.longitude,
-        method=settings.prayer_method or _METHODS.get(country or "SA", "MuslimWorldLeague"),
-        high_latitude=settings.high_latitude,
-        madhab=settings.madhab,
-        own=tuple((a.hijri_year, a.month, a.start) for a in settings.announced),
+        latitude=latitude if customs.latitude is None else customs.latitude,
+        longitude=longitude if customs.longitude is None else customs.longitude,
+        method=customs.prayer_method or _METHODS.get(country or "SA", "MuslimWorldLeague"),
+        high_latitude=customs.high_latitude,
+        madhab=customs.madhab,
+        own=tuple((a.hijri_year, a.month, a.start) for a in customs.announced),
     )
 
 

@@ -1,0 +1,159 @@
+"""A tenant's settings: told field by field, kept with their history, in force as of any moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from foretell.app.opening import a_zone
+from foretell.app.requests import writable
+from foretell.errors import InvalidRequest, NotFound, Refused
+from foretell.stores import decisions, records, registry
+
+if TYPE_CHECKING:
+    from foretell.app.tenancy import Tenancy
+
+TENANT = "tenant"  # where settings go that are of no domain
+
+
+def _zone(name: str) -> str:
+    try:
+        a_zone(name)
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+class TenantSettings(BaseModel):
+    """What is the tenant's, and no domain's; the zone told when the tenant was added, unless another is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
+
+
+def in_force(kind: type[BaseModel], domain: str, changes: str, at: datetime | None) -> BaseModel:
+    """A domain's settings at a moment (None: now) after these changes, as `registry.look` tells them.
+
+    A field is what was told of it last by then. Before it was first told anything it is what was told first: somebody
+    who brings old facts today, and says today where they are from, means that place. Raises Refused for what the
+    domain no longer takes.
+    """
+    told = _told(changes).get(domain, ())
+    seconds = None if at is None else at.timestamp()
+    past = len(told) if seconds is None else sum(one[2] <= seconds for one in told)
+    return _made(kind, domain, changes, past)
+
+
+@lru_cache(maxsize=1000)
+def _told(changes: str) -> Mapping[str, Sequence[tuple[str, Any, float]]]:
+    """The changes by domain: field, value, and when, in seconds since 1970; oldest first."""
+    told: dict[str, list[tuple[str, Any, float]]] = {}
+    for domain, field, value, seconds in json.loads(changes):
+        told.setdefault(domain, []).append((field, value, seconds))
+    return told
+
+
+@lru_cache(maxsize=1000)
+def _made(kind: type[BaseModel], domain: str, changes: str, past: int) -> BaseModel:
+    """The settings after the first so many changes, with the first of the others where a field has none of these."""
+    told = _told(changes).get(domain, ())
+    values: dict[str, Any] = {field: value for field, value, _ in told[:past]}
+    for field, value, _ in told[past:]:
+        values.setdefault(field, value)
+    return _valid(kind, domain, values, Refused, "is no longer taken; an admin can tell another: ")
+
+
+def _valid(
+    kind: type[BaseModel], domain: str, values: Mapping[str, Any], wrong: type[InvalidRequest | Refused], words: str
+) -> BaseModel:
+    known = {field: value for field, value in values.items() if value is not None and field in kind.model_fields}
+    try:
+        return kind.model_validate(known)  # a field that a program no longer has is nothing to it
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise wrong(f"settings of {domain}: {words}{told}") from None
+
+
+_ANY = TypeAdapter[Any](Any)
+
+
+def _plain(domain: str, field: str, value: Any) -> Any:
+    """A value as JSON has it. Raises InvalidRequest."""
+    try:
+        plain = _ANY.dump_python(value, mode="json")
+        writable(plain)
+    except (ValueError, InvalidRequest) as error:
+        raise InvalidRequest(f"settings of {domain}: {field}: {error}") from None
+    return plain
+
+
+class Settings:
+    """The verb `settings`. Every method raises NotFound for an unknown domain; `tenant` holds what is of none."""
+
+    def __init__(self, desk: Tenancy) -> None:
+        self.desk = desk
+
+    def show(self, domain: str = TENANT, *, at: datetime | None = None) -> BaseModel:
+        """The settings in force at a moment, now if None; for `tenant` with the zone that was told at the beginning."""
+        with self.desk.inside() as connection:
+            look = registry.look(connection, self.desk.tenant, [], [])
+        kind = self._kind(domain)
+        if domain == TENANT:
+            return TenantSettings(zone=self.desk.zone_at(look, at))
+        return in_force(kind, domain, look.changes, at)
+
+    def change(self, domain: str, values: Mapping[str, Any]) -> BaseModel:
+        """Tell settings by field, from now on; returns them all. A field that is None goes back to its default.
+
+        Objects are merged as JSON Merge Patch does (RFC 7396). Who and when is kept, and audited in the same
+        transaction. Raises InvalidRequest for a field that there is not, and for a value that can't be.
+        """
+        kind = self._kind(domain)
+        if unknown := [field for field in values if field not in kind.model_fields]:
+            raise InvalidRequest(
+                f"{domain} has no setting {unknown[0]}; there are {', '.join(kind.model_fields) or 'none'}"
+            )
+        if not values:
+            raise InvalidRequest("there is nothing to set; give a field and its value")
+        values = {field: _plain(domain, field, value) for field, value in values.items()}
+        with self.desk.inside() as connection:
+            decisions.alone(connection, self.desk.tenant, f"settings of {domain}")
+            before = {one.field: one.value for one in decisions.changes(connection, self.desk.tenant, domain)}
+            told = {field: merged(before.get(field), value) for field, value in values.items()}
+            made = _valid(kind, domain, before | told, InvalidRequest, "")
+            decisions.change(connection, self.desk.tenant, domain, self.desk.who, told)
+            records.audit(connection, self.desk.tenant, self.desk.who, "settings", domain, told)
+        return made
+
+    def history(self, domain: str = TENANT) -> Sequence[decisions.Change]:
+        """Everything that was told, oldest first: field, value, when and by whom."""
+        self._kind(domain)
+        with self.desk.inside() as connection:
+            return decisions.changes(connection, self.desk.tenant, domain)
+
+    def _kind(self, domain: str) -> type[BaseModel]:
+        if domain == TENANT:
+            return TenantSettings
+        found = self.desk.domain(domain)
+        if found.name != domain:
+            raise NotFound(f"{domain} has no settings of its own; those of {found.name} hold for all its tasks")
+        return found.settings
+
+
+def merged(old: Any, new: Any) -> Any:
+    """A value after a patch: RFC 7396, section 2."""
+    if not isinstance(new, Mapping):
+        return new
+    out = dict(old) if isinstance(old, Mapping) else {}
+    for name, value in new.items():
+        if value is None:
+            out.pop(name, None)
+        else:
+            out[name] = merged(out.get(name), value)
+    return out
