@@ -86,6 +86,7 @@ _ANY = TypeAdapter[Any](Any)
 def _plain(domain: str, field: str, value: Any) -> Any:
     """A value as JSON has it. Raises InvalidRequest."""
     try:
+        writable(value)
         plain = _ANY.dump_python(value, mode="json")
         writable(plain)
     except (ValueError, InvalidRequest) as error:
