@@ -14,7 +14,7 @@ from uuid import UUID
 
 import polars as pl
 
-from foretell.contract import Answer, Ask, Forecast, Frame, History, Request, Task
+from foretell.contract import INSTANT, Answer, Ask, Forecast, Frame, History, Request, Task
 from foretell.engine.backtest import backtest
 from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
@@ -130,7 +130,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     out, start = [], 0
     for plan in plans:
         length = plan.ask.questions.height
-        part = model.trusted(history, plan.ask.questions, said.slice(start, length))
+        part = _trusted(plan, model, said.slice(start, length))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
         out.append(
@@ -159,7 +159,10 @@ def _key(card: Card, questions: Frame) -> tuple[Any, ...] | None:
     """What a forecast is remembered by, where it is a small one: version and questions."""
     if questions.height > REMEMBERED:
         return None
-    asked = tuple((column.name, *column.to_physical().to_list()) for column in questions)
+    asked = tuple(  # bytes of instants: a list of them takes ten times longer
+        (column.name, column.to_numpy().tobytes()) if column.dtype == INSTANT else (column.name, *column.to_list())
+        for column in questions.get_columns()
+    )
     return card.task, card.candidate, card.version, asked
 
 
@@ -167,6 +170,14 @@ def _said(task: Task, model: Model, history: History, questions: Frame) -> tuple
     """The forecast before and after calibration."""
     raw = model.raw(task.study(history, questions))
     return raw, model.calibrated(raw)
+
+
+def _trusted(plan: _Plan, model: Model, said: Forecast) -> Forecast:
+    """What was said to one request, with how sure it is."""
+    key, questions = _key(model.card, plan.ask.questions), plan.ask.questions
+    if key is None:
+        return model.trusted(plan.history, questions, said)
+    return plan.history.once(lambda history: model.trusted(history, questions, said), ("trusted", *key))
 
 
 def newest(history: History) -> datetime | None:
