@@ -51,13 +51,13 @@ NASA = Series(
     "nasa_http",
     "America/New_York",
     "requests/h",
-    "a web site's HTTP requests, July and August 1995, with a hurricane's outage; nothing was tuned on it",
+    "a web site's HTTP requests, July and August 1995, with a hurricane's outage; no forecast was tuned on it",
 )
 TETOUAN = Series(
     "tetouan_power",
     "Africa/Casablanca",
     "kW",
-    "electric power of a quarter of Tetouan, Morocco, 2017; nothing was tuned on it",
+    "electric power of a quarter of Tetouan, Morocco, 2017; no forecast was tuned on it",
     column="Zone1",
 )
 
