@@ -51,7 +51,7 @@ def test_the_demo_shows_it_all_and_ends_in_a_server_that_answers_the_lines_it_pr
     said = log.read_text()
     assert demo.returncode == 0, said
     for words in (
-        "weekly_naive", "seasonal_baseline", "pattern_learner", "80 % band covers", "replicas: 8 →",
+        "weekly_naive", "seasonal_baseline", "pattern_learner", "80 % band covers", "replicas: 18 →",
         "iftar_approaching", "mean absolute error", "minutes under capacity",
     ):  # fmt: skip
         assert words in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -42,7 +42,8 @@ class Story:
     zone: str
     as_of: datetime | Literal["latest"]
     days: int  # of history to learn from
-    workload: dict[str, float] | None
+    runs: int | None = None  # replicas of it
+    service: dict[str, float] = field(default_factory=dict)  # what a replica can do and costs
 
 
 STORIES = (
@@ -55,7 +56,8 @@ STORIES = (
         "Europe/Berlin",
         "latest",
         400,
-        {"current_replicas": 8, "capacity_per_pod": 1500},
+        18,
+        {"capacity_per_pod": 250, "cost_per_replica_hour": 0.05},
     ),
     Story(
         "Turkey's electricity in Ramadan 2018, in place of a site's requests: public data with two Ramadans",
@@ -66,7 +68,6 @@ STORIES = (
         "Europe/Istanbul",
         datetime(2018, 6, 5, 16, tzinfo=UTC),
         420,
-        None,
     ),
 )
 
@@ -81,6 +82,9 @@ def run(pictures: Path, *, once: bool) -> None:
         console.rule(f"[bold]{story.title}")
         with App.open(f"demo-{story.file}", zone=story.zone) as app:
             _load(app, story, console)
+            if story.service:
+                rules = {"services": {story.file: story.service}, "safety_factor": 1.5, "scale_in": "forecast"}
+                app.settings.change("traffic", rules)
             with _bar(console) as bar:
                 job = bar.add_task("race", total=1)
 
@@ -107,8 +111,7 @@ def run(pictures: Path, *, once: bool) -> None:
 
 def _replay(console: Console, app: App, story: Story, picture: Path) -> None:
     """What its scaling would have cost and risked, had it been followed for the later half of the history."""
-    asked = {name: value for name, value in (story.workload or {}).items() if name != "current_replicas"}
-    told = app.replay("traffic.load", {"service": story.file, **asked}, as_of=story.as_of)
+    told = app.replay("traffic.load", {"service": story.file}, as_of=story.as_of)
     picture.write_text(curve(told))
     console.print(f"replayed before you trust it: {told.line}")
     console.print(f"cost against risk, every rule: [bold]{picture}[/]\n")
@@ -122,7 +125,7 @@ def _serve(console: Console, settings: ForetellSettings) -> None:
     keys = Keys.of(settings)
     token = keys.issue(Who(tenant=f"demo-{story.file}", user="demo", role="admin"), days=1)
     console.rule("[bold]the server; Ctrl-C ends it")
-    asked = {"service_name": story.file, **(story.workload or {}), "cost_per_replica_hour": 0.05}
+    asked = {"service_name": story.file, "current_replicas": story.runs, **story.service}
     for path, body in (("train", {"days_history": 90}), ("predict", asked)):
         print(  # noqa: T201 - a line to copy, whatever the width of the terminal
             f"\ncurl -X POST 'http://127.0.0.1:{port}/api/ml/{path}?as_of=latest' -H 'Authorization: Bearer {token}'"
@@ -200,7 +203,7 @@ def _skill(console: Console, tested: Backtest, card: Card) -> None:
 
 def _answer(console: Console, app: App, story: Story) -> None:
     """The next four hours as of the data's last hour, and the replicas for them."""
-    request = {"service": story.file, "workload": story.workload}
+    request = {"service": story.file, "workload": story.runs and {"current_replicas": story.runs}}
     said: Prediction = app.predict("traffic.load", request, as_of=story.as_of)
     answer = said.answer.model_dump()
     zone = ZoneInfo(story.zone)
@@ -216,6 +219,7 @@ def _answer(console: Console, app: App, story: Story) -> None:
             f" ({scaling['cost_impact_hourly']:+.2f} an hour): {scaling['reason']}; for a human to approve"
         )
     console.print(
-        f"  confidence {answer['confidence']:.2f}, trigger {answer['trigger'] or 'none'}, method {answer['method']},"
+        f"  confidence {answer['confidence']:.2f} ({answer['confidence_is']}), trigger {answer['trigger'] or 'none'},"
+        f" method {answer['method']},"
         f" model {said.card.version}\n"
     )
