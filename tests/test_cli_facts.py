@@ -654,3 +654,13 @@ def test_killed_thrice_in_the_middle_it_is_completed_by_another_run(tenant: str,
     assert found.height == total
     wanted = sent.select("time", "service", "value").sort("time", "service")
     assert found.select("time", "service", "value").sort("time", "service").equals(wanted)
+
+
+def test_what_is_done_is_said_as_json_too(tmp_path: Path) -> None:
+    name = f"json-{uuid4().hex[:8]}"
+    assert json.loads(say("tenant", "add", name, "--zone", "Asia/Riyadh", "--json").stdout) == {
+        "tenant": name, "zone": "Asia/Riyadh",
+    }  # fmt: skip
+    written = json.loads(say("export", TABLE, tmp_path / "out.csv", "--tenant", name, "--json").stdout)
+    assert written == {"table": TABLE, "file": str(tmp_path / "out.csv"), "rows": 0}
+    assert json.loads(say("quarantine", "erase", "--all", "--tenant", name, "--json").stdout) == {"erased": 0}

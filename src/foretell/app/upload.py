@@ -47,6 +47,33 @@ def take(
     """
     if key is not None and not 1 <= len(key) <= KEY:
         raise InvalidRequest(f"an idempotency key has 1 to {KEY} characters")
+    if interval == "auto":
+        raise InvalidRequest("interval=auto is for files; say none, or how long a value stands for: interval=1h")
+    try:
+        return _taken(desk, table, body, kind, zone=zone, interval=interval, given=given or {}, key=key)
+    except InvalidRequest as error:
+        raise InvalidRequest(_over_http(str(error))) from None
+
+
+def _over_http(words: str) -> str:
+    """An error in the words of who sent a request rather than typed a command."""
+    for typed, sent in (("--map ", "map="), ("--interval ", "interval="), ("body.csv", "the body"),
+                        ("body.parquet", "the body")):  # fmt: skip
+        words = words.replace(typed, sent)
+    return words
+
+
+def _taken(
+    desk: Tenancy,
+    table: str,
+    body: bytes,
+    kind: Kind,
+    *,
+    zone: str | None,
+    interval: str,
+    given: Mapping[str, str],
+    key: str | None,
+) -> Mapping[str, Any]:
     rows = _rows(body) if kind == "json" else _file(body, kind)
     if rows.height > MOST:
         raise TooLarge(
@@ -57,13 +84,13 @@ def take(
         raise InvalidRequest(f"the rows have {rows.width:,} different columns; leave out those the table has not")
     if rows.is_empty():
         rows = pl.DataFrame(schema=dict.fromkeys(desk.table(table)[1].kinds, pl.String))
-    plan = guess(desk.table(table)[1], rows, given or {}, interval=interval_of(interval))
+    plan = guess(desk.table(table)[1], rows, given, interval=interval_of(interval))
     taken = intake(desk, table, "request", zone=zone, interval=plan.interval)
     done = taken.check(plan.apply(rows))
     if key is None:
         taken.store(done)
         return taken.done().told()
-    said = json.dumps([table, kind, zone, interval, sorted((given or {}).items()), hashlib.sha256(body).hexdigest()])
+    said = json.dumps([table, kind, zone, interval, sorted(given.items()), hashlib.sha256(body).hexdigest()])
     return taken.store_once(done, key, hashlib.sha256(said.encode()).hexdigest())
 
 

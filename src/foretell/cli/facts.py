@@ -32,12 +32,15 @@ def tenant() -> None:
 @tenant.command("add")
 @click.argument("name")
 @click.option("--zone", required=True, help="Whose clocks the tenant lives by, as in Europe/Athens.")
-def tenant_add(name: str, zone: str) -> None:
+@JSON
+def tenant_add(name: str, zone: str, as_json: bool) -> None:
     """Add a tenant."""
     from foretell.app.opening import add_tenant
 
     add_tenant(name, zone=zone)
-    click.echo(f"tenant {name} added, on the clocks of {zone}")
+    click.echo(
+        json.dumps({"tenant": name, "zone": zone}) if as_json else f"tenant {name} added, on the clocks of {zone}"
+    )
 
 
 @tenant.command("list")
@@ -94,9 +97,11 @@ def import_(
 @click.option("--since", type=click.DateTime(), help="From this time on (UTC).")
 @click.option("--until", type=click.DateTime(), help="Up to this time (UTC), itself left out.")
 @click.option("--as-of", type=click.DateTime(), help="As known at this moment (UTC).")
+@JSON
 def export(
-    table: str, file: Path, tenant: str, since: datetime | None, until: datetime | None, as_of: datetime | None
-) -> None:
+    table: str, file: Path, tenant: str, since: datetime | None, until: datetime | None, as_of: datetime | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Write the facts of a TABLE into a FILE (.csv or .parquet)."""
     from foretell.app import App
 
@@ -107,7 +112,8 @@ def export(
     with App.open(tenant) as app:
         rows = app.facts(table, since=_utc(since), until=_utc(until), as_of=_utc(as_of))
     rows.write_parquet(file) if file.suffix == ".parquet" else rows.write_csv(file)
-    click.echo(f"{rows.height:,} rows of {table} written to {file}")
+    told = {"table": table, "file": str(file), "rows": rows.height}
+    click.echo(json.dumps(told) if as_json else f"{rows.height:,} rows of {table} written to {file}")
 
 
 @click.group()
@@ -151,7 +157,8 @@ def quarantine_retry(table: str, tenant: str, zone: str | None, as_json: bool) -
 @click.argument("fingerprints", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every row of the tenant.")
 @TENANT
-def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: str) -> None:
+@JSON
+def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: str, as_json: bool) -> None:
     """Erase rows by the beginning of their FINGERPRINTS, for ever."""
     from foretell.app import App
 
@@ -160,7 +167,8 @@ def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: st
     with App.open(tenant) as app:
         there = app.quarantine.list()["fingerprint"].to_list()
         named = [each for each in there if everything or any(each.startswith(start) for start in fingerprints)]
-        click.echo(f"{app.quarantine.erase(named):,} rows erased")
+        erased = app.quarantine.erase(named)
+    click.echo(json.dumps({"erased": erased}) if as_json else f"{erased:,} rows erased")
 
 
 def _utc(moment: datetime | None) -> datetime | None:
