@@ -81,8 +81,12 @@ def test_after_an_approval_nothing_is_recommended_and_the_reason_says_why(app: A
 
 
 @pytest.mark.row("T8")
-def test_a_rejection_settles_nothing(app: App, number: UUID) -> None:
+def test_what_was_rejected_is_not_proposed_again_but_something_else_is(app: App, number: UUID, home: Path) -> None:
+    """A rejection starts no cooldown. When the time of the rejected one is over, it may be proposed again."""
     app.recommendations.reject(number)
+    assert asked(app, 10).recommendation is None
+    assert asked(app, 11).recommendation not in (None, number)
+    moved(home, app, "expires_at", timedelta(days=1))
     assert asked(app, 10).recommendation not in (None, number)
 
 

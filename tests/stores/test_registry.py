@@ -178,7 +178,7 @@ def test_a_look_for_no_tenant_finds_no_zone(connection: Connection[Any], tenant:
     look = registry.look(connection, tenant, ["load"], ["toy.things"])
     assert (look.zone, look.deployed, look.marks) == (None, {"load": ()}, {"toy.things": 0})
     assert registry.look(connection, tenant, [], []) == registry.Look(
-        zone=None, deployed={}, marks={}, changes="[]", approved="{}"
+        zone=None, deployed={}, marks={}, settings="{}", approved="{}"
     )
 
 

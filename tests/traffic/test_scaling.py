@@ -16,6 +16,7 @@ from tests.traffic import MINUTE, utc
 from foretell.contract import Approved, Standpoint
 from foretell.domains.traffic.scaling import Rules, ScalingCalculator, workload
 from foretell.domains.traffic.schema import (
+    MetricType,
     ScalingRecommendation,
     Service,
     Settings,
@@ -264,6 +265,8 @@ def test_the_cooldown_is_that_of_the_service_alone_and_five_minutes_unless_told(
 
 # ---------------------------------------------------------------- settings
 
+RPM: MetricType = "requests_per_minute"
+
 
 def test_a_service_has_its_own_bounds_and_the_request_comes_first() -> None:
     own = Settings(
@@ -271,15 +274,21 @@ def test_a_service_has_its_own_bounds_and_the_request_comes_first() -> None:
     )
     rules = Rules.of(standing(own), own, "api", "never")
     assert (rules.least, rules.most) == (3, 7)
-    told = workload(WorkloadConfig(current_replicas=4), own, "api")
+    told = workload(WorkloadConfig(current_replicas=4), own, "api", RPM)
     assert told == WorkloadConfig(
         service_name="api", current_replicas=4, capacity_per_pod=20, cost_per_replica_hour=0.2
     )
-    assert workload(config(), own, "api") == config()
+    assert workload(config(), own, "api", RPM) == config()
     mine = WorkloadConfig(current_replicas=4, capacity_per_pod=9, service_name="api")
-    assert workload(mine, own, "other").capacity_per_pod == 9
-    assert workload(mine, own, "other").cost_per_replica_hour == 0.2
-    assert workload(WorkloadConfig(current_replicas=4), Settings(), "other").cost_per_replica_hour == 0.05
+    assert workload(mine, own, "other", RPM).capacity_per_pod == 9
+    assert workload(mine, own, "other", RPM).cost_per_replica_hour == 0.2
+    assert workload(WorkloadConfig(current_replicas=4), Settings(), "other", RPM).cost_per_replica_hour == 0.05
+
+
+def test_a_capacity_for_requests_says_nothing_about_memory() -> None:
+    own = Settings(services={"api": Service(capacity_per_pod=20, cost_per_replica_hour=0.2)})
+    told = workload(WorkloadConfig(current_replicas=4), own, "api", "memory_usage")
+    assert (told.capacity_per_pod, told.cost_per_replica_hour) == (None, 0.2)
 
 
 @pytest.mark.parametrize("values", [

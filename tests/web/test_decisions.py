@@ -175,7 +175,7 @@ def test_a_reason_may_be_left_out_and_must_be_one(enter: Enter) -> None:
         answer = user.post(path, content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 422, answer.text
     assert told(user.post(path))["decided_why"] is None
-    number = asked(user)
+    number = asked(user, 11)
     assert told(user.post(f"{RECOMMENDATIONS}/{number}/reject", json={}))["decided_why"] is None
 
 

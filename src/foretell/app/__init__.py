@@ -5,6 +5,7 @@ This is the only room that opens the stores, and the only one that reads the clo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -32,8 +33,10 @@ from foretell.engine.predict import Prediction
 from foretell.engine.promote import Verdict, judge
 from foretell.engine.replay import replay
 from foretell.engine.train import Trained, spans, train
-from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Refused
+from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Refused, Unavailable
 from foretell.stores import facts, files, records, registry
+
+log = logging.getLogger("foretell")
 
 
 class App:
@@ -296,7 +299,11 @@ class App:
         """The prediction with the recommendation that it makes; one about another moment than now makes none."""
         if as_of is not None:
             return said
-        return replace(said, recommendation=recommend(self.desk, self.desk.task(task), said))
+        try:
+            return replace(said, recommendation=recommend(self.desk, self.desk.task(task), said))
+        except Unavailable as error:  # the answer is on record, and good without it; the next one proposes it again
+            log.warning("prediction %s of %s made no recommendation: %s", said.id, self.tenant, error)
+            return said
 
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
         """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""

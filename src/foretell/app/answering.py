@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +22,7 @@ Asked = dict[int, tuple[Task, Request]]
 """Requests that could be read, by their place in the batch."""
 
 HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
+SETTLING = 1.0  # seconds that a history is used again while a day has not passed since an approval
 FORECASTS = 200_000  # bytes that a history's forecasts and grids may come to take in memory, about
 
 
@@ -110,7 +110,7 @@ def _ground(
     names = [f"{domain.name}.{name}" for name in ([t.name for t in domain.tables] if as_of == "latest" else narrow)]
     at = as_of if isinstance(as_of, datetime) else None
     look = registry.look(connection, desk.tenant, [*tasks], names, at)
-    desk.zone_at(look, at)
+    desk.there(look)
     serving = {name: shelf.serving(desk, connection, task, look.deployed[name]) for name, task in tasks.items()}
 
     def read() -> tuple[History, int]:
@@ -118,13 +118,13 @@ def _ground(
         history = desk.history(connection, domain, standing, narrow)
         return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
 
-    # After an approval a cooldown runs, and who asks again wants to know whether it is over.
-    settling = None if look.approved == "{}" else int(time.monotonic())
     key = (
-        desk.tenant, domain.name, as_of, look.zone, tuple(look.marks.items()), _hashable(narrow), look.changes,
-        look.approved, settling,
+        desk.tenant, domain.name, as_of, look.zone, tuple(look.marks.items()), _hashable(narrow), look.settings,
+        look.approved,
     )  # fmt: skip
-    return _Ground(serving=serving, history=desk.house.histories.once(key, read), marks=look.marks)
+    # After an approval a cooldown runs, and who asks again wants to know whether it is over.
+    lasting = None if look.approved == "{}" else SETTLING
+    return _Ground(serving=serving, history=desk.house.histories.once(key, read, lasting=lasting), marks=look.marks)
 
 
 def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:

@@ -21,16 +21,20 @@ class Memory(Generic[V]):
         self._lock = threading.Lock()
         self._making: dict[Hashable, tuple[threading.Lock, int]] = {}  # and how many wait for it or hold it
 
-    def once(self, key: Hashable, make: Callable[[], tuple[V, int]]) -> V:
-        """What is kept by this key; else what `make` makes (with its bytes), by one thread while others wait for it."""
-        if (found := self._found(key)) is not None:
+    def once(self, key: Hashable, make: Callable[[], tuple[V, int]], *, lasting: float | None = None) -> V:
+        """What is kept by this key; else what `make` makes (with its bytes), by one thread while others wait for it.
+
+        What is older than `lasting` seconds is made again; without it, what is older than the memory's own.
+        """
+        lasting = self.lasting if lasting is None else lasting
+        if (found := self._found(key, lasting)) is not None:
             return found
         with self._lock:
             turn, users = self._making.get(key) or (threading.Lock(), 0)
             self._making[key] = turn, users + 1
         try:
             with turn:
-                if (found := self._found(key)) is not None:
+                if (found := self._found(key, lasting)) is not None:
                     return found
                 made, size = make()
                 self._keep(key, made, size)
@@ -41,12 +45,12 @@ class Memory(Generic[V]):
                 if users > 1:
                     self._making[key] = turn, users - 1
 
-    def _found(self, key: Hashable) -> V | None:
+    def _found(self, key: Hashable, lasting: float | None) -> V | None:
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
                 return None
-            if self.lasting is not None and time.monotonic() - kept[2] > self.lasting:
+            if lasting is not None and time.monotonic() - kept[2] > lasting:
                 self._drop(key)
                 return None
             self._kept.move_to_end(key)

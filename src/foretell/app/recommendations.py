@@ -29,9 +29,11 @@ def recommend(desk: Tenancy, task: Task, said: Prediction) -> UUID | None:
         return None
     with desk.transaction() as connection:
         decisions.alone(connection, desk.tenant, f"{task.name} {proposal.subject}")
-        last = decisions.approved_last(connection, desk.tenant, task.name, proposal.subject)
-        if last and last > said.as_of:
+        last = decisions.decided_last(connection, desk.tenant, task.name, proposal.subject)
+        if last and last.state == "approved" and last.decided_at and last.decided_at > said.as_of:
             return None  # it was thought out before that was approved
+        if last and last.state == "rejected" and last.action == proposal.action and last.expires_at > said.as_of:
+            return None  # people have said no to it
         before = decisions.open_of(connection, desk.tenant, task.name, proposal.subject)
         if before and before.state == "pending" and before.action == proposal.action:
             return before.recommendation_id

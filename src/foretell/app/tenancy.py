@@ -18,6 +18,7 @@ from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST = 50  # characters that anybody writes a moment in
 
 AsOf = datetime | Literal["latest"] | None
 """A moment, `latest` (when the newest fact became known), or None: now."""
@@ -60,14 +61,14 @@ class Tenancy:
 
     def zone(self, connection: Any) -> str:
         """Whose clocks the tenant lives by; raises NotFound for no such tenant."""
-        return self.zone_at(registry.look(connection, self.tenant, [], []), None)
+        return self.there(registry.look(connection, self.tenant, [], []))
 
-    def zone_at(self, look: registry.Look, at: datetime | None) -> str:
-        """The zone at a moment (None: now); without any there is no such tenant, and NotFound says what to type."""
+    def there(self, look: registry.Look) -> str:
+        """The zone in force; without any there is no such tenant, and NotFound says what to type."""
         if look.zone is None:
             add = f"type: foretell tenant add {self.tenant} --zone Europe/Athens"
             raise NotFound(f"there is no tenant {self.tenant}; {add}")
-        told = cast("TenantSettings", in_force(TenantSettings, TENANT, look.changes, at))
+        told = cast("TenantSettings", in_force(TenantSettings, TENANT, look.settings))
         return told.zone or look.zone
 
     @contextmanager
@@ -88,13 +89,11 @@ class Tenancy:
         return as_of or now
 
     def standpoint(self, connection: Any, domain: Domain, as_of: AsOf, look: registry.Look) -> Standpoint:
-        """Where the tenant stands: the moment meant, with its zone and settings then, and what was approved by then.
+        """Where the tenant stands: the moment meant, with zone and settings of `look`, and what was approved by then.
 
         For `latest` zone and settings are those of now. Raises as `moment` does, and NotFound for no such tenant.
         """
-        at = None if as_of == "latest" else instant(as_of)
-        zone = self.zone_at(look, cast("datetime | None", at))
-        settings = in_force(domain.settings, domain.name, look.changes, cast("datetime | None", at))
+        zone, settings = self.there(look), in_force(domain.settings, domain.name, look.settings)
         now = self.moment(connection, domain, as_of)
         approved = {
             subject: Approved(at=datetime.fromtimestamp(seconds, UTC), action=action)
@@ -129,6 +128,8 @@ def as_of_told(text: str | None) -> AsOf:
     """What people write for a moment: ISO 8601 with an offset, or `latest`. Raises InvalidRequest."""
     if text is None or text == "latest":
         return cast("Literal['latest'] | None", text)
+    if len(text) > LONGEST:
+        raise InvalidRequest(f"as_of has {len(text)} characters: write 2026-03-01T12:00:00Z, or latest")
     try:
         found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that a URL made a space of
     except ValueError:

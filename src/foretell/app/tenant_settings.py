@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foretell.app.tenancy import Tenancy
 
 TENANT = "tenant"  # where settings go that are of no domain
+MOST = 100_000  # characters of a setting as JSON: every prediction reads them
 
 
 def _zone(name: str) -> str:
@@ -37,35 +38,10 @@ class TenantSettings(BaseModel):
     zone: Annotated[str, AfterValidator(_zone)] | None = None
 
 
-def in_force(kind: type[BaseModel], domain: str, changes: str, at: datetime | None) -> BaseModel:
-    """A domain's settings at a moment (None: now) after these changes, as `registry.look` tells them.
-
-    A field is what was told of it last by then. Before it was first told anything it is what was told first: somebody
-    who brings old facts today, and says today where they are from, means that place. Raises Refused for what the
-    domain no longer takes.
-    """
-    told = _told(changes).get(domain, ())
-    seconds = None if at is None else at.timestamp()
-    past = len(told) if seconds is None else sum(one[2] <= seconds for one in told)
-    return _made(kind, domain, changes, past)
-
-
-@lru_cache(maxsize=1000)
-def _told(changes: str) -> Mapping[str, Sequence[tuple[str, Any, float]]]:
-    """The changes by domain: field, value, and when, in seconds since 1970; oldest first."""
-    told: dict[str, list[tuple[str, Any, float]]] = {}
-    for domain, field, value, seconds in json.loads(changes):
-        told.setdefault(domain, []).append((field, value, seconds))
-    return told
-
-
-@lru_cache(maxsize=1000)
-def _made(kind: type[BaseModel], domain: str, changes: str, past: int) -> BaseModel:
-    """The settings after the first so many changes, with the first of the others where a field has none of these."""
-    told = _told(changes).get(domain, ())
-    values: dict[str, Any] = {field: value for field, value, _ in told[:past]}
-    for field, value, _ in told[past:]:
-        values.setdefault(field, value)
+@lru_cache(maxsize=500)
+def in_force(kind: type[BaseModel], domain: str, told: str) -> BaseModel:
+    """A domain's settings by what `registry.look` tells. Raises Refused for what the domain no longer takes."""
+    values = json.loads(told).get(domain, {})
     return _valid(kind, domain, values, Refused, "is no longer taken; an admin can tell another: ")
 
 
@@ -103,11 +79,11 @@ class Settings:
     def show(self, domain: str = TENANT, *, at: datetime | None = None) -> BaseModel:
         """The settings in force at a moment, now if None; for `tenant` with the zone that was told at the beginning."""
         with self.desk.inside() as connection:
-            look = registry.look(connection, self.desk.tenant, [], [])
+            look = registry.look(connection, self.desk.tenant, [], [], at)
         kind = self._kind(domain)
         if domain == TENANT:
-            return TenantSettings(zone=self.desk.zone_at(look, at))
-        return in_force(kind, domain, look.changes, at)
+            return TenantSettings(zone=self.desk.there(look))
+        return in_force(kind, domain, look.settings)
 
     def change(self, domain: str, values: Mapping[str, Any]) -> BaseModel:
         """Tell settings by field, from now on; returns them all. A field that is None goes back to its default.
@@ -127,6 +103,8 @@ class Settings:
             decisions.alone(connection, self.desk.tenant, f"settings of {domain}")
             before = {one.field: one.value for one in decisions.changes(connection, self.desk.tenant, domain)}
             told = {field: merged(before.get(field), value) for field, value in values.items()}
+            if large := [field for field, value in told.items() if len(json.dumps(value)) > MOST]:
+                raise InvalidRequest(f"settings of {domain}: {large[0]} is longer than {MOST:,} characters as JSON")
             made = _valid(kind, domain, before | told, InvalidRequest, "")
             decisions.change(connection, self.desk.tenant, domain, self.desk.who, told)
             records.audit(connection, self.desk.tenant, self.desk.who, "settings", domain, told)

@@ -61,7 +61,7 @@ class Customs(BaseModel):
     prayer_method: MethodName | None = None
     high_latitude: HighLatitudeName = "middle_of_the_night"
     madhab: MadhabName = "shafi"
-    announced: tuple[Announcement, ...] = ()
+    announced: Annotated[tuple[Announcement, ...], Field(max_length=500)] = ()
 
     @field_validator("announced")
     @classmethod
@@ -102,7 +102,6 @@ class Place:
         return _days_off(self.country, day)
 
 
-@cache
 def place(zone: str, customs: Customs) -> Place:
     """The place of a tenant in `zone` (an IANA name) with these customs."""
     country, latitude, longitude = _city(zone)

@@ -90,15 +90,14 @@ def open_of(connection: Connection[Any], tenant: str, task: str, subject: str) -
         ).fetchone()
 
 
-def approved_last(connection: Connection[Any], tenant: str, task: str, subject: str) -> datetime | None:
-    """When a recommendation on a subject was approved last; None if none ever was."""
-    row = connection.execute(
-        "SELECT max(decided_at) FROM recommendations WHERE tenant_id = %s AND model_name = %s AND subject = %s"
-        " AND state = 'approved'",
-        [tenant, task, subject],
-    ).fetchone()
-    moment: datetime | None = row[0] if row else None
-    return moment
+def decided_last(connection: Connection[Any], tenant: str, task: str, subject: str) -> Recommendation | None:
+    """The recommendation on a subject that people decided on last; None if they never did."""
+    with connection.cursor(row_factory=class_row(Recommendation)) as cursor:
+        return cursor.execute(
+            _RECOMMENDATIONS + b" AND model_name = %(task)s AND subject = %(subject)s AND decided_by IS NOT NULL"
+            b" ORDER BY decided_at DESC LIMIT 1",
+            {"tenant": tenant, "task": task, "subject": subject},
+        ).fetchone()
 
 
 def recommend(

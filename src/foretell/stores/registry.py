@@ -70,7 +70,7 @@ class Look:
     zone: str | None  # None: there is no such tenant
     deployed: Mapping[str, Sequence[str]]  # by task: the versions that were let serve, the one in service first
     marks: Mapping[str, int]  # by table: how often it has changed
-    changes: str  # of settings, oldest first, as JSON: [domain, field, value, seconds since 1970]
+    settings: str  # in force at a moment, as JSON: by domain, by field
     approved: str  # within a day of `at`, as JSON by subject: [seconds since 1970, action]
 
 
@@ -79,7 +79,9 @@ def look(
 ) -> Look:
     """The tenant's zone and settings, the versions of these tasks, the data marks of these tables (`traffic.metrics`).
 
-    And what was approved of the tasks' recommendations in the day before `at` (None: now).
+    And what was approved of the tasks' recommendations in the day before `at` (None: now). Settings are those of `at`:
+    of a field what was told last by then. Before it was first told anything it is what was told first: somebody who
+    brings old facts today, and says today where they are from, means that place.
     """
     row = connection.execute(
         "SELECT (SELECT zone FROM tenants WHERE tenant_id = %(tenant)s),"
@@ -89,20 +91,24 @@ def look(
         " GROUP BY 1) deployed),"
         " (SELECT json_object_agg(table_name, mark) FROM data_marks"
         " WHERE tenant_id = %(tenant)s AND table_name = ANY(%(tables)s)),"
-        " (SELECT json_agg(json_build_array(domain, field, value, extract(epoch FROM changed_at)) ORDER BY change_id)"
-        " FROM settings_changes WHERE tenant_id = %(tenant)s)::text,"
+        # Of each field what was told last by then; else what was told of it first, afterwards.
+        " (SELECT json_object_agg(domain, told) FROM (SELECT domain, json_object_agg(field, value) told FROM ("
+        "SELECT DISTINCT ON (domain, field) domain, field, value FROM settings_changes WHERE tenant_id = %(tenant)s"
+        " ORDER BY domain, field, changed_at <= coalesce(%(at)s, now()) DESC,"
+        " CASE WHEN changed_at <= coalesce(%(at)s, now()) THEN change_id ELSE -change_id END DESC) each"
+        " GROUP BY domain) by_domain)::text,"
         " (SELECT json_object_agg(subject, json_build_array(seconds, approved)) FROM (SELECT DISTINCT ON (subject)"
         " subject, extract(epoch FROM decided_at) seconds, approved FROM recommendations WHERE tenant_id = %(tenant)s"
         " AND model_name = ANY(%(names)s) AND state = 'approved' AND decided_at <= coalesce(%(at)s, now())"
         " AND decided_at > coalesce(%(at)s, now()) - interval '1 day' ORDER BY subject, decided_at DESC) last)::text",
         {"tenant": tenant, "names": list(names), "tables": list(tables), "at": at},
     ).fetchone()
-    zone, deployed, marks, changes, approved = row or (None,) * 5
+    zone, deployed, marks, settings, approved = row or (None,) * 5
     return Look(
         zone=zone,
         deployed=dict.fromkeys(names, ()) | (deployed or {}),
         marks=dict.fromkeys(tables, 0) | (marks or {}),
-        changes=changes or "[]",
+        settings=settings or "{}",
         approved=approved or "{}",
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from foretell.app.tenant_settings import TENANT, TenantSettings
 from foretell.contract import Domain, RecommendationState, Replayed, Task
@@ -66,6 +66,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
 def _replay(made: APIRouter, task: Task, request: type[BaseModel]) -> None:
     options = create_model(
         f"{request.__name__}Options",
+        __config__=ConfigDict(extra="forbid"),
         request=(request, request()),
         start=(AwareDatetime | None, Field(None, description="From when; half of the history, a year at most.")),
         end=(AwareDatetime | None, Field(None, description="To when; the end of the history.")),

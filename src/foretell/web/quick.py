@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from foretell.app.tenancy import as_of_told
 from foretell.web.office import READERS, allowed, office
@@ -29,7 +30,11 @@ class QuickRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             who = allowed(request, READERS)
-            body = _read(model, request.headers.get("content-type", ""), await request.body())
+            try:
+                sent = await request.body()
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is there to read it
+            body = _read(model, request.headers.get("content-type", ""), sent)
             as_of = as_of_told(request.query_params.get("as_of"))
             held = office(request)
             async with held.turns.of(who.tenant):

@@ -28,29 +28,28 @@ BLOCK = 720  # hours of the calendar that are worked out and remembered together
 
 def hours(micro: Places, zone: str, settings: Settings) -> dict[str, Floats]:
     """Every calendar feature, by name, of the zone's hours that start at these microseconds since 1970."""
-    number = micro // 3_600_000_000
+    number, here = micro // 3_600_000_000, place(zone, settings)
     block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *CALENDAR]
     out = np.empty((len(micro), len(names)))
     for one in np.unique(block):
         which = block == one
         off = int(micro[which][0] % 3_600_000_000)
-        out[which] = _block(int(one), off, zone, settings)[number[which] % BLOCK]
+        out[which] = _block(int(one), off, here, settings.events)[number[which] % BLOCK]
     return {name: out[:, k] for k, name in enumerate(names)}
 
 
 @lru_cache(maxsize=2000)
-def _block(number: int, off: int, zone: str, settings: Settings) -> Floats:
+def _block(number: int, off: int, here: Place, events: tuple[Event, ...]) -> Floats:
     """The features of `BLOCK` hours in a row, the first `number * BLOCK` hours and `off` microseconds after 1970."""
     first = number * BLOCK * 3_600_000_000 + off
     micro = first + np.arange(BLOCK, dtype=np.int64) * 3_600_000_000
     moment = pl.col("time")
-    here = place(zone, settings)
-    frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", zone, here)
+    frame = of_day(pl.DataFrame({"time": pl.Series(micro).cast(INSTANT)}), "time", here.zone, here)
     frame = frame.with_columns(
         *clock(),
         *ramadan(moment),
         *prayer(micro, here),
-        event(moment, settings.events),
+        event(moment, events),
         hours_from_maghrib=(moment - pl.col("maghrib")) / timedelta(hours=1),
         hours_from_fajr=(moment - pl.col("fajr")) / timedelta(hours=1),
     )

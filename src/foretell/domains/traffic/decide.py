@@ -85,7 +85,7 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
     config, scaling = None, None
     if request.workload:
         settings = tenant_settings(history)
-        config = workload(request.workload, settings, request.service)
+        config = workload(request.workload, settings, request.service, request.metric_type)
         rules = Rules.of(history.standpoint, settings, config.service_name or request.service, request.scale_in)
         doubt = calendars.doubt(coming(request, history), history.standpoint.zone, here)
         scaling = ScalingCalculator(settings.safety_factor, rules).calculate_scaling(

@@ -10,8 +10,8 @@ import polars as pl
 
 from foretell.contract import OURS, History, Past, Played, Policy, Replay
 from foretell.domains.traffic.features import tenant_settings
-from foretell.domains.traffic.scaling import COST, ScalingCalculator
-from foretell.domains.traffic.schema import METRICS, ReplayRequest, Service, Settings
+from foretell.domains.traffic.scaling import COST, Rules, ScalingCalculator, known
+from foretell.domains.traffic.schema import METRICS, ReplayRequest, Settings
 from foretell.errors import NotFound, NotReady
 from foretell.features.grid import micros
 from foretell.models.replicas import MINUTE, Decided, Load, Rule, figures, held, running, without_forecast
@@ -26,7 +26,10 @@ UNITS = {
 }  # fmt: skip
 NOTES = (
     "forecasts are made every hour, for the next two, by a model fitted before each half, not calibrated",
-    "a reactive rule sees a measurement when it is complete: hourly ones inform it late, and flatter a forecast",
+    "a reactive rule sees a measurement when it is complete, and acts from the next on: hourly ones make it two hours"
+    " late, and flatter a forecast",
+    "every proposal counts as approved at once; in daily: people take replicas away at 9 o'clock alone, in never: not"
+    " at all; no cooldown, and no doubtful days",
     "time without measurements is left out",
 )
 
@@ -45,11 +48,11 @@ def subject(request: ReplayRequest, history: History) -> str:
 def play(request: ReplayRequest, past: Past) -> Played:
     """Every policy over simulated replicas. Raises NotReady where the period has no measurements."""
     settings, service = tenant_settings(past.history), past.subject.rpartition("/")[0]
-    own = settings.services.get(service.replace("%2F", "/").replace("%25", "%")) or Service()
+    service = service.replace("%2F", "/").replace("%25", "%")
+    own = known(settings, service, request.metric_type)
     price = request.cost_per_replica_hour or own.cost_per_replica_hour or COST
     load = _load(past, request.capacity_per_pod or own.capacity_per_pod)
-    paid = own.max_replicas if settings.hourly_cost_cap is None else int(settings.hourly_cost_cap / price + 1e-9)
-    bounds = own.min_replicas, max(own.min_replicas, min(own.max_replicas, paid))
+    bounds = own.min_replicas, Rules.of(past.history.standpoint, settings, service, "forecast").bound(price)
     early = load.time < micros(pl.Series([past.middle]))[0]
     where = (("earlier", early), ("later", ~early), ("whole", early | ~early))
     policies = []
@@ -85,7 +88,7 @@ def _forecasting(load: Load, past: Past, bounds: tuple[int, int], settings: Sett
     for family, said in ((OURS, past.ours), ("weekly_naive", past.baseline)):
         peaks = said.drop_nulls("point").group_by("as_of", maintain_order=True).agg(pl.col("point").max())
         hour = peaks["as_of"].dt.convert_time_zone(zone).dt.hour()
-        may = {"hourly": [True] * len(hour), "daily": (hour == REVIEW).to_list()}
+        may = {"hourly": [True] * len(hour), "daily": (hour == REVIEW).to_list(), "never": [False] * len(hour)}
         for factor in sorted({*FACTORS, settings.safety_factor}):
             formula = ScalingCalculator(factor)
             needed = [formula.needed(peak, load.capacity) for peak in peaks["point"]]

@@ -11,6 +11,7 @@ from typing import Any, Self
 from foretell.contract import Proposal, Proposing, Standpoint
 from foretell.domains.traffic.schema import (
     LoadAnswer,
+    MetricType,
     ScaleIn,
     ScalingRecommendation,
     Service,
@@ -52,6 +53,17 @@ class Rules:
             hysteresis=settings.hysteresis if settings.scale_in else 0.0,  # the documents' formula knows none
             settled=settled if cooling else None, approved=last.at if last and cooling else None,
         )  # fmt: skip
+
+    def bound(self, cost: float) -> int:
+        """The most replicas at this cost each. Raises InvalidRequest where the cap does not pay for the least."""
+        # Bounded first: next to nothing for a replica is no reason to count further than the most.
+        paid = self.most if self.cost_cap is None else math.floor(round(min(self.cost_cap / cost, 1e9), 9))
+        if paid < self.least:
+            raise InvalidRequest(
+                f"the cost cap of {self.cost_cap:g} an hour does not pay for {self.least} replicas at {cost:g};"
+                " an admin can raise it: foretell settings set traffic hourly_cost_cap=…"
+            )
+        return min(self.most, paid)
 
 
 class ScalingCalculator:
@@ -111,16 +123,8 @@ class ScalingCalculator:
 
     def _within(self, needed: int, current: int, cost: float) -> tuple[int, list[str]]:
         """The replicas that the rules allow, and which of them bite."""
-        rules = self.rules
-        # Bounded first: next to nothing for a replica is no reason to count further than the most.
-        paid = rules.most if rules.cost_cap is None else math.floor(round(min(rules.cost_cap / cost, 1e9), 9))
-        if paid < rules.least:
-            raise InvalidRequest(
-                f"the cost cap of {rules.cost_cap:g} an hour does not pay for {rules.least} replicas at {cost:g};"
-                " an admin can raise it: foretell settings set traffic hourly_cost_cap=…"
-            )
-        bound = min(rules.most, paid)
-        why = f"{rules.most} is the most" if paid >= rules.most else f"the cost cap pays for {paid}"
+        rules, bound = self.rules, self.rules.bound(cost)
+        why = f"{bound} is the most" if bound == rules.most else f"the cost cap pays for {bound}"
         wanted = min(max(needed, rules.least), bound)
         held = self._held(wanted, current)
         replicas = min(max(current, rules.least), bound) if held else wanted
@@ -146,10 +150,16 @@ class ScalingCalculator:
         return None
 
 
-def workload(config: WorkloadConfig, settings: Settings, service: str) -> WorkloadConfig:
+def known(settings: Settings, service: str, metric: MetricType) -> Service:
+    """What the tenant's settings know of a service; a capacity for another metric is none."""
+    own = settings.services.get(service) or Service()
+    return own if own.metric_type == metric else own.model_copy(update={"capacity_per_pod": None})
+
+
+def workload(config: WorkloadConfig, settings: Settings, service: str, metric: MetricType) -> WorkloadConfig:
     """What runs, with what the tenant's settings know of the service."""
     name = config.service_name or service
-    own = settings.services.get(name) or Service()
+    own = known(settings, name, metric)
     return WorkloadConfig(
         service_name=name,
         current_replicas=config.current_replicas,

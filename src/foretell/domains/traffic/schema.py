@@ -55,7 +55,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: Name
     start: AwareDatetime
     end: AwareDatetime
 
@@ -67,11 +67,12 @@ class Event(BaseModel):
 
 
 class Service(BaseModel):
-    """What a replica of a service can do and costs, and how many there may be."""
+    """What a replica of a service can do (of one metric) and costs, and how many there may be."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)] | None = None  # in the metric's unit
+    capacity_per_pod: Annotated[float, Field(gt=0, le=1e15)] | None = None  # in the unit of
+    metric_type: MetricType = "requests_per_minute"
     cost_per_replica_hour: Annotated[float, Field(gt=0, le=1e6)] | None = None
     min_replicas: Annotated[int, Field(ge=1, le=50)] = 1
     max_replicas: Annotated[int, Field(ge=1, le=50)] = 50
@@ -96,17 +97,13 @@ class Settings(Customs):
     share of those that run, it takes.
     """
 
-    events: tuple[Event, ...] = ()
+    events: Annotated[tuple[Event, ...], Field(max_length=1000)] = ()
     safety_factor: Annotated[float, Field(ge=1, le=100)] = 3.0
-    services: dict[Name, Service] = Field(default_factory=dict)
+    services: dict[Name, Service] = Field(default_factory=dict, max_length=1000)
     hourly_cost_cap: Annotated[float, Field(gt=0, le=1e9)] | None = None
     cooldown_minutes: Annotated[int, Field(ge=0, le=1440)] = 5
     scale_in: ScaleIn | None = None
     hysteresis: Annotated[float, Field(ge=0, lt=1)] = 0.1
-
-    def __hash__(self) -> int:
-        """By what the calendar is made of; services are a dict, which has no hash."""
-        return hash((self.country, self.latitude, self.longitude, self.prayer_method, self.announced, self.events))
 
 
 class WorkloadConfig(BaseModel):
