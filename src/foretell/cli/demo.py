@@ -100,7 +100,7 @@ def run(pictures: Path, *, once: bool) -> None:
                 drawn = pictures / "forecast.svg"
                 draw(drawn, trained.backtest, card.candidate, story.unit, story.zone)
                 console.print(f"forecast against truth, last week: [bold]{drawn}[/]\n")
-                _replay(console, app, story, pictures / "replay.svg")
+    _replay(console, STORIES[0], pictures / "replay.svg")
     try:
         if not once:
             _serve(console, settings)
@@ -109,11 +109,13 @@ def run(pictures: Path, *, once: bool) -> None:
             upkeep.stop(settings)
 
 
-def _replay(console: Console, app: App, story: Story, picture: Path) -> None:
-    """What its scaling would have cost and risked, had it been followed for the later half of the history."""
-    told = app.replay("traffic.load", {"service": story.file}, as_of=story.as_of)
+def _replay(console: Console, story: Story, picture: Path) -> None:
+    """What a story's scaling would have cost and risked, had it been followed for the later half of the history."""
+    console.rule(f"[bold]before you trust it: {story.title}")
+    with App.open(f"demo-{story.file}") as app:
+        told = app.replay("traffic.load", {"service": story.file}, as_of=story.as_of)
     picture.write_text(curve(told))
-    console.print(f"replayed before you trust it: {told.line}")
+    console.print(told.line)
     console.print(f"cost against risk, every rule: [bold]{picture}[/]\n")
 
 
