@@ -26,7 +26,7 @@ from foretell.stores.files import batches
 def put(folder: Path, content: bytes | str, name: str = "rows.csv") -> Path:
     path = folder / name
     raw = content.encode() if isinstance(content, str) else content
-    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    path.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
     return path
 
 
@@ -160,7 +160,7 @@ def test_very_long_rows_come_in_smaller_batches(tmp_path: Path, monkeypatch: pyt
         (b"a,b\n1,2\n  \n", "rows.csv", "line 3: 1 fields where the first line names 2"),
         (b'a,b\n1,5" pipe\n3,4\n', "rows.csv", "line 2: a quotation mark inside a field"),
         (b'a,b\n1,2\n"3"x,4\n', "rows.csv", "line 3: a quotation mark inside a field"),
-        (gzip.compress(b"a,b\n1,2\n"), "rows.csv", "it is compressed: name it .csv.gz"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "rows.csv", "it is compressed: name it .csv.gz"),
         (b"PK\x03\x04 and so on", "rows.csv", "it is a spreadsheet or an archive: save it as CSV"),
         (b"PAR1 and so on", "rows.csv", "it is Parquet: name it .parquet"),
         (b"no parquet", "rows.parquet", "rows.parquet can't be read as Parquet; write it again"),
