@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -63,18 +63,34 @@ def quantile(level: float) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the method that answers has been worth out of sample, beside the others of its race.
+
+    `scores` are metrics by candidate, on `scored` outcomes; `skipped` says by candidate why it did not run, `reason`
+    why this `method` answers. Without a race scores are empty.
+    """
+
+    method: str
+    reason: str
+    scored: int
+    scores: Mapping[str, Mapping[str, float | None]]
+    skipped: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a forecaster says: one row a question, in the order of the questions.
 
     `rows` hold the target's columns. `draws` (questions x worlds) are whole possible futures: the same
     column is the same world for every question, so that sums and dates over questions are honest.
     `evidence` holds, one row a question, what a human may want to see: `method`, which the engine fills in where the
-    forecaster does not, similar cases, reasons.
+    forecaster does not, similar cases, reasons. The `record` is the engine's to fill in, before a task decides.
     """
 
     rows: Frame
     draws: Floats | None = None
     evidence: Frame = field(default_factory=pl.DataFrame)
+    record: Record | None = None
 
     def slice(self, start: int, length: int) -> Forecast:
         """The forecast of `length` questions from `start` on."""
@@ -82,6 +98,7 @@ class Forecast:
             rows=self.rows.slice(start, length),
             draws=None if self.draws is None else self.draws[start : start + length],
             evidence=self.evidence.slice(start, length),
+            record=self.record,
         )
 
 

@@ -66,7 +66,8 @@ class Route:
 
     `adapt_in` makes of the body what the verb takes (of predict the task's request, of train its options);
     `adapt_out` of the verb's answer as JSON the documented fields. Errors not in `statuses` are 500. With `trained`
-    a model must have been trained before. Raises of both are the caller's to see.
+    a model must have been trained before. Raises of both are the caller's to see. An error of ours is told after the
+    words `failed`, where the document has some.
     """
 
     verb: Literal["predict", "train"]
@@ -78,6 +79,7 @@ class Route:
     adapt_out: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     statuses: Mapping[type[ForetellError], int]
     trained: bool = False
+    failed: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +163,7 @@ class Task:
     gate: Gate
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
+    waiting: float | None = None  # the same while somebody waits: over facts that came with a request; None: `budget`
     routes: Sequence[Route] = ()
     counts: Sequence[Count] = ()
     trust: Trust | None = None

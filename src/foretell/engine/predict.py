@@ -14,7 +14,7 @@ from uuid import UUID
 
 import polars as pl
 
-from foretell.contract import INSTANT, Answer, Ask, Forecast, Frame, History, Request, Task
+from foretell.contract import INSTANT, Answer, Ask, Forecast, Frame, History, Record, Request, Task
 from foretell.engine.backtest import backtest
 from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
@@ -131,6 +131,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     for plan in plans:
         length = plan.ask.questions.height
         part = _trusted(plan, model, said.slice(start, length))
+        part = replace(part, record=_record(model.card, fallback))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
         out.append(
@@ -153,6 +154,14 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
             history.once(lambda _: True, asked_so)
         start += length
     return out
+
+
+def _record(card: Card, fallback: str | None) -> Record:
+    """What the method of a card has been worth."""
+    return Record(
+        method=card.candidate, reason=fallback or card.reason, scored=card.scored, scores=card.scores,
+        skipped=card.skipped,
+    )  # fmt: skip
 
 
 def _key(card: Card, questions: Frame) -> tuple[Any, ...] | None:
@@ -211,7 +220,7 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
 def _raced(task: Task, history: History) -> tuple[Model, str | None]:
     """The winner of a race over facts that came in the request; without enough for a race, who needs none."""
     try:
-        return train(task, history).model, None
+        return train(task, history, budget=task.waiting).model, None
     except NotReady as error:
         ready = _ready(task)
         if not ready:

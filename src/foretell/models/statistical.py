@@ -20,11 +20,23 @@ METHODS = {  # seconds for one fit to about 700 values, measured on two cores
     "AutoTheta": 0.05,
     "DynamicOptimizedTheta": 0.025,
     "SeasonalExponentialSmoothingOptimized": 0.01,
+    "SimpleExponentialSmoothingOptimized": 0.0004,
     "CrostonSBA": 0.0004,
     "TSB": 0.0004,
     "ADIDA": 0.0004,
     "IMAPA": 0.0004,
 }
+
+
+def ahead(method: str, past: Floats, steps: int, **settings: Any) -> Floats:
+    """The mean that one of `METHODS` expects of each of the next `steps`; `settings` go to it.
+
+    `past` is a regular series without missing values, oldest first. Raises NotFound for a method not in the family.
+    """
+    if method not in METHODS:
+        raise NotFound(f"no statistical method {method!r}; there are {', '.join(METHODS)}")
+    model = getattr(import_module("statsforecast.models"), method)(**settings)
+    return np.asarray(model.forecast(y=past, h=steps)["mean"], dtype=np.float64)
 
 
 class Statistical:

@@ -141,5 +141,6 @@ def dressed(
     if route is None:
         return JSONResponse(told.model_dump(), told.status, headers, media_type=MEDIA)
     extra = {"code": told.code, "errors": [each.model_dump() for each in told.errors]}
-    detail = told.detail if told.status != 500 else f"{route.verb.capitalize()} failed: {told.detail}"
+    failed = route.failed or f"{route.verb.capitalize()} failed"
+    detail = told.detail if told.status != 500 else f"{failed}: {told.detail}"
     return JSONResponse({"detail": detail, "foretell": extra}, told.status, headers)
