@@ -19,7 +19,7 @@ SPAN = 28  # days that a level is the mean of
 RECENT = 91  # days that blocks are drawn from at least
 BUSY = 15  # days with a value that should be among them; further back is looked for them
 WORLDS = 400
-LONGEST = 366  # steps ahead
+LONGEST = 460  # steps ahead
 MOST = 4.0  # a level is said to rise or fall by this factor at most
 
 
@@ -38,8 +38,9 @@ def weekdays(past: Floats) -> Floats:
         return np.ones(WEEK)
     place = (np.arange(len(past)) - len(past)) % WEEK
     total, count = np.bincount(place, past, minlength=WEEK), np.bincount(place, minlength=WEEK)
-    found: Floats = (total / level + 1) / (count + 1)
-    return found / found.mean()
+    found = (total / level + 1) / (count + 1)
+    shares: Floats = found / found.mean()
+    return shares
 
 
 def recent(past: Floats) -> Floats:
@@ -66,8 +67,9 @@ def changes(past: Floats, noise: float) -> Floats:
     logs = np.clip(np.log((after + little) / (before + little)), -np.log(MOST), np.log(MOST))
     spread = float(logs.var())
     kept = np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0
-    factor: Floats = np.exp((logs - logs.mean()) * kept)
-    return factor / factor.mean()
+    factor = np.exp((logs - logs.mean()) * kept)
+    found: Floats = factor / factor.mean()
+    return found
 
 
 def paths(past: Floats, mean: Floats, random: np.random.Generator, *, worlds: int = WORLDS) -> Floats:
@@ -88,14 +90,18 @@ def paths(past: Floats, mean: Floats, random: np.random.Generator, *, worlds: in
     drawn = ratio[begins[:, : -(-steps // WEEK), None] + np.arange(WEEK)].reshape(worlds, -1)[:, :steps]
     sums = np.convolve(ratio, np.ones(WEEK), "valid")
     noise = float(sums.var()) / (WEEK * SPAN)
-    level = changes(past, noise)
-    change = level[np.floor(luck[:, 0] * len(level)).astype(np.int64)]
+    made: Floats = (mean * drawn * _levels(changes(past, noise), luck[:, 0], steps)).T
+    return made
+
+
+def _levels(changes: Floats, luck: Floats, steps: int) -> Floats:
+    """The level in each world and step, relative to the forecast's; 1 on average."""
+    change = changes[np.floor(luck * len(changes)).astype(np.int64)]
     # Beyond the span that it was measured on, a level walks on: its spread grows with the root of time.
     grown = np.sqrt(np.maximum(np.arange(1, steps + 1) / SPAN, 1.0))
-    factor = np.exp(np.clip(np.log(change)[:, None] * grown, -np.log(MOST) * 2, np.log(MOST) * 2))
+    factor: Floats = np.exp(np.clip(np.log(change)[:, None] * grown, -np.log(MOST) * 2, np.log(MOST) * 2))
     factor /= factor.mean(axis=0)
-    made: Floats = (mean * drawn * factor).T
-    return made
+    return factor
 
 
 def errors_around(past: Floats, mean: Floats, random: np.random.Generator, *, worlds: int = WORLDS) -> Floats:
@@ -106,7 +112,8 @@ def errors_around(past: Floats, mean: Floats, random: np.random.Generator, *, wo
     steps = len(mean)
     late = recent(past)
     wrong = late[WEEK:] - late[:-WEEK]
-    begins = np.floor(random.random((worlds, 1 + -(-LONGEST // WEEK))) * max(1, len(wrong) - WEEK + 1)).astype(np.int64)
+    luck = random.random((worlds, 1 + -(-LONGEST // WEEK)))
+    begins = np.floor(luck[:, 1:] * max(1, len(wrong) - WEEK + 1)).astype(np.int64)
     drawn = wrong[(begins[:, : -(-steps // WEEK), None] + np.arange(WEEK)) % len(wrong)].reshape(worlds, -1)[:, :steps]
-    made: Floats = np.maximum((mean + drawn).T, 0.0)
+    made: Floats = np.maximum(((mean + drawn) * _levels(changes(past, 0.0), luck[:, 0], steps)).T, 0.0)
     return made

@@ -1,0 +1,67 @@
+"""Inventory: from daily demand to the day the shelf is empty."""
+
+from datetime import timedelta
+
+from foretell.contract import Domain, Gate, Rolling, Task
+from foretell.domains.inventory import decide, features, models, routes, sample, stockout
+from foretell.domains.inventory.schema import (
+    MOVEMENTS,
+    DemandAnswer,
+    DemandRequest,
+    Settings,
+    StockoutAnswer,
+    StockoutRequest,
+)
+
+ROLLING = Rolling(folds=1, span=timedelta(days=features.SPAN * features.ORIGINS))
+
+DEMAND = Task(
+    name="inventory.demand",
+    target=models.DEMAND,
+    reads=features.READS,
+    request=DemandRequest,
+    answer=DemandAnswer,
+    about=decide.about,
+    ask=decide.ask,
+    questions=features.questions,
+    features=None,
+    outcomes=features.outcomes,
+    candidates=models.candidates(),
+    decide=decide.decide,
+    headline=decide.headline,
+    rolling=ROLLING,
+    gate=Gate(metric="rmse", skill=0.0, least=14),
+    budget=120.0,
+    waiting=0.6,
+    routes=[routes.FORECAST],
+)
+
+STOCKOUT = Task(
+    name="inventory.stockout",
+    target=models.USED,
+    reads=features.READS,
+    request=StockoutRequest,
+    answer=StockoutAnswer,
+    about=decide.about,
+    ask=stockout.ask,
+    questions=features.totals,
+    features=None,
+    outcomes=features.used,
+    candidates=models.candidates(summed=True),
+    decide=stockout.decide,
+    headline=stockout.headline,
+    rolling=ROLLING,
+    gate=Gate(metric="rmse", skill=0.0, least=4),
+    budget=120.0,
+    waiting=0.6,
+    routes=[routes.STOCKOUT],
+)
+
+DOMAIN = Domain(
+    name="inventory",
+    summary="from daily demand to the day the shelf is empty",
+    settings=Settings,
+    tables=[MOVEMENTS],
+    tasks=[DEMAND, STOCKOUT],
+    sample=sample.sample,
+)

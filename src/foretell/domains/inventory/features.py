@@ -1,0 +1,216 @@
+"""Days of demand, questions and outcomes: one truth for training, tests, serving and monitoring.
+
+The demand of a product on a day, by the tenant's clock, is what was sold less what came back that day, not below zero.
+It is known at the day's end. Days without a movement had no demand; days out of stock are unknown. A question
+(`as_of`, `at`) sees the days that were over by `as_of`, back to the first with a movement and `WINDOW` days at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from foretell.contract import INSTANT, Floats, Frame, History, Read
+from foretell.domains.inventory.schema import MOVEMENTS
+
+DAY = timedelta(days=1)
+EPOCH = date(1970, 1, 1)
+WINDOW = 730  # days back that a forecast looks at
+SPAN = 28  # days ahead that old questions are asked for, of a series that is long enough
+SHORT = 7  # and of one that is not
+ORIGINS = 4  # old standpoints, `SPAN` days apart
+LEAST = 14  # days before the first standpoint
+READS = (
+    Read(
+        table="movements",
+        window=timedelta(days=WINDOW + 2),  # by any clock
+        by="entity",
+        columns=("time", "quantity", "kind"),
+    ),
+)
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The days of one product from its first movement to its last: their demand, NaN where unknown.
+
+    `first` counts days since 1970; `moved` says on which days there was a transaction.
+    """
+
+    first: int
+    value: Floats
+    moved: NDArray[np.bool_]
+
+    @property
+    def last(self) -> int:
+        """The day of the last movement."""
+        return self.first + len(self.value) - 1
+
+    def until(self, day: int, window: int = WINDOW) -> Line | None:
+        """What was known of the days before `day`, up to the day before it; None without a movement among them."""
+        begin = max(self.first, day - window)
+        moved = self.moved[begin - self.first : max(0, day - self.first)]
+        places = np.flatnonzero(moved)
+        if not len(places):
+            return None
+        begin += int(places[0])
+        value, kept = np.zeros(day - begin), np.zeros(day - begin, dtype=bool)
+        known = self.value[begin - self.first : day - self.first]
+        value[: len(known)] = known
+        kept[: len(known)] = moved[places[0] :]
+        return Line(first=begin, value=value, moved=kept)
+
+    @property
+    def filled(self) -> Floats:
+        """The demand, in the place of an unknown day the mean of that weekday; 0 where nothing is known."""
+        gone = np.isnan(self.value)
+        if not gone.any():
+            return self.value
+        place = np.arange(len(self.value)) % 7
+        count = np.bincount(place[~gone], minlength=7)
+        total = np.bincount(place[~gone], self.value[~gone], minlength=7)
+        whole = float(self.value[~gone].mean()) if (~gone).any() else 0.0
+        return np.where(gone, np.where(count > 0, total / np.maximum(count, 1), whole)[place], self.value)
+
+
+def number(moment: datetime, zone: str) -> int:
+    """The day of an instant by a zone's clock, counted from 1970."""
+    return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
+
+
+def begins(day: int, zone: str) -> datetime:
+    """When a day begins by a zone's clock, UTC."""
+    return datetime.combine(EPOCH + DAY * day, time(), ZoneInfo(zone)).astimezone(UTC)
+
+
+def dated(day: int) -> date:
+    """The date of a day counted from 1970."""
+    return EPOCH + DAY * day
+
+
+def numbers(moments: pl.Series, zone: str) -> Numbers:
+    """The same as `number`, for a column."""
+    return moments.dt.convert_time_zone(zone).dt.date().cast(pl.Int32).cast(pl.Int64).to_numpy()
+
+
+def lines(history: History) -> Mapping[str, Line]:
+    """The days of every product that has sales."""
+    return history.once(_lines)
+
+
+def _lines(history: History) -> dict[str, Line]:
+    sent = history[MOVEMENTS.name].select("entity", "time", "quantity", "kind").filter(pl.col("kind") != "receipt")
+    out: dict[str, Line] = {}
+    for (entity,), part in sent.partition_by("entity", as_dict=True, maintain_order=True).items():
+        day, kind = numbers(part["time"], history.standpoint.zone), part["kind"].to_numpy()
+        sold = kind == "sale"
+        if not sold.any():
+            continue
+        first = int(day[sold].min())
+        place = day - first
+        length = int(day[kind != "return"].max()) - first + 1
+        inside = (place >= 0) & (place < length)
+        signed = np.where(sold, 1.0, np.where(kind == "return", -1.0, 0.0)) * part["quantity"].to_numpy()
+        total = np.bincount(place[inside], signed[inside], minlength=length)
+        unknown = np.bincount(place[inside & (kind == "out_of_stock")], minlength=length) > 0
+        moved = np.bincount(place[inside & sold], minlength=length) > 0
+        out[str(entity)] = Line(first=first, value=np.where(unknown, np.nan, np.maximum(total, 0.0)), moved=moved)
+    return out
+
+
+def standing(history: History) -> datetime:
+    """Up to when days are over: now, or later where a history came along that has today as a whole day."""
+    newest = history[MOVEMENTS.name]["known_at"].max()
+    return max(history.now, newest) if isinstance(newest, datetime) else history.now
+
+
+def ends(history: History) -> int:
+    """The day after the last one that anything is known of, by the newest sale of all."""
+    found = lines(history).values()
+    over = number(standing(history), history.standpoint.zone)
+    return min(over, max((line.last for line in found), default=over) + 1)
+
+
+def questions(history: History) -> Frame:
+    """The days after a few old standpoints, of every product with enough days before them.
+
+    The standpoints are four weeks apart and ask for four weeks; of a young product a week apart, for a week.
+    """
+    zone, end = history.standpoint.zone, ends(history)
+    asked: list[tuple[str, int, int]] = []
+    for entity, line in lines(history).items():
+        first = max(line.first, end - WINDOW)
+        long = end - first >= LEAST + SPAN * 2
+        span = SPAN if long else SHORT
+        for k in range(ORIGINS if long else 2 * ORIGINS, 0, -1):
+            origin = end - span * k
+            if origin - first >= LEAST:
+                asked += [(entity, origin, origin + step) for step in range(span)]
+        # One that is over before any of them: a race begins where some outcome is known.
+        if end - first > LEAST:
+            asked.append((entity, first + SHORT, first + SHORT))
+    return framed(asked, zone)
+
+
+def totals(history: History) -> Frame:
+    """The same standpoints, asked for what has gone out by the end of each week."""
+    asked = questions(history)
+    zone = history.standpoint.zone
+    step = numbers(asked["at"], zone) - numbers(asked["as_of"], zone)
+    return asked.filter(pl.Series(step % 7 == 6) | pl.Series(_alone(asked)))
+
+
+def _alone(asked: Frame) -> NDArray[np.bool_]:
+    """Whether a question is the only one of its standpoint: the one that is over before any other."""
+    return (asked.select(pl.len().over("entity", "as_of")).to_series() == 1).to_numpy()
+
+
+def framed(asked: list[tuple[str, int, int]], zone: str) -> Frame:
+    """Questions from (entity, day it is asked at the beginning of, day asked about)."""
+    days = {day: begins(day, zone) for _, *both in asked for day in both}
+    return pl.DataFrame(
+        {
+            "entity": pl.Series([entity for entity, _, _ in asked], dtype=pl.String),
+            "as_of": pl.Series([days[day] for _, day, _ in asked], dtype=INSTANT),
+            "at": pl.Series([days[day] for _, _, day in asked], dtype=INSTANT),
+        }
+    )
+
+
+def outcomes(history: History, asked: Frame) -> Frame:
+    """`value`, the demand of the day `at`, known at its end; void where it is unknown."""
+    return _outcomes(history, asked, summed=False)
+
+
+def used(history: History, asked: Frame) -> Frame:
+    """`value`, the demand from the day of `as_of` to the day `at`, known at its end; void with an unknown day in it."""
+    return _outcomes(history, asked, summed=True)
+
+
+def _outcomes(history: History, asked: Frame, *, summed: bool) -> Frame:
+    zone, found, over = history.standpoint.zone, lines(history), standing(history)
+    from_day, at = numbers(asked["as_of"], zone), numbers(asked["at"], zone)
+    value = np.full(asked.height, np.nan)
+    for k, entity in enumerate(asked["entity"]):
+        line = found.get(entity)
+        begin = int(from_day[k]) if summed else int(at[k])
+        if line is None:
+            value[k] = 0.0
+        elif summed:
+            low, high = np.clip(np.array([begin, at[k] + 1]) - line.first, 0, len(line.value))
+            value[k] = line.value[low:high].sum()
+        else:
+            place = begin - line.first
+            value[k] = line.value[place] if 0 <= place < len(line.value) else 0.0
+    known = pl.Series([begins(int(day) + 1, zone) for day in at], dtype=INSTANT)
+    closed = known <= over
+    made = pl.DataFrame({"value": pl.Series(value).fill_nan(None), "known_at": known})
+    return made.select(pl.when(closed).then(pl.col(name)).alias(name) for name in made.columns)

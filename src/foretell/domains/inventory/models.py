@@ -1,0 +1,179 @@
+"""Inventory's candidates: last week, the level of four weeks by weekday, and the classics for lumpy demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Cost, Floats, Forecast, Frame, Quantity, Study, quantile
+from foretell.domains.inventory.features import SPAN, lines, number, numbers
+from foretell.models import paths
+from foretell.models.statistical import ahead
+
+LEVELS = (0.005, 0.025, 0.1, 0.25, 0.75, 0.9, 0.975, 0.995)
+DEMAND = Quantity(unit="units a day", levels=LEVELS, lower=0.0)
+USED = Quantity(unit="units", levels=LEVELS, lower=0.0)
+FITTED = 364  # days that the methods that optimise look back on: more make them slow, not better
+AT_LEAST = 14  # days
+
+Mean = Callable[[Floats, int, int], Floats]
+"""What is expected of each of the coming days: from the days so far, how many to say, and the number of the first."""
+
+
+def last_week(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+    """The same weekday of last week."""
+    return np.resize(past[-7:], steps)
+
+
+def _shaped(past: Floats, steps: int, level: float) -> Floats:
+    """A level, shaped by the weekdays of the last eight weeks."""
+    shaped: Floats = np.resize(paths.weekdays(past[-56:]), steps) * level
+    return shaped
+
+
+def weekday_mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+    """The mean of the last four weeks, shaped by the weekdays of the last eight."""
+    return _shaped(past, steps, float(past[-28:].mean()))
+
+
+def eight_weeks(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+    """The mean of the last eight weeks, shaped by their weekdays."""
+    return _shaped(past, steps, float(past[-56:].mean()))
+
+
+def _flat(method: str, **settings: float) -> Mean:
+    """A method that says one level."""
+
+    def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+        late = past[-FITTED:]
+        return _shaped(past, steps, float(ahead(method, late, 1, **settings)[0]))
+
+    return mean
+
+
+def _seasonal(method: str, **settings: object) -> Mean:
+    def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+        late = past[-FITTED:]
+        if late.min() == late.max():  # nothing to optimise
+            return np.full(steps, late[-1])
+        return ahead(method, late, steps, season_length=7, **settings)
+
+    return mean
+
+
+ses = _flat("SimpleExponentialSmoothingOptimized")
+croston_sba = _flat("CrostonSBA")
+tsb = _flat("TSB", alpha_d=0.1, alpha_p=0.05)
+adida = _flat("ADIDA")
+imapa = _flat("IMAPA")
+ets = _seasonal("AutoETS", model="ANA")
+theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
+
+
+def ensemble(past: Floats, steps: int, day: int) -> Floats:
+    """The mean of four quick ones that err differently: two levels, smoothing, and demand by its intervals."""
+    said = [each(past, steps, day) for each in (weekday_mean, eight_weeks, ses, croston_sba)]
+    return np.asarray(np.mean(said, axis=0), dtype=np.float64)
+
+
+def prophet(past: Floats, steps: int, day: int) -> Floats:
+    """Prophet's expectation, with weekly and, of two years, yearly season."""
+    from foretell.models.prophet import expected
+
+    return expected(past, steps, day)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method's mean is made, and the seconds that one fit of a year takes."""
+
+    mean: Mean
+    seconds: float = 0.002
+
+
+METHODS: Mapping[str, Method] = {
+    "weekly_naive": Method(last_week),
+    "weekday_mean": Method(weekday_mean),
+    "ses": Method(ses),
+    "croston_sba": Method(croston_sba),
+    "tsb": Method(tsb),
+    "adida": Method(adida),
+    "imapa": Method(imapa),
+    "ensemble": Method(ensemble),
+    "ets": Method(ets, 0.03),
+    "theta": Method(theta, 0.03),
+    **({"prophet": Method(prophet, 0.25)} if find_spec("prophet") else {}),
+}
+
+
+class Local:
+    """One of `METHODS`, fitted to a product's own days each time it is asked, with bounds from whole paths about it.
+
+    With `summed` it says what has gone out from the standpoint to the day asked about, and its draws are whole paths.
+    """
+
+    needs_training = False
+
+    def __init__(self, method: str, *, summed: bool = False) -> None:
+        self.method, self.summed = method, summed
+        answered = SPAN // 7 if summed else SPAN  # questions of one standpoint, which share a fit
+        self.cost = Cost(forecast=METHODS[method].seconds * 1000 / answered)
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - fitted when asked
+        """Learn nothing; return self."""
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """Mean and quantiles; null for a product with fewer than `AT_LEAST` days before the standpoint."""
+        asked, zone = study.questions, study.history.standpoint.zone
+        found = lines(study.history)
+        said = np.full((asked.height, 1 + len(LEVELS)), np.nan)
+        draws = np.full((asked.height, paths.WORLDS), np.nan) if self.summed else None
+        at = numbers(asked["at"], zone)
+        groups = asked.select("entity", "as_of").with_row_index("place").partition_by("entity", "as_of", as_dict=True)
+        for (entity, as_of), group in groups.items():
+            day = number(as_of, zone)
+            line = found.get(str(entity))
+            known = line and line.until(day)
+            if known is None or len(known.value) < AT_LEAST:
+                continue
+            place = group["place"].to_numpy()
+            worlds, mean = self._worlds(str(entity), day, known.filled, int(max(at[place].max() - day, 0)) + 1)
+            step = np.maximum(at[place] - day, 0)
+            said[place, 0], said[place, 1:] = mean[step], np.quantile(worlds[step], LEVELS, axis=1).T
+            if draws is not None:
+                draws[place] = worlds[step]
+        columns = ["point", *map(quantile, LEVELS)]
+        rows = pl.DataFrame({name: said[:, k] for k, name in enumerate(columns)}).fill_nan(None)
+        return Forecast(rows=rows, draws=draws)
+
+    def _worlds(self, entity: str, day: int, past: Floats, steps: int) -> tuple[Floats, Floats]:
+        """Possible futures (steps x worlds) and their mean."""
+        mean = np.maximum(METHODS[self.method].mean(past, steps, day), 0.0)
+        make = paths.errors_around if self.method == "weekly_naive" else paths.paths
+        worlds = make(past, mean, paths.generator(entity, day))
+        return (np.cumsum(worlds, axis=0), np.cumsum(mean)) if self.summed else (worlds, mean)
+
+    def save(self, folder: Path) -> None:
+        """Write the method's name: all else is in the history."""
+        (folder / "local.json").write_text(json.dumps({"method": self.method}))
+
+    def load(self, folder: Path) -> Self:  # noqa: ARG002
+        """Return self."""
+        return self
+
+
+def _maker(method: str, summed: bool) -> Callable[[], Local]:
+    return lambda: Local(method, summed=summed)
+
+
+def candidates(*, summed: bool = False) -> dict[str, Callable[[], Local]]:
+    """Every method, the baseline first."""
+    return {name: _maker(name, summed) for name in METHODS}

@@ -1,0 +1,77 @@
+"""A small seeded world: four products of a shop in Berlin, with known demand.
+
+`milk` sells every day and more at weekends, `coffee` grows by a half in seven months, `lamp` sells on one day in five,
+`chair` rarely and then often several at once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
+from foretell.domains.inventory.schema import MOVEMENTS, Day, DemandRequest, Settings, StockoutRequest
+
+ZONE = "Europe/Berlin"
+NOON = datetime(2024, 6, 30, 12, tzinfo=ZoneInfo(ZONE))
+END = NOON.astimezone(UTC) + timedelta(hours=3)
+DAYS = 210
+WEEK = np.array([0.8, 0.8, 0.9, 1.0, 1.3, 1.5, 0.7])  # Monday first
+
+
+def demand(seed: int) -> dict[str, Floats]:
+    """Units sold of each product on each of the days, oldest first; the last is today, and not over."""
+    random = np.random.default_rng(seed)
+    weekday = np.array([(NOON - timedelta(days=DAYS - 1 - k)).weekday() for k in range(DAYS)])
+    return {
+        "milk": random.poisson(40 * WEEK[weekday]).astype(float),
+        "coffee": random.poisson(12 * (1 + 0.5 * np.arange(DAYS) / DAYS) * WEEK[weekday]).astype(float),
+        "lamp": (random.random(DAYS) < 0.2) * 1.0,
+        "chair": (random.random(DAYS) < 0.15) * random.geometric(0.25, DAYS).astype(float),
+    }
+
+
+def movements(seed: int) -> Frame:
+    """The world's sales at noon, a return and a delivery now and then."""
+    rows = []
+    for product, sold in demand(seed).items():
+        for k in np.flatnonzero(sold):
+            time = NOON - timedelta(days=int(DAYS - 1 - k))
+            rows.append((product, time, float(sold[k]), "sale"))
+            if k % 40 == 7:
+                rows.append((product, time + timedelta(hours=1), 1.0, "return"))
+            if k % 14 == 3:
+                rows.append((product, time - timedelta(hours=4), 500.0, "receipt"))
+    products, times, quantities, kinds = (list(column) for column in zip(*rows, strict=True))
+    when = pl.Series([moment.astimezone(UTC) for moment in times], dtype=INSTANT)
+    return pl.DataFrame(
+        {
+            "product": products, "time": when, "quantity": quantities, "kind": kinds, "line": "", "known_at": when,
+            "entity": products,
+        }
+    )  # fmt: skip
+
+
+def sample(seed: int) -> Sample:
+    """The world for a seed: the same seed gives the same rows."""
+    standpoint = Standpoint(tenant="sample", now=END, zone=ZONE, settings=Settings())
+    milk = demand(seed)["milk"]
+    own = [Day(date=(NOON - timedelta(days=DAYS - 1 - k)).date(), quantity=float(milk[k])) for k in range(60, DAYS - 1)]
+    return Sample(
+        history=History(standpoint, {MOVEMENTS.name: movements(seed)}),
+        requests={
+            "inventory.demand": [
+                DemandRequest(product="milk", horizon_days=14),
+                DemandRequest(product="chair", interval_width=0.8),
+                DemandRequest(product="mine", history=own, horizon_days=7),
+            ],
+            "inventory.stockout": [
+                StockoutRequest(product="coffee", current_stock_units=300),
+                StockoutRequest(product="lamp", current_stock_units=4, horizon_days=30),
+                StockoutRequest(product="mine", history=own, current_stock_units=900, horizon_days=40),
+            ],
+        },
+    )
