@@ -20,7 +20,10 @@ RECENT = 91  # days that blocks are drawn from at least
 BUSY = 15  # days with a value that should be among them; further back is looked for them
 WORLDS = 400
 LONGEST = 460  # steps ahead
-MOST = 4.0  # a level is said to rise or fall by this factor at most
+MOST = 4.0  # a level is said to rise or fall by this factor at most, and a day to have so often the most ever seen
+# Tenths, thirds and the middle of levels that change by a quarter (log-normal). Set on the public series of
+# `bench/inventory.py`, where it mends the intervals of short histories.
+USUAL = np.exp(0.25 * np.array([-1.28, -0.52, 0.0, 0.52, 1.28]))
 
 
 def generator(entity: str, day: int) -> np.random.Generator:
@@ -53,21 +56,23 @@ def recent(past: Floats) -> Floats:
 
 
 def changes(past: Floats, noise: float) -> Floats:
-    """What the level of `SPAN` days was relative to that of as many before, at each week of the past; at least [1.0].
+    """What the level of `SPAN` days was relative to that of as many before, at each week of the past, and `USUAL` ones.
 
     `noise` is the variance of a mean of `SPAN` days without any change of level, relative to its square: so much of the
-    spread is taken out, for the blocks bring it again.
+    spread is taken out, for the blocks bring it again. A short past, or one that happened to be calm, says little of
+    how levels change: what they usually do counts as fifteen more weeks.
     """
+    usual = np.log(USUAL)
+    own = np.zeros(0)
     ends = np.arange(len(past) - SPAN, SPAN - 1, -WEEK)
-    if len(ends) < 3 or past.mean() <= 0:
-        return np.ones(1)
-    total = np.concatenate([[0.0], np.cumsum(past)])
-    after, before = total[ends + SPAN] - total[ends], total[ends] - total[ends - SPAN]
-    little = float(past.mean()) * WEEK  # a few units more or less are no change of level
-    logs = np.clip(np.log((after + little) / (before + little)), -np.log(MOST), np.log(MOST))
-    spread = float(logs.var())
-    kept = np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0
-    factor = np.exp((logs - logs.mean()) * kept)
+    if len(ends) and past.mean() > 0:
+        total = np.concatenate([[0.0], np.cumsum(past)])
+        after, before = total[ends + SPAN] - total[ends], total[ends] - total[ends - SPAN]
+        little = float(past.mean()) * WEEK  # a few units more or less are no change of level
+        logs = np.clip(np.log((after + little) / (before + little)), -np.log(MOST), np.log(MOST))
+        spread = float(logs.var())
+        own = (logs - logs.mean()) * (np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0)
+    factor = np.exp(np.concatenate([own, np.tile(usual, 3)]))
     found: Floats = factor / factor.mean()
     return found
 
@@ -90,8 +95,14 @@ def paths(past: Floats, mean: Floats, random: np.random.Generator, *, worlds: in
     drawn = ratio[begins[:, : -(-steps // WEEK), None] + np.arange(WEEK)].reshape(worlds, -1)[:, :steps]
     sums = np.convolve(ratio, np.ones(WEEK), "valid")
     noise = float(sums.var()) / (WEEK * SPAN)
-    made: Floats = (mean * drawn * _levels(changes(past, noise), luck[:, 0], steps)).T
-    return made
+    made = (mean * drawn * _levels(changes(past, noise), luck[:, 0], steps)).T
+    return _bounded(made, past, mean)
+
+
+def _bounded(made: Floats, past: Floats, mean: Floats) -> Floats:
+    """Paths none of whose days is beyond all reason: a lone spike would be multiplied with itself."""
+    bounded: Floats = np.clip(made, 0.0, MOST * max(float(past.max(initial=0.0)), float(mean.max(initial=0.0))))
+    return bounded
 
 
 def _levels(changes: Floats, luck: Floats, steps: int) -> Floats:
@@ -115,5 +126,4 @@ def errors_around(past: Floats, mean: Floats, random: np.random.Generator, *, wo
     luck = random.random((worlds, 1 + -(-LONGEST // WEEK)))
     begins = np.floor(luck[:, 1:] * max(1, len(wrong) - WEEK + 1)).astype(np.int64)
     drawn = wrong[(begins[:, : -(-steps // WEEK), None] + np.arange(WEEK)) % len(wrong)].reshape(worlds, -1)[:, :steps]
-    made: Floats = np.maximum(((mean + drawn) * _levels(changes(past, 0.0), luck[:, 0], steps)).T, 0.0)
-    return made
+    return _bounded(((mean + drawn) * _levels(changes(past, 0.0), luck[:, 0], steps)).T, past, mean)

@@ -13,7 +13,8 @@ from foretell.domains.inventory.schema import (
     StockoutRequest,
 )
 
-ROLLING = Rolling(folds=1, span=timedelta(days=features.SPAN * features.ORIGINS))
+# Weeks, so that the standpoints of young products, a week apart, have folds as well.
+ROLLING = Rolling(folds=(features.ORIGINS - 1) * features.SPAN // 7 + 1, span=timedelta(days=7))
 
 DEMAND = Task(
     name="inventory.demand",

@@ -26,6 +26,7 @@ from foretell.domains.inventory.schema import (
     StockoutRequest,
 )
 from foretell.errors import InvalidRequest, NotFound, NotReady
+from foretell.models.paths import MOST
 
 AHEAD = timedelta(hours=14)  # by so much the earliest clock on Earth is ahead of UTC
 EARLIEST = EPOCH.replace(year=1900)
@@ -127,10 +128,10 @@ def decide(forecast: Forecast, request: DemandRequest, history: History) -> Dema
     line, day = _line(request, history)
     figures, measured_on = _figures(forecast, request)
     told = basis(forecast, request, history, figures.get("mape"))
-    low, high = (
-        band(forecast.rows, share) for share in ((1 - request.interval_width) / 2, (1 + request.interval_width) / 2)
-    )
     point = forecast.rows["point"].to_numpy()
+    low, high = (band(forecast.rows, (1 + side * request.interval_width) / 2) for side in (-1, 1))
+    # After a lone spike the widest bounds know no end.
+    high = np.minimum(high, MOST * max(float(line.filled.max()), float(point.max())))
     days = [
         Expected(date=dated(day + k), expected=float(p), low=float(min(a, p)), high=float(max(b, p)))
         for k, (p, a, b) in enumerate(zip(point, low, high, strict=True))

@@ -154,9 +154,9 @@ def questions(history: History) -> Frame:
             origin = end - span * k
             if origin - first >= LEAST:
                 asked += [(entity, origin, origin + step) for step in range(span)]
-        # One that is over before any of them: a race begins where some outcome is known.
+        # One that is over a week before any of them: a race begins where some outcome is known.
         if end - first > LEAST:
-            asked.append((entity, first + SHORT, first + SHORT))
+            asked.append((entity, first + 1, first + 1))
     return framed(asked, zone)
 
 

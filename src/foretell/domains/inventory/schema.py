@@ -92,7 +92,7 @@ class StockoutRequest(Series):
 
 
 class Expected(BaseModel):
-    """A day's demand: `expected` is the mean, never outside `low` to `high`."""
+    """A day's demand: `expected` is the mean, never outside `low` to `high`, which is at most four times the most seen."""
 
     date: date
     expected: float

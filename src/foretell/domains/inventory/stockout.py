@@ -35,7 +35,7 @@ def decide(forecast: Forecast, request: StockoutRequest, history: History) -> St
     horizon, stock = request.horizon_days, request.current_stock_units
     _, day = known(request, history)
     empty = days_until(forecast.draws, stock)
-    shares = {name: _by(empty, share, horizon) for name, share in (("10", 0.1), ("50", 0.5), ("90", 0.9))}
+    shares = {name: by(empty, share, horizon) for name, share in (("10", 0.1), ("50", 0.5), ("90", 0.9))}
     until = shares["50"]
     total = np.maximum.accumulate(np.maximum(forecast.rows["point"].to_numpy()[:horizon], 0.0))
     dates = {name: None if days is None else dated(day - 1 + days) for name, days in shares.items()}
@@ -60,7 +60,7 @@ def days_until(used: Floats, stock: float) -> Floats:
     return np.where(out.any(axis=0), out.argmax(axis=0) + 1.0, np.inf)
 
 
-def _by(empty: Floats, share: float, horizon: int) -> int | None:
+def by(empty: Floats, share: float, horizon: int) -> int | None:
     """The first day by which at least `share` of the futures are out of stock; None beyond the horizon."""
     ranked = np.sort(empty)
     days = ranked[max(0, math.ceil(share * len(ranked)) - 1)]
