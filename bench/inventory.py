@@ -185,23 +185,22 @@ def _dates(kind: str, case: Case, chosen: Data) -> list[dict[str, Any]]:
 
 
 def _months(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for kind in (*CLASSES, "all"):
         some = pl.DataFrame([row for row in rows if kind in (row["kind"], "all")])
         if some.is_empty():
             continue
-        wape = {
-            name: float((some[name] - some["actual"]).abs().sum() / some["actual"].sum())
-            for name in ("naive", "mean28", "ours")
-        }
-        bias = float((some["ours"] - some["actual"]).sum() / some["actual"].sum())
+        of = {name: some[name].to_numpy() for name in ("naive", "mean28", "ours", "actual", "inside")}
+        sold = float(of["actual"].sum())
+        wape = {name: float(np.abs(of[name] - of["actual"]).sum()) / sold for name in ("naive", "mean28", "ours")}
+        bias = float((of["ours"] - of["actual"]).sum()) / sold
         methods = some["method"].value_counts(sort=True)["method"].to_list()
-        inside = float(some.select(pl.col("inside").mean()).item())
-        found[kind] = {"cases": some.height, **wape, "bias": bias, "covered": inside, "methods": methods[:3]}
+        figures = {**wape, "bias": bias, "covered": float(of["inside"].mean())}
+        found[kind] = {"cases": some.height, "methods": methods[:3], "figures": figures}
     print("30-day totals, WAPE\n")
     head = ["class", "cases", "weekly naive", "28-day mean", "auto", "bias of auto", "80 % bounds of days cover"]
     keys = ("naive", "mean28", "ours", "bias", "covered")
-    table(head, [[kind, of["cases"], *(number(of[key]) for key in keys)] for kind, of in found.items()])
+    table(head, [[kind, one["cases"], *(number(one["figures"][key]) for key in keys)] for kind, one in found.items()])
     return found
 
 

@@ -156,7 +156,7 @@ def test_too_many_rows_are_refused() -> None:
 
 def test_a_century_of_days_is_answered_by_its_last_years() -> None:
     answer = demand(history=days(weeks(5000)), horizon_days=7)
-    assert answer.metrics.training_samples == 730
+    assert answer.metrics.training_samples == 731
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 1e-9, 1e12])

@@ -41,7 +41,8 @@ def test_classes_are_those_of_the_slow_count(chance: float, spread: float) -> No
     name, interval, cv2 = slow_kind(values)
     found = kind(line(values))
     assert found.name == name
-    assert (found.interval, found.size_cv2) == (pytest.approx(interval), pytest.approx(cv2))
+    assert found.interval == pytest.approx(interval)
+    assert found.size_cv2 == pytest.approx(cv2)
 
 
 def test_new_and_dead_products() -> None:

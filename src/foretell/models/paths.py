@@ -21,9 +21,9 @@ BUSY = 15  # days with a value that should be among them; further back is looked
 WORLDS = 400
 LONGEST = 460  # steps ahead
 MOST = 4.0  # a level is said to rise or fall by this factor at most, and a day to have so often the most ever seen
-# Tenths, thirds and the middle of levels that change by a quarter (log-normal). Set on the public series of
+# Tenths, thirds and the middle of levels that change by three tenths (log-normal). Set on the public series of
 # `bench/inventory.py`, where it mends the intervals of short histories.
-USUAL = np.exp(0.25 * np.array([-1.28, -0.52, 0.0, 0.52, 1.28]))
+USUAL = np.exp(0.3 * np.array([-1.28, -0.52, 0.0, 0.52, 1.28]))
 
 
 def generator(entity: str, day: int) -> np.random.Generator:

@@ -10,7 +10,7 @@ import numpy as np
 
 from foretell.contract import Floats
 
-YEARLY = 730  # days from which on there is a yearly season to be seen
+YEARLY = 730  # days from the first to the last, from which on there is a yearly season to be seen
 
 
 def expected(past: Floats, steps: int, day: int) -> Floats:
@@ -18,12 +18,13 @@ def expected(past: Floats, steps: int, day: int) -> Floats:
 
     `past` is the daily series before it, without missing values. Additive weekly season, and a yearly one of two years.
     """
+    for talkative in ("prophet.plot", "cmdstanpy"):  # about plots that nobody makes, and every fit
+        logging.getLogger(talkative).disabled = True
     pandas, prophet = import_module("pandas"), import_module("prophet")
-    logging.getLogger("cmdstanpy").setLevel(logging.WARNING)
     first = date(1970, 1, 1) + timedelta(days=day - len(past))
     days = pandas.date_range(first, periods=len(past) + steps, freq="D")
     model = prophet.Prophet(
-        daily_seasonality=False, weekly_seasonality=True, yearly_seasonality=len(past) >= YEARLY,
+        daily_seasonality=False, weekly_seasonality=True, yearly_seasonality=len(past) > YEARLY,
         seasonality_mode="additive", uncertainty_samples=0,
     )  # fmt: skip
     model.fit(pandas.DataFrame({"ds": days[: len(past)], "y": past}), seed=1)

@@ -34,8 +34,8 @@ FIGURES = ("mae", "rmse", "mape", "mase", "coverage")
 
 
 def about(request: Series) -> dict[str, list[str]]:
-    """Whose movements a request is about."""
-    return {"entity": [request.product]}
+    """Whose stored movements a request is about; nobody's where it brings its own."""
+    return {"entity": [request.product] if request.history is None else []}
 
 
 def ask(request: DemandRequest, history: History) -> Ask:

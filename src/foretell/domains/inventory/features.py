@@ -21,7 +21,7 @@ from foretell.domains.inventory.schema import MOVEMENTS
 
 DAY = timedelta(days=1)
 EPOCH = date(1970, 1, 1)
-WINDOW = 730  # days back that a forecast looks at
+WINDOW = 731  # days back that a forecast looks at: two years from the first to the last
 SPAN = 28  # days ahead that old questions are asked for, of a series that is long enough
 SHORT = 7  # and of one that is not
 ORIGINS = 4  # old standpoints, `SPAN` days apart

@@ -92,7 +92,10 @@ class StockoutRequest(Series):
 
 
 class Expected(BaseModel):
-    """A day's demand: `expected` is the mean, never outside `low` to `high`, which is at most four times the most seen."""
+    """A day's demand: `expected` is the mean, never outside `low` to `high`.
+
+    `high` is at most four times the most that was ever seen or is expected.
+    """
 
     date: date
     expected: float
