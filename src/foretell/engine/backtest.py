@@ -132,9 +132,11 @@ def folded(
     for start, end in pairwise(edges):
         past = questions.filter(pl.col("as_of") < start)
         test = asked.filter((pl.col("as_of") >= start) & (pl.col("as_of") < end))
+        if test.is_empty():
+            continue
         then = history.cut(start)
         learned = settled(task, then, past)
-        if test.is_empty() or learned.is_empty():
+        if learned.is_empty():
             continue
         past, outcomes = learned.drop("value", "known_at"), learned.select("value", "known_at")
         both = task.study(history.cut(end), pl.concat([past, test]))
