@@ -58,6 +58,16 @@ def _flat(method: str, **settings: float) -> Mean:
     return mean
 
 
+def smoothed(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+    """Exponential smoothing of days that their weekday's share is taken out of: else it would follow the week.
+
+    Not in the race itself: after some days without demand its level is near zero, and its dates are far too sure.
+    """
+    late = past[-FITTED:]
+    shares = np.maximum(paths.weekdays(past[-56:]), 0.25)[(np.arange(len(late)) - len(late)) % 7]
+    return _shaped(past, steps, float(ahead("SimpleExponentialSmoothingOptimized", late / shares, 1)[0]))
+
+
 def _seasonal(method: str, **settings: object) -> Mean:
     def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
         late = past[-FITTED:]
@@ -68,7 +78,6 @@ def _seasonal(method: str, **settings: object) -> Mean:
     return mean
 
 
-ses = _flat("SimpleExponentialSmoothingOptimized")
 croston_sba = _flat("CrostonSBA")
 tsb = _flat("TSB", alpha_d=0.1, alpha_p=0.05)
 adida = _flat("ADIDA")
@@ -79,7 +88,7 @@ theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 
 def ensemble(past: Floats, steps: int, day: int) -> Floats:
     """The mean of four quick ones that err differently: two levels, smoothing, and demand by its intervals."""
-    said = [each(past, steps, day) for each in (weekday_mean, eight_weeks, ses, croston_sba)]
+    said = [each(past, steps, day) for each in (weekday_mean, eight_weeks, smoothed, croston_sba)]
     return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
@@ -101,7 +110,6 @@ class Method:
 METHODS: Mapping[str, Method] = {
     "weekly_naive": Method(last_week),
     "weekday_mean": Method(weekday_mean),
-    "ses": Method(ses),
     "croston_sba": Method(croston_sba),
     "tsb": Method(tsb),
     "adida": Method(adida),
