@@ -11,7 +11,6 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 UV_READY := .uv/ready-$(UV_VERSION)
 READY := .venv/ready
-BENCH_READY := .venv/ready-bench
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
@@ -49,7 +48,7 @@ check: $(READY) ## format, lint, types, imports, budgets, clock, dead code, depe
 	$(BIN)/deptry src
 	$(BIN)/python tools/docs.py
 
-bench: $(BENCH_READY) ## measure forecasts against their baselines
+bench: $(READY) ## measure forecasts against their baselines
 	@$(BIN)/python bench/run.py
 
 install: $(READY) ## install foretell and its tools into .venv
@@ -68,13 +67,7 @@ $(UV_READY):
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore uv==$(UV_VERSION)
 	@rm -f .uv/ready-* && touch $@
 
-# Either stamp undoes the other: without its group, sync takes the packages of bench away.
 $(READY): $(UV_READY) pyproject.toml uv.lock
 	@echo "Installing foretell into .venv ..."
 	@$(UV) sync --quiet --locked --python .uv/bin/python
-	@rm -f $(BENCH_READY) && touch $@
-
-$(BENCH_READY): $(UV_READY) pyproject.toml uv.lock
-	@echo "Installing foretell and what it is measured against into .venv ..."
-	@$(UV) sync --quiet --locked --python .uv/bin/python --group bench
-	@touch $(READY) $@
+	@touch $@

@@ -7,11 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.data import MissingError
 from bench.report import goal, met, number, ranged, spread, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,8 +96,6 @@ def predict() -> dict[str, Any]:
 
 def prophet() -> dict[str, Any]:
     """Beside Prophet, on the same series in the same run."""
-    if find_spec("prophet") is None:
-        raise MissingError("Prophet is not installed; type: make bench")
     told = _repeat("prophet", 3)
     mid = {key: of["median"] for key, of in told.items() if key != "ours"}
     ratios = {

@@ -1,4 +1,4 @@
-"""Prophet's expectation of a daily series. An optional package: `pip install prophet`."""
+"""Prophet's expectation of a daily series."""
 
 from __future__ import annotations
 

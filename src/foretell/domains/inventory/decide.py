@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib.util import find_spec
 from statistics import NormalDist
 from typing import Any
 
@@ -71,8 +70,6 @@ def asked_days(request: DemandRequest | StockoutRequest, history: History, days:
 def _method(name: str) -> str | None:
     if name == "auto":
         return None
-    if name == "prophet" and find_spec("prophet") is None:
-        raise NotFound("prophet is not installed; type: pip install prophet")
     if name not in METHODS:
         raise NotFound(f"there is no method {name!r}; there are auto, {', '.join(METHODS)}")
     return name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -117,7 +116,7 @@ METHODS: Mapping[str, Method] = {
     "ensemble": Method(ensemble),
     "ets": Method(ets, 0.03),
     "theta": Method(theta, 0.03),
-    **({"prophet": Method(prophet, 0.25)} if find_spec("prophet") else {}),
+    "prophet": Method(prophet, 0.25),
 }
 
 
