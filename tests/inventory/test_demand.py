@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -188,13 +187,6 @@ def test_a_method_is_asked_for_by_name() -> None:
         assert set(answer.race) == {"weekly_naive", method}
     with pytest.raises(NotFound, match="there are auto, weekly_naive"):
         demand(history=days(weeks(20)), method="crystal_ball")
-
-
-@pytest.mark.row("I4")
-@pytest.mark.skipif(find_spec("prophet") is not None, reason="prophet is installed: it answers")
-def test_prophet_is_asked_for_where_it_is_not_installed() -> None:
-    with pytest.raises(NotFound, match="type: pip install prophet"):
-        demand(history=days(weeks(20)), method="prophet")
 
 
 @pytest.mark.row("I6")
