@@ -44,9 +44,9 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
-    "settings_changes", "recommendations", "tenants",
+    "settings_changes", "recommendations", "kept_answers", "tenants",
 )  # fmt: skip
-KINDS = {"toy": (THINGS, YEARLY, DEEDS), "traffic": tuple(declared()["traffic"])}
+KINDS = {"toy": (THINGS, YEARLY, DEEDS), **{name: tuple(tables) for name, tables in declared().items()}}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
 
 

@@ -80,6 +80,7 @@ MEANT = {
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("quarantine", "ml_models", "answered")},
     (APP, "public.recommendations"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in DECIDED},
     (READER, "public.ml_predictions"): {"SELECT", "INSERT"},
+    **{(role, "public.kept_answers"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for role in (APP, READER)},
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},
     **{(role, f"public.{name}"): {"SELECT"} for role in ROLES for name in OPEN_TO_ALL},
     **{(role, "public.tenants"): {"SELECT"} for role in (APP, READER)},

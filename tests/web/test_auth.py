@@ -32,36 +32,53 @@ NUMBER = "00000000-0000-0000-0000-000000000000"
 LOAD = "/v1/traffic/load"
 ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "service", "user"}, {"operator"}
 PEOPLE = {"admin", "user"}
+TASKS = (LOAD, "/v1/inventory/demand", "/v1/inventory/stockout")
+REPLAYED = (LOAD,)
+FOR_EACH = ("/v1/inventory/demand", "/v1/inventory/stockout")
+TABLES = ("/v1/traffic/facts/metrics", "/v1/inventory/facts/movements")
+OF_A_TASK = {
+    ("POST", "predict"): READS,
+    ("GET", "models"): READS,
+    ("GET", "models/{version}"): READS,
+    ("GET", "predictions"): READS,
+    ("POST", "train"): ADMIN,
+    ("POST", "backtest"): ADMIN,
+    ("POST", "models/{version}/promote"): ADMIN,
+    ("POST", "models/{version}/pin"): ADMIN,
+    ("POST", "unpin"): ADMIN,
+    ("POST", "rollback"): ADMIN,
+}
+OF_A_DOMAIN = {
+    ("POST", "predict"): READS,
+    ("GET", "settings"): READS,
+    ("GET", "settings/history"): READS,
+    ("PATCH", "settings"): ADMIN,
+}
 MAY = {
     ("GET", "/metrics"): OPERATES,
     ("GET", "/v1"): READS,
-    ("POST", "/v1/traffic/predict"): READS,
-    ("POST", f"{LOAD}/predict"): READS,
-    ("POST", "/api/ml/predict"): READS,
-    ("GET", f"{LOAD}/models"): READS,
-    ("GET", f"{LOAD}/models/{{version}}"): READS,
-    ("GET", f"{LOAD}/predictions"): READS,
-    ("GET", "/v1/traffic/facts/metrics"): READS,
     ("POST", "/v1/predictions/{prediction_id}/feedback"): READS,
     ("GET", "/v1/settings"): READS,
     ("GET", "/v1/settings/history"): READS,
-    ("GET", "/v1/traffic/settings"): READS,
-    ("GET", "/v1/traffic/settings/history"): READS,
+    ("PATCH", "/v1/settings"): ADMIN,
     ("GET", "/v1/recommendations"): READS,
     ("GET", "/v1/recommendations/{recommendation_id}"): READS,
     ("POST", "/v1/recommendations/{recommendation_id}/approve"): PEOPLE,
     ("POST", "/v1/recommendations/{recommendation_id}/reject"): PEOPLE,
-    ("PATCH", "/v1/settings"): ADMIN,
-    ("PATCH", "/v1/traffic/settings"): ADMIN,
-    ("POST", "/v1/traffic/facts/metrics"): BRINGS,
-    ("POST", f"{LOAD}/train"): ADMIN,
-    ("POST", f"{LOAD}/backtest"): ADMIN,
-    ("POST", f"{LOAD}/replay"): PEOPLE,
-    ("POST", f"{LOAD}/models/{{version}}/promote"): ADMIN,
-    ("POST", f"{LOAD}/models/{{version}}/pin"): ADMIN,
-    ("POST", f"{LOAD}/unpin"): ADMIN,
-    ("POST", f"{LOAD}/rollback"): ADMIN,
+    ("POST", "/api/ml/predict"): READS,
     ("POST", "/api/ml/train"): ADMIN,
+    ("POST", "/forecast/demand"): READS,
+    ("POST", "/predict/stockout"): READS,
+    **{("GET", path): READS for path in TABLES},
+    **{("POST", path): BRINGS for path in TABLES},
+    **{("POST", f"{path}/replay"): PEOPLE for path in REPLAYED},
+    **{("POST", f"{path}/predictions"): READS for path in FOR_EACH},
+    **{(method, f"{path}/{rest}"): who for path in TASKS for (method, rest), who in OF_A_TASK.items()},
+    **{
+        (method, f"/v1/{domain}/{rest}"): who
+        for domain in ("traffic", "inventory")
+        for (method, rest), who in OF_A_DOMAIN.items()
+    },
 }
 """Which roles may do what; a path that is not here is one that nobody has thought about."""
 
@@ -280,12 +297,20 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
     good = {
         "/v1/predictions/{prediction_id}/feedback": {"helpful": True},
         "/v1/traffic/predict": {"requests": [{"task": "load", "request": {}}]},
+        "/v1/inventory/predict": {"requests": [{"task": "demand", "request": {"product": "a"}}]},
         "/api/ml/predict": documented,
+        "/forecast/demand": {"product_id": "a"},
+        "/predict/stockout": {"product_id": "a", "current_stock_units": 1},
+        "/v1/inventory/demand/predict": {"product": "a"},
+        "/v1/inventory/stockout/predict": {"product": "a", "current_stock_units": 1},
+        "/v1/inventory/stockout/predictions": {"current_stock_units": 1},
         "/v1/traffic/facts/metrics": {"rows": [{"time": "2024-01-01T00:00:00Z", "value": 1.0}]},
+        "/v1/inventory/facts/movements": {"rows": [{"product": "a", "time": "2024-01-01T00:00:00Z", "quantity": 1.0}]},
     }
     if path.endswith("/settings"):
-        return {"json": {} if known else {"zone": "Asia/Riyadh"} if path == "/v1/settings" else {"country": "TR"}}
-    if known and path.endswith(("train", "backtest", "facts/metrics")):
+        told = {"/v1/settings": {"zone": "Asia/Riyadh"}, "/v1/inventory/settings": {"minimum_days": 40}}
+        return {"json": {} if known else told.get(path, {"country": "TR"})}
+    if known and path.endswith(("train", "backtest", *TABLES)):
         return {"json": {"budget": -1, "days_history": -1}}
     return {"json": good.get(path, {})}
 

@@ -6,12 +6,12 @@ This is the only room that opens the stores, and the only one that reads the clo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from foretell.app import answering, ledger, shelf
 from foretell.app.house import House
@@ -37,6 +37,8 @@ from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, R
 from foretell.stores import facts, files, records, registry
 
 log = logging.getLogger("foretell")
+
+TOGETHER = 100  # requests of a long row that are answered at once
 
 
 class App:
@@ -272,12 +274,16 @@ class App:
         as_of: AsOf = None,
         trained: bool = False,
         light: bool = False,
+        cache_bypass: bool = False,
     ) -> Prediction:
         """Answer one request, standing at `as_of`. Raises what went wrong.
 
-        With `trained`, NotFound before the first training; with `light`, TooHeavy where the model fits when asked.
+        An answer that lasts (`Task.lasting`) is given again; with `cache_bypass` it is worked out anew. With `trained`,
+        NotFound before the first training; with `light`, TooHeavy where the model fits when asked.
         """
-        (said,) = answering.answer(self.desk, [(task, request)], as_of=as_of, trained=trained, light=light)
+        (said,) = answering.answer(
+            self.desk, [(task, request)], as_of=as_of, trained=trained, light=light, cache_bypass=cache_bypass
+        )
         if isinstance(said, ForetellError):
             raise said
         return self._proposed(task, said, as_of)
@@ -294,6 +300,31 @@ class App:
             said if isinstance(said, ForetellError) else self._proposed(name, said, as_of)
             for (name, _), said in zip(requests, answers, strict=True)
         ]
+
+    def predict_each(
+        self,
+        task: str,
+        request: Mapping[str, Any],
+        whom: Sequence[str] | None = None,
+        *,
+        as_of: AsOf = None,
+        cache_bypass: bool = False,
+    ) -> Iterator[tuple[str, Prediction | ForetellError]]:
+        """Answer the same request about each of many: `whom` is named, everybody there is if None; with their names.
+
+        It goes so many at a time, each batch in a transaction of its own. Raises NotFound for a task whose requests are
+        not about one entity by name (`Task.whom`), and NotReady without anybody.
+        """
+        declared = self.desk.task(task)
+        if declared.whom is None:
+            raise NotFound(f"{task} has no requests about one by name; ask for each with predict")
+        everybody = answering.everybody(self.desk, declared) if whom is None else list(whom)
+        for first in range(0, len(everybody), TOGETHER):
+            some = everybody[first : first + TOGETHER]
+            asked = [(task, {**request, declared.whom: name}) for name in some]
+            answers = answering.answer(self.desk, asked, as_of=as_of, cache_bypass=cache_bypass)
+            for name, said in zip(some, answers, strict=True):
+                yield name, said if isinstance(said, ForetellError) else self._proposed(task, said, as_of)
 
     def _proposed(self, task: str, said: Prediction, as_of: AsOf) -> Prediction:
         """The prediction with the recommendation that it makes; one about another moment than now makes none."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from foretell.app import ledger, shelf
+from foretell.app import keeping, ledger, shelf
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
@@ -21,18 +21,12 @@ from foretell.stores import facts, records, registry
 Asked = dict[int, tuple[Task, Request]]
 """Requests that could be read, by their place in the batch."""
 
+Serving = Mapping[str, tuple[Model | None, str | None]]
+"""By task the model in service, and why it is not the last where that is so."""
+
 HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
 SETTLING = 1.0  # seconds that a history is used again while a day has not passed since an approval
 FORECASTS = 200_000  # bytes that a history's forecasts and grids may come to take in memory, about
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ground:
-    """What a batch stands on: the models in service (and why one of them is not the last), facts and their marks."""
-
-    serving: Mapping[str, tuple[Model | None, str | None]]
-    history: History
-    marks: Mapping[str, int]
 
 
 class TooHeavy(Exception):  # noqa: N818 - no failure
@@ -46,12 +40,14 @@ def answer(
     as_of: AsOf = None,
     trained: bool = False,
     light: bool = False,
+    cache_bypass: bool = False,
 ) -> list[Prediction | ForetellError]:
     """One prediction or error a request of one domain's tasks, in order; every prediction is in the ledger.
 
-    With `trained`, NotFound is raised for a task whose model was never trained; with `light`, TooHeavy before
-    anything is done where one fits when it is asked. Raises InvalidRequest for two domains, NotFound for an unknown
-    task.
+    Of a task whose answers last it is the one of before, as long as that holds; with `cache_bypass` nothing that is
+    remembered is used. With `trained`, NotFound is raised for a task whose model was never trained; with `light`,
+    TooHeavy before anything is done where one fits when it is asked. Raises InvalidRequest for two domains, NotFound
+    for an unknown task.
     """
     said, asked = _read(desk, requests)
     if not asked:
@@ -61,29 +57,62 @@ def answer(
     if foreign := [task.name for task, _ in asked.values() if task not in domain.tasks]:
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
     with desk.transaction(snapshot=True, durable=False) as connection:
-        ground = _ground(desk, connection, domain, [*asked.values()], as_of)
-        champions = {name: model for name, (model, _) in ground.serving.items() if model}
-        if trained and (bare := [name for name in ground.serving if name not in champions]):
-            if why := ground.serving[bare[0]][1]:
-                raise Damaged(why)
-            raise NotFound(
-                f"no trained model of {bare[0]} found for tenant '{desk.tenant}'; please train a model first"
-            )
-        if light and any(model.forecaster.cost.forecast > HEAVY for model in champions.values()):
+        look = _look(desk, connection, domain, [*asked.values()], as_of)
+        serving = _serving(desk, connection, [*asked.values()], look, trained=trained)
+        champions = {name: model for name, (model, _) in serving.items() if model}
+        slots = keeping.slots(desk, connection, asked, look, champions) if as_of is None else {}
+        held = {} if cache_bypass else keeping.again(desk, connection, slots, champions)
+        rest = {place: each for place, each in asked.items() if place not in held}
+        if rest and light and any(model.forecaster.cost.forecast > HEAVY for model in champions.values()):
             raise TooHeavy
-        answers = predict([*asked.values()], ground.history, champions)
-        for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
-            if isinstance(one, Prediction):
-                said[place] = replace(one, fallback=_fallback(one, ground.serving[task.name][1]), id=uuid4())
-            else:
-                said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), ground.history)
-        served = [
-            ledger.entry(task, request, one, one.id, ground.marks)
-            for place, (task, request) in asked.items()
-            if isinstance(one := said[place], Prediction) and one.id
-        ]
-        if served:
-            records.log(connection, desk.tenant, served)
+        fresh = _fresh(desk, connection, rest, as_of, look, serving, remembered=not cache_bypass) if rest else {}
+    for place, each in {**held, **fresh}.items():
+        said[place] = each
+    made = [(slots[place], each) for place, each in fresh.items() if place in slots and isinstance(each, Prediction)]
+    keeping.keep(desk, made, champions)
+    return said
+
+
+def _serving(
+    desk: Tenancy, connection: Any, asked: Sequence[tuple[Task, Request]], look: registry.Look, *, trained: bool
+) -> Serving:
+    """The models in service, by task; with `trained`, raises NotFound or Damaged for a task that has none."""
+    tasks = {task.name: task for task, _ in asked}
+    serving = {name: shelf.serving(desk, connection, task, look.deployed[name]) for name, task in tasks.items()}
+    if trained and (bare := [name for name, (model, _) in serving.items() if model is None]):
+        if why := serving[bare[0]][1]:
+            raise Damaged(why)
+        raise NotFound(f"no trained model of {bare[0]} found for tenant '{desk.tenant}'; please train a model first")
+    return serving
+
+
+def _fresh(
+    desk: Tenancy,
+    connection: Any,
+    asked: Asked,
+    as_of: AsOf,
+    look: registry.Look,
+    serving: Serving,
+    *,
+    remembered: bool,
+) -> dict[int, Prediction | ForetellError]:
+    """Predictions, which are put in the ledger, and errors, by place."""
+    domain = desk.domain(next(iter(asked.values()))[0].name)
+    history = _history(desk, connection, [*asked.values()], as_of, look, remembered=remembered)
+    champions = {name: model for name, (model, _) in serving.items() if model}
+    said: dict[int, Prediction | ForetellError] = {}
+    served = []
+    for (place, (task, request)), one in zip(
+        asked.items(), predict([*asked.values()], history, champions), strict=True
+    ):
+        if isinstance(one, Prediction):
+            number = uuid4()
+            said[place] = numbered = replace(one, fallback=_fallback(one, serving[task.name][1]), id=number)
+            served.append(ledger.entry(task, request, numbered, number, look.marks))
+        else:
+            said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), history)
+    if served:
+        records.log(connection, desk.tenant, served)
     return said
 
 
@@ -100,31 +129,60 @@ def _read(desk: Tenancy, requests: Sequence[tuple[str, Body]]) -> tuple[list[Pre
     return said, asked
 
 
-def _ground(
+def everybody(desk: Tenancy, task: Task) -> list[str]:
+    """Whom the tables that a task reads have facts of, in order; raises NotReady without anybody."""
+    domain, read = desk.domain(task.name), {read.table for read in task.reads if read.by == "entity"}
+    with desk.inside() as connection:
+        there = {
+            name
+            for table in domain.tables
+            if table.name in read
+            for name in facts.entities(connection, desk.tenant, domain.name, table)
+        }
+    if not there:
+        raise NotReady(f"{task.name} knows nobody; bring facts into {', '.join(f'{domain.name}.{n}' for n in read)}")
+    return sorted(there)
+
+
+def _look(
     desk: Tenancy, connection: Any, domain: Domain, asked: Sequence[tuple[Task, Request]], as_of: AsOf
-) -> _Ground:
-    """Look up what there is. Facts that were read within minutes and have not changed since are those in memory."""
-    tasks = {task.name: task for task, _ in asked}
-    narrow = needs(asked)
+) -> registry.Look:
+    """What a batch looks up first; raises NotFound for no such tenant."""
     # The newest fact of all is in any table; else those that are read say whether anything has changed.
-    names = [f"{domain.name}.{name}" for name in ([t.name for t in domain.tables] if as_of == "latest" else narrow)]
-    at = as_of if isinstance(as_of, datetime) else None
-    look = registry.look(connection, desk.tenant, [*tasks], names, at)
+    tables = [t.name for t in domain.tables] if as_of == "latest" else needs(asked)
+    names, at = [f"{domain.name}.{name}" for name in tables], as_of if isinstance(as_of, datetime) else None
+    look = registry.look(connection, desk.tenant, list({task.name: None for task, _ in asked}), names, at)
     desk.there(look)
-    serving = {name: shelf.serving(desk, connection, task, look.deployed[name]) for name, task in tasks.items()}
+    return look
+
+
+def _history(
+    desk: Tenancy,
+    connection: Any,
+    asked: Sequence[tuple[Task, Request]],
+    as_of: AsOf,
+    look: registry.Look,
+    *,
+    remembered: bool,
+) -> History:
+    """The facts that a batch needs; where `remembered`, those read within minutes that have not changed since."""
+    domain = desk.domain(asked[0][0].name)
+    narrow = needs(asked)
 
     def read() -> tuple[History, int]:
         standing = desk.standpoint(connection, domain, as_of, look)
         history = desk.history(connection, domain, standing, narrow)
         return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
 
+    if not remembered:
+        return read()[0]
     key = (
         desk.tenant, domain.name, as_of, look.zone, tuple(look.marks.items()), _hashable(narrow), look.settings,
         look.approved,
     )  # fmt: skip
     # After an approval a cooldown runs, and who asks again wants to know whether it is over.
     lasting = None if look.approved == "{}" else SETTLING
-    return _Ground(serving=serving, history=desk.house.histories.once(key, read, lasting=lasting), marks=look.marks)
+    return desk.house.histories.once(key, read, lasting=lasting)
 
 
 def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:
@@ -141,7 +199,7 @@ def _helped(
         wanted = {*(need.only or {}).get("entity", ())}
         if isinstance(error, NotReady) and wanted - {*history[name]["entity"]}:
             (table,) = (table for table in domain.tables if table.name == name)
-            there = facts.entities(connection, desk.tenant, domain.name, table)
+            there = facts.entities(connection, desk.tenant, domain.name, table, most=10)
             newest = facts.latest(connection, desk.tenant, domain.name, table)
             if newest and wanted & {*there}:
                 return NotReady(

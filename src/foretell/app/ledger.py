@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 import polars as pl
 from pydantic import BaseModel
 
-from foretell.contract import INSTANT, Frame, Task
+from foretell.contract import INSTANT, Forecast, Frame, Task
+from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
 from foretell.stores.records import Served
 
@@ -36,6 +38,25 @@ def entry(task: Task, request: BaseModel, said: Prediction, number: UUID, marks:
     )
 
 
+def again(task: Task, served: Served, card: Card, known_at: datetime | None) -> Prediction:
+    """The prediction that was written down, as far as callers are told it; its possible futures are gone."""
+    return Prediction(
+        answer=task.answer.model_validate(served.answer),
+        questions=_timed(pl.DataFrame(served.questions)),
+        forecast=Forecast(rows=pl.DataFrame(served.forecast)),
+        raw=pl.DataFrame(served.raw),
+        method=served.method,
+        card=card,
+        fallback=served.fallback,
+        own_facts=served.own_facts,
+        as_of=served.as_of,
+        known_at=known_at,
+        cached=True,
+        repeated=True,
+        id=served.prediction_id,
+    )
+
+
 def _told(frame: Frame) -> dict[str, list[Any]]:
     """A frame by column, as JSON has it; instants in ISO 8601."""
     return {
@@ -47,6 +68,8 @@ def _told(frame: Frame) -> dict[str, list[Any]]:
 def read(served: Sequence[Served], what: Literal["forecast", "raw"]) -> Frame:
     """The questions of predictions beside what was said to them, after or before calibration; one row a question."""
     rows = [pl.DataFrame({**one.questions, **getattr(one, what)}) for one in served]
-    together = pl.concat(rows, how="diagonal_relaxed")
-    instants = pl.col("as_of", "at").str.to_datetime("%+", time_zone="UTC", time_unit="us")
-    return together.with_columns(instants)
+    return _timed(pl.concat(rows, how="diagonal_relaxed"))
+
+
+def _timed(frame: Frame) -> Frame:
+    return frame.with_columns(pl.col("as_of", "at").str.to_datetime("%+", time_zone="UTC", time_unit="us"))

@@ -17,10 +17,10 @@ from foretell.app import App, upload
 from foretell.app.basis import Told
 from foretell.app.house import House
 from foretell.app.tenancy import Tenancy
-from foretell.errors import Unavailable
+from foretell.errors import ForetellError, Unavailable
 from foretell.stores import registry
 
-Verb = Literal["train", "backtest", "replay", "take", "predict"]
+Verb = Literal["train", "backtest", "replay", "take", "predict", "predict_each"]
 
 NICER = 10  # by which the processes give way to those that answer
 CONNECTIONS = 2  # of each process
@@ -157,6 +157,16 @@ def predicted(app: App, *, task: str, request: Mapping[str, Any], **told: Any) -
     return Told.of(app.desk.task(task), app.predict(task, request, **told)).model_dump(mode="json")
 
 
+def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str | ForetellError]]:
+    """Predict for each of many; by name what callers get, as JSON, or the error."""
+    declared = app.desk.task(task)
+    return [
+        (name, said if isinstance(said, ForetellError) else Told.of(declared, said).model_dump_json())
+        for name, said in app.predict_each(task, **told)
+    ]
+
+
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
     "train": trained, "backtest": backtested, "replay": replayed, "take": taken, "predict": predicted,
+    "predict_each": predicted_each,
 }  # fmt: skip

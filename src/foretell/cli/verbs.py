@@ -9,7 +9,7 @@ from uuid import UUID
 import click
 
 from foretell.cli.facts import JSON, TENANT
-from foretell.errors import InvalidRequest
+from foretell.errors import ForetellError, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,9 +33,13 @@ def asked_of(text: str) -> dict[str, Any]:
 @click.argument("task")
 @TENANT
 @click.option("--request", default="{}", help='What is asked, as JSON: {"service": "donations"}')
+@click.option("--each", is_flag=True, help="Answer it about everybody there is, a line each (inventory: each product).")
+@click.option("--cache-bypass", is_flag=True, help="Work it out anew, whatever is kept.")
 @AS_OF
 @JSON
-def predict(task: str, tenant: str, request: str, as_of: str | None, as_json: bool) -> None:
+def predict(
+    task: str, tenant: str, request: str, each: bool, cache_bypass: bool, as_of: str | None, as_json: bool
+) -> None:
     """Answer a request of a TASK such as traffic.load."""
     from foretell.app import App
     from foretell.app.basis import Told
@@ -43,9 +47,17 @@ def predict(task: str, tenant: str, request: str, as_of: str | None, as_json: bo
 
     asked = asked_of(request)
     with App.open(tenant) as app:
-        said = app.predict(task, asked, as_of=as_of_told(as_of))
-        told = Told.of(app.desk.task(task), said)
-    click.echo(told.model_dump_json() if as_json else told.model_dump_json(indent=2))
+        if each:
+            for name, one in app.predict_each(task, asked, as_of=as_of_told(as_of), cache_bypass=cache_bypass):
+                if isinstance(one, ForetellError):
+                    click.echo(json.dumps({"name": name, "error": one.code, "detail": str(one)}))
+                else:
+                    told = Told.of(app.desk.task(task), one).model_dump(mode="json")
+                    click.echo(json.dumps({"name": name, **told}))
+            return
+        said = app.predict(task, asked, as_of=as_of_told(as_of), cache_bypass=cache_bypass)
+        answer = Told.of(app.desk.task(task), said)
+    click.echo(answer.model_dump_json(indent=None if as_json else 2))
 
 
 @click.command()

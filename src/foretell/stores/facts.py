@@ -319,9 +319,11 @@ def latest(connection: Connection[Any], tenant: str, domain: str, table: Table) 
     return moment
 
 
-def entities(connection: Connection[Any], tenant: str, domain: str, table: Table) -> list[str]:
-    """The first ten entities of a tenant's table, in order."""
+def entities(
+    connection: Connection[Any], tenant: str, domain: str, table: Table, *, most: int | None = None
+) -> list[str]:
+    """The entities of a tenant's table in order, the first `most` of them where that is given."""
     query = sql.SQL(
-        "SELECT DISTINCT entity FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity' ORDER BY entity LIMIT 10"
+        "SELECT DISTINCT entity FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity' ORDER BY entity LIMIT {}"
     )
-    return [name for (name,) in connection.execute(query.format(table_name(domain, table), tenant)).fetchall()]
+    return [name for (name,) in connection.execute(query.format(table_name(domain, table), tenant, most)).fetchall()]

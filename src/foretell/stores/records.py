@@ -102,6 +102,13 @@ def newest(connection: Connection[Any], tenant: str, name: str, *, limit: int, b
         ).fetchall()
 
 
+def numbered(connection: Connection[Any], tenant: str, numbers: Sequence[UUID]) -> dict[UUID, Served]:
+    """The predictions with these numbers, as far as they are there."""
+    with connection.cursor(row_factory=class_row(Served)) as cursor:
+        found = cursor.execute(_LEDGER + b" WHERE tenant_id = %s AND prediction_id = ANY(%s)", [tenant, list(numbers)])
+        return {one.prediction_id: one for one in found.fetchall()}
+
+
 # ---------------------------------------------------------------- feedback
 
 

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: FastAPI reads the models in the signatures, which are made in functions.
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +23,7 @@ from foretell.contract import Domain, Table, Task
 from foretell.engine.mapping import pairs_of
 from foretell.engine.model import Card
 from foretell.errors import ForetellError, InvalidRequest
-from foretell.web.office import Bringing, Learning, Managing, Reading, Standing, office
+from foretell.web.office import Bringing, Bypassing, Learning, Managing, Reading, Standing, Working, office
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
 
@@ -153,6 +154,12 @@ class Answers(BaseModel):
     predictions: list[dict[str, Any]]
 
 
+class Each(BaseModel):
+    """What became of a request about each of many, by their names: a prediction or a problem."""
+
+    predictions: dict[str, dict[str, Any]]
+
+
 def plain(answer: BaseModel) -> Response:
     """An answer as it is, without being checked a second time."""
     return Response(answer.model_dump_json(), media_type="application/json")
@@ -183,6 +190,8 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
         for task in domain.tasks:
             path = f"/{task.name.replace('.', '/')}"
             _predict(made, task, path)
+            if task.whom:
+                _each(made, task, path, task.whom)
             _learn(made, task, path)
             _models(made, task, path)
             _ledger(made, task, path)
@@ -217,13 +226,39 @@ def _predict(made: APIRouter, task: Task, path: str) -> None:
         f"{task.answer.__name__}Told", task=(str, ...), answer=(task.answer, ...), foretell=(Basis, ...)
     )
 
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Response:
-        return plain(told_of(request, app, task, body, as_of=as_of))
+    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing, cache_bypass: Bypassing) -> Response:
+        return plain(told_of(request, app, task, body, as_of=as_of, cache_bypass=cache_bypass))
 
     predict.__annotations__["body"] = task.request
     made.add_api_route(
         f"{path}/predict", predict, methods=["POST"], summary=f"Predict {task.name}", response_model=shape,
         route_class_override=QuickRoute,
+    )  # fmt: skip
+
+
+def _each(made: APIRouter, task: Task, path: str, whom: str) -> None:
+    some: Any = (
+        list[str] | None,
+        Field(None, min_length=1, description="Of whom; of everybody there is, if left out."),
+    )
+    shape: Any = create_model(f"{task.request.__name__}ForEach", __base__=task.request, **{whom: some})
+
+    async def predict_each(
+        request: Request, body: BaseModel, app: Working, as_of: Standing, cache_bypass: Bypassing
+    ) -> Response:
+        asked = body.model_dump(mode="json", exclude_unset=True)
+        work = {"whom": asked.pop(whom, None), "as_of": as_of, "cache_bypass": cache_bypass}
+        said = await office(request).do(app, "predict_each", task=task.name, request=asked, **work)
+        each = (
+            f"{json.dumps(name)}:{problem(one).model_dump_json() if isinstance(one, ForetellError) else one}"
+            for name, one in said
+        )
+        return Response(f'{{"predictions":{{{",".join(each)}}}}}', media_type="application/json")
+
+    predict_each.__annotations__["body"] = shape
+    made.add_api_route(
+        f"{path}/predictions", predict_each, methods=["POST"], summary=f"Predict {task.name} for many, or for all",
+        response_model=Each,
     )  # fmt: skip
 
 

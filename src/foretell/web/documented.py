@@ -13,7 +13,7 @@ from pydantic import BaseModel, create_model
 from foretell.app.basis import Basis
 from foretell.contract import Domain, Route, Task
 from foretell.web.api import plain, told_of
-from foretell.web.office import Learning, Reading, Standing, office
+from foretell.web.office import Bypassing, Learning, Reading, Standing, office
 from foretell.web.quick import QuickRoute
 
 
@@ -52,8 +52,10 @@ def _told(route: Route, extra: Any) -> type[BaseModel]:
 def _predict(made: APIRouter, task: Task, route: Route) -> None:
     shape = _told(route, (Basis, ...))
 
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing) -> Response:
-        told = told_of(request, app, task, route.adapt_in(body), as_of=as_of, trained=route.trained)
+    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing, cache_bypass: Bypassing) -> Response:
+        afresh = cache_bypass or getattr(body, "cache_bypass", False)  # in the query, or as a document has it
+        how = {"as_of": as_of, "trained": route.trained, "cache_bypass": afresh}
+        told = told_of(request, app, task, route.adapt_in(body), **how)
         answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
         return plain(shape.model_validate({**answer, "foretell": told.foretell}))
 

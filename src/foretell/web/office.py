@@ -132,6 +132,7 @@ Managing = Annotated[App, _quick("admin")]
 Approving = Annotated[App, _quick("user", "admin")]
 Learning = Annotated[App, _slow("admin")]
 Replaying = Annotated[App, _slow("user", "admin")]
+Working = Annotated[App, _slow(*READERS)]
 """The app of whoever asks, by what they want to do."""
 
 
@@ -143,3 +144,13 @@ async def _standing(  # async, for a plain one would go through the thread pool
 
 Standing = Annotated[AsOf, Depends(_standing)]
 """Standing when: now if nothing is said."""
+
+
+async def _bypass(
+    cache_bypass: Annotated[bool, Query(description="Work it out anew, whatever is kept.")] = False,
+) -> bool:
+    return cache_bypass
+
+
+Bypassing = Annotated[bool, Depends(_bypass)]
+"""Whether an answer that is kept will not do."""

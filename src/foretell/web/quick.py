@@ -10,18 +10,20 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from foretell.app.tenancy import as_of_told
 from foretell.web.office import READERS, allowed, office
 
+_BOOLEAN = TypeAdapter(bool)
+
 
 class QuickRoute(APIRoute):
-    """A route whose endpoint takes `request`, a model as `body`, the reader's `app` and `as_of`, and gives a Response.
+    """A route whose endpoint takes `request`, a `body`, the reader's `app`, `as_of`, `cache_bypass`; gives a Response.
 
-    It does what FastAPI would do of the same signature, at once: resolving four parameters through its dependencies
-    takes as long as a prediction.
+    It does what FastAPI would do of the same signature, at once: resolving these through its dependencies takes as long
+    as a prediction.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -36,9 +38,10 @@ class QuickRoute(APIRoute):
                 return Response(status_code=400)  # nobody is there to read it
             body = _read(model, request.headers.get("content-type", ""), sent)
             as_of = as_of_told(request.query_params.get("as_of"))
+            cache_bypass = _flag("cache_bypass", request.query_params.get("cache_bypass", "false"))
             held = office(request)
             async with held.turns.of(who.tenant):
-                said: Response = await run_in_threadpool(endpoint, request, body, held.app(who), as_of)
+                said: Response = await run_in_threadpool(endpoint, request, body, held.app(who), as_of, cache_bypass)
                 return said
 
         return handler
@@ -55,3 +58,12 @@ def _read(model: type[BaseModel], media: str, body: bytes) -> BaseModel:
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False, include_context=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in wrong]) from None
+
+
+def _flag(name: str, told: str) -> bool:
+    """A yes or no of the query. Raises RequestValidationError, as FastAPI does."""
+    try:
+        return _BOOLEAN.validate_python(told)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**each, "loc": ("query", name)} for each in wrong]) from None

@@ -15,6 +15,7 @@ from foretell.domains.inventory.schema import (
 
 # Weeks, so that the standpoints of young products, a week apart, have folds as well.
 ROLLING = Rolling(folds=(features.ORIGINS - 1) * features.SPAN // 7 + 1, span=timedelta(days=7))
+KEPT = timedelta(hours=24)
 
 DEMAND = Task(
     name="inventory.demand",
@@ -34,6 +35,8 @@ DEMAND = Task(
     gate=Gate(metric="rmse", skill=0.0, least=14),
     budget=120.0,
     waiting=0.6,
+    whom="product",
+    lasting=KEPT,
     routes=[routes.FORECAST],
 )
 
@@ -55,6 +58,8 @@ STOCKOUT = Task(
     gate=Gate(metric="rmse", skill=0.0, least=4),
     budget=120.0,
     waiting=0.6,
+    whom="product",
+    lasting=KEPT,
     routes=[routes.STOCKOUT],
 )
 

@@ -21,6 +21,7 @@ class ForecastRequest(BaseModel):
 
     product_id: Product
     horizon_days: int = 30
+    cache_bypass: bool = False
     transaction_data: Annotated[list[Day], Field(max_length=ROWS)] | None = None
 
 
