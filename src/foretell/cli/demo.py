@@ -13,18 +13,15 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from foretell import upkeep
 from foretell.app import App
 from foretell.app.tokens import Keys, Who
+from foretell.cli.demo_shop import shop
 from foretell.cli.picture import curve, draw
-from foretell.engine.backtest import Backtest
-from foretell.engine.model import Card
+from foretell.cli.skill import race
 from foretell.engine.predict import Prediction
 from foretell.errors import Refused
-from foretell.metrics import DEFINITIONS
 from foretell.settings import ForetellSettings
 
 HOUR = timedelta(hours=1)
@@ -85,22 +82,14 @@ def run(pictures: Path, *, once: bool) -> None:
             if story.service:
                 rules = {"services": {story.file: story.service}, "safety_factor": 1.5, "scale_in": "forecast"}
                 app.settings.change("traffic", rules)
-            with _bar(console) as bar:
-                job = bar.add_task("race", total=1)
-
-                def told(name: str, done: int, total: int, bar: Progress = bar, job: TaskID = job) -> None:
-                    bar.update(job, description=name, completed=done, total=total)
-
-                trained, verdict = app.train("traffic.load", as_of=story.as_of, progress=told)
-            card = trained.model.card
-            _skill(console, trained.backtest, card)
-            console.print(f"serves: [bold]{card.candidate}[/] ({card.reason}; {verdict.reason})")
+            trained = race(console, app, "traffic.load", story.as_of)
             _answer(console, app, story)
             if place == 0:
                 drawn = pictures / "forecast.svg"
-                draw(drawn, trained.backtest, card.candidate, story.unit, story.zone)
+                draw(drawn, trained.backtest, trained.model.card.candidate, story.unit, story.zone)
                 console.print(f"forecast against truth, last week: [bold]{drawn}[/]\n")
     _replay(console, STORIES[0], pictures / "replay.svg")
+    shop(console)
     try:
         if not once:
             _serve(console, settings)
@@ -166,41 +155,6 @@ def _load(app: App, story: Story, console: Console) -> None:
         *done.notes,
         sep="\n",
     )
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    )
-
-
-def _skill(console: Console, tested: Backtest, card: Card) -> None:
-    """Every candidate's error beside the baseline's."""
-    scores = card.scores
-    first, last = tested.folds[0][0], tested.folds[-1][1]
-    table = Table(
-        title=f"{card.scored:,} questions asked of the past, {first:%d %b %Y} to {last:%d %b %Y}; "
-        f"baseline: {card.baseline}",
-        title_justify="left",
-    )
-    for heading in ("candidate", "MAE", "of baseline", "MAPE", "pinball of baseline", "80 % band covers"):
-        table.add_column(heading, justify="left" if heading == "candidate" else "right")
-    base = scores[card.baseline]
-    for name, score in scores.items():
-        mape = score["mape"]
-        table.add_row(
-            f"[bold]{name} ←[/]" if name == card.candidate else name,
-            f"{score['mae']:,.0f}",
-            f"{(score['mae'] or 0) / (base['mae'] or 1):.2f}",
-            "-" if mape is None else f"{mape:.1f} %",
-            f"{(score['pinball'] or 0) / (base['pinball'] or 1):.2f}",
-            f"{100 * (score['coverage'] or 0):.0f} %",
-        )
-    console.print(table)
-    for short, metric in (("MAE", "mae"), ("MAPE", "mape"), ("pinball", "pinball")):
-        console.print(f"  [dim]{short}: {DEFINITIONS[metric]}[/]")
-    for name, why in card.skipped.items():
-        console.print(f"  {name} did not run: {why}")
 
 
 def _answer(console: Console, app: App, story: Story) -> None:
