@@ -1,22 +1,66 @@
-"""Every setting, one class. Each can be given as an environment variable `FORETELL_<NAME>`."""
+"""Every setting, one class. Each can be given as `FORETELL_<NAME>`, which wins, or as documents of others call it."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from foretell.errors import Misconfigured
+
+DOCUMENTED: Mapping[str, str] = {
+    "database": "DATABASE_URL",  # else DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD make one
+    "host": "HOST",
+    "port": "ML_PORT",
+    "workers": "WORKER_COUNT",
+    "timeout": "WORKER_TIMEOUT",
+    "log_level": "LOG_LEVEL",
+    "secret": "SECRET_KEY",
+    "min_training_days": "MIN_TRAINING_DAYS",
+    "prophet_seasonality_mode": "PROPHET_SEASONALITY_MODE",
+    "prophet_interval_width": "PROPHET_INTERVAL_WIDTH",
+}
+"""What documents of others call our settings."""
+
+OF_TENANTS: Mapping[str, Mapping[str, str]] = {
+    "inventory": {
+        "minimum_days": "min_training_days",
+        "prophet_seasonality_mode": "prophet_seasonality_mode",
+        "prophet_interval_width": "prophet_interval_width",
+    }
+}
+"""By domain, the settings of tenants whose default is one of ours."""
+
+WHOLE = "FORETELL_DATABASE=postgresql://user:password@host:5432/database"
+
+
+def _postgresql(url: str) -> str:
+    told = urlsplit(url)
+    if told.scheme not in ("postgresql", "postgres"):
+        raise ValueError(f"{told.scheme or 'it'} is not PostgreSQL; write postgresql://user:password@host:5432/name")
+    _ = told.port  # raises ValueError for one that can't be
+    return url
+
+
+URL = Annotated[str, AfterValidator(_postgresql)]
+Level = Annotated[
+    Literal["debug", "info", "warning", "error"], BeforeValidator(lambda told: str(told).strip().lower())
+]  # Django's are capitals
 
 
 class ForetellSettings(BaseSettings):
-    """What a process is told from outside."""
+    """What a process is told from outside. Raises Misconfigured for what can't be, with the name that it came by."""
 
-    model_config = SettingsConfigDict(env_prefix="FORETELL_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FORETELL_", env_ignore_empty=True, extra="ignore")
 
     home: Path | None = None  # folder of our own PostgreSQL and of model files; the platform's place for a user's data
-    database: str | None = (
-        None  # postgresql://… of another PostgreSQL (16 or newer), for a login without special rights
-    )
-    database_owner: str | None = (
+    database: URL | None = None  # another PostgreSQL (16 or newer), for a login without special rights
+    database_owner: URL | None = (
         None  # the same database for one that may make roles and tables, to migrate and back up
     )
     blobs: str | None = None  # where model files go: file:///a/folder or s3://bucket/prefix; in `home` if not given
@@ -25,3 +69,85 @@ class ForetellSettings(BaseSettings):
     secret_before: str | None = None  # another that they may be signed with, while the secret is changed
     issuer: str = "foretell"  # what tokens must say in `iss`
     audience: str = "foretell"  # and in `aud`
+    host: str = "127.0.0.1"  # where the server listens,
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # and on which port
+    workers: Annotated[int, Field(ge=1, le=64)] = 1  # processes that answer
+    timeout: Annotated[float, Field(gt=0, le=86_400)] = 300.0  # seconds that a request may take
+    log_level: Level = "info"  # from which on the server says things
+    read_only: bool = False  # whether the database is opened as one who reads all, and writes predictions alone
+    min_training_days: str | None = None  # the default of a tenant's setting, as are those that follow; see OF_TENANTS
+    prophet_seasonality_mode: str | None = None
+    prophet_interval_width: str | None = None
+
+    def __init__(self, **told: Any) -> None:
+        """Read what is not `told` from the environment."""
+        try:
+            super().__init__(**told)
+        except ValidationError as error:
+            raise Misconfigured("; ".join(map(_words, error.errors()))) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was told, then FORETELL_…, then the names of documents."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _documented())
+
+    def of_tenants(self, domain: str) -> dict[str, Any]:
+        """The defaults of a domain's settings that were told from outside, by field."""
+        told = {field: getattr(self, name) for field, name in OF_TENANTS.get(domain, {}).items()}
+        return {field: value for field, value in told.items() if value is not None}
+
+
+def source(field: str) -> str | None:
+    """The environment variable that a setting comes from; None for one that the environment does not tell."""
+    ours = f"FORETELL_{field.upper()}"
+    if os.environ.get(ours):
+        return ours
+    name = DOCUMENTED.get(field)
+    if name and os.environ.get(name):
+        return name
+    return "DB_HOST" if field == "database" and _parts() else None
+
+
+def _documented() -> dict[str, str]:
+    """The settings that are told by the names of documents."""
+    told = {field: value for field, name in DOCUMENTED.items() if (value := os.environ.get(name))}
+    if "database" not in told and not os.environ.get("FORETELL_DATABASE") and (parts := _parts()):
+        told["database"] = _url(parts)
+    return told
+
+
+def _parts() -> dict[str, str]:
+    """What DB_HOST and the like say; nothing where neither host nor database is named."""
+    told = {name: os.environ.get(f"DB_{name}", "") for name in ("HOST", "NAME", "USER", "PASSWORD", "PORT")}
+    return told if told["HOST"] or told["NAME"] else {}
+
+
+def _url(parts: Mapping[str, str]) -> str:
+    """The URL of a database that was told in parts. Raises Misconfigured where one is missing."""
+    if missing := [f"DB_{name}" for name in ("HOST", "NAME", "USER") if not parts[name]]:
+        more = " ".join(f"{name}=…" for name in missing)
+        raise Misconfigured(f"DB_… name a database without {', '.join(missing)}; type: export {more}, or {WHOLE}")
+    port = parts["PORT"] or "5432"
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise Misconfigured(f"DB_PORT={port!r} is no port, 1 to 65535; type: export DB_PORT=5432")
+    login = quote(parts["USER"], safe="") + (f":{quote(parts['PASSWORD'], safe='')}" if parts["PASSWORD"] else "")
+    host = f"[{parts['HOST']}]" if parts["HOST"].count(":") > 1 else quote(parts["HOST"], safe="")  # IPv6, or a folder
+    return f"postgresql://{login}@{host}:{port}/{quote(parts['NAME'], safe='')}"
+
+
+def _words(problem: Any) -> str:
+    """What is wrong with a setting and what to type; a value that may hold a password is not told."""
+    field = str(problem["loc"][0])
+    name = source(field) or f"FORETELL_{field.upper()}"
+    default = ForetellSettings.model_fields[field].default if field in ForetellSettings.model_fields else None
+    told = str(problem["msg"]).removeprefix("Value error, ")
+    if default is None:
+        return f"{name}: {told}"
+    return f"{name}={problem['input']}: {told}; type: export {name}={default}"

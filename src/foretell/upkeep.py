@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from foretell.contract import Table
 from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
-from foretell.settings import ForetellSettings
+from foretell.settings import ForetellSettings, source
 from foretell.stores import blobs_in, launcher, outdated
 from foretell.stores import migrate as migrating
-from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, url_of
+from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, VISITOR, url_of
 from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
 from foretell.stores.backup import backup as backed_up
 from foretell.stores.backup import restore as restored
@@ -46,24 +46,26 @@ class Health:
     quarantined: int | None = None  # blobs that are set aside
     tenants: int | None = None
     rows: dict[str, int] = field(default_factory=dict)  # by table; about
+    settings: dict[str, str] = field(default_factory=dict)  # those that the environment tells, by which name
     problems: list[str] = field(default_factory=list)  # each says what to type
 
 
 def stop(settings: ForetellSettings) -> bool:
     """Shut our own PostgreSQL down; False if it did not run. Raises Misconfigured where another one is used."""
     if settings.database:
-        raise Misconfigured("FORETELL_DATABASE names a PostgreSQL that is not ours to stop; leave it out to stop ours")
+        name = source("database") or "FORETELL_DATABASE"
+        raise Misconfigured(f"{name} names a PostgreSQL that is not ours to stop; leave it out to stop ours")
     return launcher.stop(_home(settings))
 
 
 def migrate(settings: ForetellSettings, tables: Tables) -> str:
     """Bring the database up to this program; the version of the engine's tables. Raises Misconfigured."""
     if settings.database:
-        migrating.migrate(_owner(settings, "migrate"), tables, login=_login(settings.database))
+        migrating.migrate(_owner(settings, "migrate"), tables, **_let_in(settings))
     else:
         server = launcher.start(_home(settings))
         migrating.embedded(server)
-        migrating.migrate(url_of(server, OWNER), tables, login=LOGIN)
+        migrating.migrate(url_of(server, OWNER), tables, **_let_in(settings))
     return HEAD
 
 
@@ -86,15 +88,16 @@ def restore(settings: ForetellSettings, tables: Tables, file: Path) -> Told:
     """
     verify(file)
     if settings.database:
-        owner, login, instead = _owner(settings, "restore"), _login(settings.database), None
+        owner, instead = _owner(settings, "restore"), None
     else:
         home = _home(settings)
         server = launcher.start(home)
         migrating.embedded(server)
-        owner, login = url_of(server, OWNER), LOGIN
+        owner = url_of(server, OWNER)
         instead = f"to put it aside, type: foretell stop && mv '{home}' '{home}.old'"
-    told = restored(file, owner, Blobs(_blobs(settings)), login=login, instead=instead)
-    migrating.migrate(owner, tables, login=login)
+    logins = _let_in(settings)
+    told = restored(file, owner, Blobs(_blobs(settings)), login=logins.get("login"), instead=instead)
+    migrating.migrate(owner, tables, **logins)
     return told
 
 
@@ -109,13 +112,15 @@ def doctor(settings: ForetellSettings, tables: Tables) -> Health:
         database=_shown(settings.database) if settings.database else str(home / "postgres"),
         running=False,
         blobs=_blobs(settings),
+        settings={name: told for name in ForetellSettings.model_fields if (told := source(name))},
     )
     tenants: list[str] | None = None
     try:
         if url := settings.database or _own(home, seen):
             tenants = _examine(seen, url, tables, own=not settings.database)
     except Unavailable as error:
-        seen.problems.append(f"{error}; {'is FORETELL_DATABASE right?' if settings.database else MADE}")
+        name = source("database") or "FORETELL_DATABASE"
+        seen.problems.append(f"{error}; {f'is {name} right?' if settings.database else MADE}")
     except ForetellError as error:
         seen.problems.append(str(error))
     try:
@@ -235,9 +240,12 @@ def _owner(settings: ForetellSettings, deed: str) -> str:
     return owner
 
 
-def _login(url: str) -> str | None:
-    name = urlsplit(url).username
-    return unquote(name) if name else None
+def _let_in(settings: ForetellSettings) -> dict[str, str | None]:
+    """The logins to be let in: all of our own server's; of another PostgreSQL the one that is named."""
+    if settings.database is None:
+        return {"login": LOGIN, "visitor": VISITOR}
+    name = urlsplit(settings.database).username
+    return {"visitor" if settings.read_only else "login": unquote(name) if name else None}
 
 
 def _shown(url: str) -> str:

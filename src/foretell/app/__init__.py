@@ -6,6 +6,7 @@ This is the only room that opens the stores, and the only one that reads the clo
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from foretell.app import answering, ledger, shelf
+from foretell.app import answering, ledger, logs, shelf
 from foretell.app.house import House
 from foretell.app.intake import Imported, intake
 from foretell.app.models import Models, nothing_trained
@@ -166,7 +167,8 @@ class App:
             at = as_of if isinstance(as_of, datetime) else None
             look = registry.look(connection, self.tenant, [], [], at)
             standing = self.desk.standpoint(connection, domain, as_of, look)
-            return self.desk.history(connection, domain, standing, everything(domain, days), recorded)
+            with logs.queried(self.tenant, name):
+                return self.desk.history(connection, domain, standing, everything(domain, days), recorded)
 
     # ------------------------------------------------------------ models
 
@@ -191,7 +193,9 @@ class App:
         for name, span in there.items():
             if span.days < least:
                 raise NotReady(f"{name} has facts of {span.days} days; {least} are needed: bring, or ask for, more")
+        began = time.perf_counter()
         trained = train(declared, history, facts=there, budget=budget, progress=progress)
+        logs.trained(self.tenant, task, time.perf_counter() - began)
         champion, live = self._serving(task)
         verdict = judge(trained, champion, history)
         card = trained.model.card
@@ -329,6 +333,9 @@ class App:
     def _proposed(self, task: str, said: Prediction, as_of: AsOf) -> Prediction:
         """The prediction with the recommendation that it makes; one about another moment than now makes none."""
         if as_of is not None:
+            return said
+        if self.house.reads:
+            log.debug("prediction %s of %s makes no recommendation: the database is only read", said.id, self.tenant)
             return said
         try:
             return replace(said, recommendation=recommend(self.desk, self.desk.task(task), said))

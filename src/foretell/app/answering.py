@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from foretell.app import keeping, ledger, shelf
+from foretell.app import keeping, ledger, logs, shelf
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
@@ -102,9 +103,11 @@ def _fresh(
     champions = {name: model for name, (model, _) in serving.items() if model}
     said: dict[int, Prediction | ForetellError] = {}
     served = []
-    for (place, (task, request)), one in zip(
-        asked.items(), predict([*asked.values()], history, champions), strict=True
-    ):
+    began = time.perf_counter()
+    answers = predict([*asked.values()], history, champions)
+    if fitted := {one.card.task for one in answers if isinstance(one, Prediction) and _fitted(desk, one)}:
+        logs.trained(desk.tenant, ", ".join(sorted(fitted)), time.perf_counter() - began)
+    for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
         if isinstance(one, Prediction):
             number = uuid4()
             said[place] = numbered = replace(one, fallback=_fallback(one, serving[task.name][1]), id=number)
@@ -171,7 +174,8 @@ def _history(
 
     def read() -> tuple[History, int]:
         standing = desk.standpoint(connection, domain, as_of, look)
-        history = desk.history(connection, domain, standing, narrow)
+        with logs.queried(desk.tenant, ", ".join(sorted({task.name for task, _ in asked}))):
+            history = desk.history(connection, domain, standing, narrow)
         return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
 
     if not remembered:
@@ -208,6 +212,13 @@ def _helped(
                 )
             return NotReady(f"{error}; {domain.name}.{name} has {', '.join(there) or 'nothing yet'}")
     return error
+
+
+def _fitted(desk: Tenancy, said: Prediction) -> bool:
+    """Whether a method was fitted when it was asked, be it to facts that came along."""
+    if said.cached or said.own_facts:
+        return not said.cached
+    return not desk.task(said.card.task).candidates[said.card.candidate]().needs_training
 
 
 def _fallback(said: Prediction, why: str | None) -> str | None:

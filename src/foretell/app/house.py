@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Self
 from foretell.app.declared import domains
 from foretell.app.memory import Memory
 from foretell.app.opening import stores
+from foretell.app.tenant_settings import check_defaults
 from foretell.models.boosted import warm
-from foretell.stores.access import APP
+from foretell.stores.access import READER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +33,16 @@ class House:
         self.histories: Memory[History] = Memory(HISTORIES, lasting=LASTING)
 
     @classmethod
-    def open(cls, *, role: str = APP, size: int = 10) -> Self:
+    def open(cls, *, size: int = 10) -> Self:
         """The house in the stores that the settings name, with up to `size` connections; raises as `stores` does."""
         installed = domains()
-        return cls(stores(installed, role=role, size=size), installed)
+        check_defaults(installed.values())
+        return cls(stores(installed, size=size), installed)
+
+    @property
+    def reads(self) -> bool:
+        """Whether the database lets nothing but predictions be written."""
+        return self.stores.database.role == READER
 
     def warm(self) -> None:
         """Import now what takes seconds, rather than when somebody asks first."""

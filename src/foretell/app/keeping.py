@@ -13,6 +13,7 @@ from typing import Any
 
 from foretell.app import ledger
 from foretell.app.tenancy import Tenancy
+from foretell.app.tenant_settings import in_force
 from foretell.contract import Request, Task
 from foretell.engine.collect import needs
 from foretell.engine.model import Card, Model
@@ -49,14 +50,15 @@ def slots(
     lasting = {place: each for place, each in asked.items() if each[0].lasting}
     if not lasting:
         return {}
-    domain = desk.domain(next(iter(lasting.values()))[0].name).name
+    declared = desk.domain(next(iter(lasting.values()))[0].name)
+    domain, settings = declared.name, in_force(declared.settings, declared.name, look.settings)  # defaults may change
     recorded = kept.recorded(connection, desk.tenant, [f"{domain}.{name}" for name in needs([*lasting.values()])])
     out = {}
     for place, (task, request) in lasting.items():
         champion = champions.get(task.name)
         rests_on = [
             VERSION, task.name, champion.card.version if champion else None, look.zone, look.settings, look.approved,
-            request.model_dump(mode="json"),
+            settings.model_dump(mode="json"), request.model_dump(mode="json"),
         ]  # fmt: skip
         name = hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()
         seen = {table: recorded.get(f"{domain}.{table}") for table in needs([(task, request)])}

@@ -15,13 +15,17 @@ from foretell.contract import Domain
 from foretell.errors import InvalidRequest
 from foretell.settings import ForetellSettings
 from foretell.stores import Stores, opened, records
-from foretell.stores.access import APP, OPERATOR
+from foretell.stores.access import APP, OPERATOR, READER
 from foretell.stores.blobs import checked
 
 
-def stores(installed: Mapping[str, Domain], *, role: str = APP, size: int = 10) -> Stores:
-    """The stores that the settings name, with up to `size` connections; raises what `foretell.stores.opened` does."""
+def stores(installed: Mapping[str, Domain], *, role: str | None = None, size: int = 10) -> Stores:
+    """The stores that the settings name, with up to `size` connections; raises what `foretell.stores.opened` does.
+
+    Without a `role` it is the app's, or the reader's where the settings say so.
+    """
     told = ForetellSettings()
+    role = role or (READER if told.read_only else APP)
     tables = {name: domain.tables for name, domain in installed.items()}
     return opened(tables, database=told.database, home=told.home, blobs=told.blobs, role=role, size=size)
 

@@ -7,13 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
 from typing import Any, Literal
 
-from foretell.app import App, upload
+from foretell.app import App, logs, patience, upload
 from foretell.app.basis import Told
 from foretell.app.house import House
 from foretell.app.tenancy import Tenancy
@@ -24,6 +24,7 @@ Verb = Literal["train", "backtest", "replay", "take", "predict", "predict_each"]
 
 NICER = 10  # by which the processes give way to those that answer
 CONNECTIONS = 2  # of each process
+AGAIN = 1.0  # seconds after which work that has outlasted its end is told so again
 
 
 class Pool:
@@ -48,10 +49,10 @@ class Pool:
         """What will come of a verb for a tenant, as plain JSON; its errors are those of `App`, and Unavailable."""
         with self._lock:
             try:
-                given = self._pool.submit(_do, verb, tenant, who, told)
+                given = self._pool.submit(_do, verb, tenant, who, told, patience.end())
             except BrokenProcessPool:
                 self._pool = self._fresh()
-                given = self._pool.submit(_do, verb, tenant, who, told)
+                given = self._pool.submit(_do, verb, tenant, who, told, patience.end())
         answer: Future[Any] = Future()
         given.add_done_callback(lambda done: _pass(done, answer))
         return answer
@@ -81,6 +82,7 @@ _houses: list[House] = []
 
 def _begin() -> None:
     """Give way to who answers; leave signals to the parent, and end when it has ended."""
+    logs.begin()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     with contextlib.suppress(OSError):
@@ -106,8 +108,38 @@ def _house() -> House:
     return _houses[0]
 
 
-def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any]) -> Any:
-    return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
+class _Ended(KeyboardInterrupt):
+    """The request that is worked for has ended: no `except Exception` goes on, and psycopg cancels its statement."""
+
+
+def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any], end: float | None) -> Any:
+    try:
+        with _until(end):
+            return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
+    except _Ended:
+        while _houses:  # whatever was being done with it
+            _houses.pop().close()
+        raise Unavailable(patience.LATE) from None
+
+
+@contextlib.contextmanager
+def _until(end: float | None) -> Iterator[None]:
+    """Work until a moment; what is not done then is left, wherever it is."""
+    with patience.until(end):
+        seconds = patience.left()
+        if seconds is None or not hasattr(signal, "setitimer"):  # Windows: its work goes on, and nothing of it is kept
+            yield
+            return
+        signal.signal(signal.SIGALRM, _ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _ring(*_: object) -> None:
+    raise _Ended
 
 
 def trained(app: App, *, task: str, **told: Any) -> dict[str, Any]:

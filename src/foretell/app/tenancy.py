@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
+from foretell.app import patience
 from foretell.app.declared import task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
@@ -32,9 +33,13 @@ class Tenancy:
     tenant: str
     who: str
 
-    def transaction(self, *, snapshot: bool = False, durable: bool = True) -> AbstractContextManager[Any]:
-        """A transaction of the tenant; see `Database.tenant`."""
-        return self.house.stores.database.tenant(self.tenant, snapshot=snapshot, durable=durable)
+    @contextmanager
+    def transaction(self, *, snapshot: bool = False, durable: bool = True) -> Iterator[Any]:
+        """A transaction of the tenant; see `Database.tenant`. Of a request that ended meanwhile, nothing is kept."""
+        opened, seconds = self.house.stores.database, patience.left()
+        with opened.tenant(self.tenant, snapshot=snapshot, durable=durable, seconds=seconds) as connection:
+            yield connection
+            patience.left()
 
     # ------------------------------------------------------------ what is declared
 

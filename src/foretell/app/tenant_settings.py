@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, Validat
 
 from foretell.app.opening import a_zone
 from foretell.app.requests import writable
-from foretell.errors import InvalidRequest, NotFound, Refused
+from foretell.errors import InvalidRequest, Misconfigured, NotFound, Refused
+from foretell.settings import OF_TENANTS, ForetellSettings, source
 from foretell.stores import decisions, records, registry
 
 if TYPE_CHECKING:
     from foretell.app.tenancy import Tenancy
+    from foretell.contract import Domain
 
 TENANT = "tenant"  # where settings go that are of no domain
 MOST = 100_000  # characters of a setting as JSON: every prediction reads them
@@ -38,9 +40,26 @@ class TenantSettings(BaseModel):
     zone: Annotated[str, AfterValidator(_zone)] | None = None
 
 
+def check_defaults(domains: Iterable[Domain]) -> None:
+    """Raise Misconfigured where what the environment tells as the default of a tenant's setting can't be one."""
+    for domain in domains:
+        told = ForetellSettings().of_tenants(domain.name)
+        try:
+            domain.settings.model_validate(_known(domain.settings, told))
+        except ValidationError as error:
+            names = {field: source(name) for field, name in OF_TENANTS[domain.name].items()}
+            wrong = [(str(each["loc"][0]), each["msg"]) for each in error.errors()]
+            words = "; ".join(f"{names[field]}={told[field]}: {why}" for field, why in wrong)
+            line = " ".join(f"{names[field]}={domain.settings.model_fields[field].default}" for field, _ in wrong)
+            raise Misconfigured(f"{words}; type: export {line}") from None
+
+
 @lru_cache(maxsize=500)
 def in_force(kind: type[BaseModel], domain: str, told: str) -> BaseModel:
-    """A domain's settings by what `registry.look` tells. Raises Refused for what the domain no longer takes."""
+    """A domain's settings by what `registry.look` tells, over the defaults of the environment.
+
+    Raises Refused for what the domain no longer takes.
+    """
     values = json.loads(told).get(domain, {})
     return _valid(kind, domain, values, Refused, "is no longer taken; an admin can tell another: ")
 
@@ -48,12 +67,18 @@ def in_force(kind: type[BaseModel], domain: str, told: str) -> BaseModel:
 def _valid(
     kind: type[BaseModel], domain: str, values: Mapping[str, Any], wrong: type[InvalidRequest | Refused], words: str
 ) -> BaseModel:
-    known = {field: value for field, value in values.items() if value is not None and field in kind.model_fields}
+    told = {field: value for field, value in values.items() if value is not None}
+    known = ForetellSettings().of_tenants(domain) | told
     try:
-        return kind.model_validate(known)  # a field that a program no longer has is nothing to it
+        return kind.model_validate(_known(kind, known))
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise wrong(f"settings of {domain}: {words}{told}") from None
+        why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise wrong(f"settings of {domain}: {words}{why}") from None
+
+
+def _known(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of fields that there are; one that a program no longer has is nothing to it."""
+    return {field: value for field, value in values.items() if field in kind.model_fields}
 
 
 _ANY = TypeAdapter[Any](Any)

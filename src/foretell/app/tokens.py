@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, cast, get_args
 import jwt
 
 from foretell.errors import InvalidRequest, Misconfigured, Unauthorized
-from foretell.settings import ForetellSettings
+from foretell.settings import ForetellSettings, source
 from foretell.stores import launcher, secrets
 from foretell.stores.blobs import checked
 
@@ -50,7 +50,10 @@ class Keys:
             )
         told = [each for each in (settings.secret, settings.secret_before) if each is not None]
         if any(len(each) < secrets.SHORTEST for each in told):
-            raise Misconfigured(f"FORETELL_SECRET and FORETELL_SECRET_BEFORE need {secrets.SHORTEST} characters")
+            raise Misconfigured(
+                f"{source('secret') or 'FORETELL_SECRET'} and FORETELL_SECRET_BEFORE need {secrets.SHORTEST}"
+                ' characters; type: export FORETELL_SECRET="$(openssl rand -base64 48)"'
+            )
         found = told if settings.secret is not None else secrets.kept(_home(settings))
         return cls(secrets=found, issuer=settings.issuer, audience=settings.audience)
 

@@ -123,7 +123,7 @@ def _serve(console: Console, settings: ForetellSettings) -> None:
             f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'",
             flush=True,
         )
-    serve(host="127.0.0.1", port=port, workers=1)
+    serve(ForetellSettings(host="127.0.0.1", port=port, workers=1))
 
 
 def _port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import click
 
@@ -10,15 +11,32 @@ from foretell.cli.facts import JSON
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 opens it to other machines.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
-def serve(host: str, port: int, workers: int) -> None:
+@click.option("--host", help="0.0.0.0 opens it to other machines.  [FORETELL_HOST, HOST; 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="[FORETELL_PORT, ML_PORT; 8000]")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes that answer.  [FORETELL_WORKERS, WORKER_COUNT; 1]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    help="Seconds that a request may take.  [FORETELL_TIMEOUT, WORKER_TIMEOUT; 300]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    help="From which on it says things.  [FORETELL_LOG_LEVEL, LOG_LEVEL; info]",
+)
+@click.option("--read-only", is_flag=True, default=None, help="Predict, and change nothing.  [FORETELL_READ_ONLY]")
+def serve(**options: str | float | bool | None) -> None:
     """Answer over HTTP until told to end; requests in flight are finished."""
+    from foretell.settings import ForetellSettings
     from foretell.web.server import serve as answer
 
-    click.echo(f"foretell answers on http://{host}:{port}; Ctrl-C ends it", err=True)
-    answer(host=host, port=port, workers=workers)
+    # Over the environment, for the processes that answer are started with it.
+    os.environ |= {f"FORETELL_{name.upper()}": str(value) for name, value in options.items() if value is not None}
+    settings = ForetellSettings()
+    click.echo(f"foretell answers on http://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
+    answer(settings)
 
 
 @click.command()

@@ -115,6 +115,8 @@ def _lines(seen: Health) -> list[str]:
         lines.append(f"tables     version {seen.tables_version}, this program's is {seen.newest_version}")
     if seen.tenants is not None:
         lines.append(f"tenants    {seen.tenants}")
+    if seen.settings:
+        lines.append(f"settings   {', '.join(f'{name} from {told}' for name, told in seen.settings.items())}")
     lines += [f"           {name}  about {_many(rows, 'row')}" for name, rows in seen.rows.items() if rows]
     return [*lines, *(f"wrong:     {each}" for each in seen.problems), *([] if seen.problems else ["all is well"])]
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from foretell.contract import Table
 from foretell.errors import Misconfigured, Unavailable
 from foretell.stores import launcher
-from foretell.stores.access import APP, LOGIN, OWNER, url_of
+from foretell.stores.access import APP, LOGIN, OWNER, READER, VISITOR, url_of
 from foretell.stores.blobs import Blobs
 from foretell.stores.database import Database, checked, schema
 from foretell.stores.migrations import HEAD
@@ -55,7 +55,7 @@ def blobs_in(home: Path) -> str:
 def _own(domains: Mapping[str, Sequence[Table]], home: Path, role: str) -> str:
     """The URL of our own database, up to date."""
     server = launcher.start(home)
-    url = url_of(server, LOGIN)
+    url = url_of(server, VISITOR if role == READER else LOGIN)
     try:
         if not outdated(url, domains, role):
             return url
@@ -64,7 +64,7 @@ def _own(domains: Mapping[str, Sequence[Table]], home: Path, role: str) -> str:
     from foretell.stores.migrate import embedded, migrate  # SQLAlchemy and Alembic take a third of a second
 
     embedded(server)
-    migrate(url_of(server, OWNER), domains, login=LOGIN)
+    migrate(url_of(server, OWNER), domains, login=LOGIN, visitor=VISITOR)
     return url
 
 

@@ -5,8 +5,9 @@
     foretell_reader    the same with `--read-only`: reads all of a tenant, writes predictions alone
     foretell_operator  adds tenants; sees none of their data
 
-A login is made a member of the last three and takes one of them on for each connection. In our own server the logins
-are `foretell_owner` and `foretell`, the database is `foretell`.
+A login is made a member of the last three and takes one of them on for each connection. Who only reads has a login that
+is a member of `foretell_reader` alone: a statement that was slipped in could take on another role. In our own server
+the logins are `foretell_owner`, `foretell` and `foretell_readonly`, the database is `foretell`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from psycopg import Connection, sql
 
 from foretell.stores.server import Server
 
-OWNER, LOGIN, DATABASE = "foretell_owner", "foretell", "foretell"
+OWNER, LOGIN, VISITOR, DATABASE = "foretell_owner", "foretell", "foretell_readonly", "foretell"
 
 APP, READER, OPERATOR = "foretell_app", "foretell_reader", "foretell_operator"
 ROLES = (APP, READER, OPERATOR)
@@ -46,11 +47,11 @@ def secret(server: Server, login: str) -> str:
     return hmac.new(server.password.encode(), login.encode(), hashlib.sha256).hexdigest()
 
 
-def make_roles(connection: Connection[Any], login: str | None) -> None:
-    """Make our roles where they are missing, and let `login` take them on."""
+def make_roles(connection: Connection[Any], login: str | None, *, reads: bool = False) -> None:
+    """Make our roles where they are missing, and let `login` take them on; the reader's alone, if it only `reads`."""
     for name in ROLES:
         make_role(connection, name, sql.SQL("NOLOGIN"))
-        if login:
+        if login and (name == READER or not reads):
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), sql.Identifier(login)))
 
 

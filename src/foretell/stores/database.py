@@ -10,8 +10,8 @@ import psycopg
 from psycopg import Connection, IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from foretell.errors import InvalidRequest, Misconfigured, Unavailable, first_line
-from foretell.stores.access import APP
+from foretell.errors import Forbidden, InvalidRequest, Misconfigured, Unavailable, first_line
+from foretell.stores.access import APP, READER
 from foretell.stores.migrations import HEAD
 
 PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone at the next try
@@ -20,7 +20,11 @@ OLDEST = 16  # the PostgreSQL that is still understood
 REPEATABLE, COMMITTED = IsolationLevel.REPEATABLE_READ, IsolationLevel.READ_COMMITTED
 WAIT = 10.0  # seconds that a request waits for a connection
 BEGUN = "SELECT set_config('app.current_tenant', %s, true)"
-BEGUN_LIGHTLY = f"{BEGUN}, set_config('synchronous_commit', 'off', true)"
+LIGHTLY = ", set_config('synchronous_commit', 'off', true)"
+LIMITED = ", set_config('statement_timeout', %s, true)"
+
+
+READ_ONLY = "the database is open for reading alone (--read-only): predictions are made, and nothing else is changed"
 
 
 class Database:
@@ -40,17 +44,22 @@ class Database:
         connection.execute(f"SET ROLE {self.role}".encode())
 
     @contextmanager
-    def tenant(self, tenant: str, *, snapshot: bool = False, durable: bool = True) -> Iterator[Connection[Any]]:
+    def tenant(
+        self, tenant: str, *, snapshot: bool = False, durable: bool = True, seconds: float | None = None
+    ) -> Iterator[Connection[Any]]:
         """A transaction of one tenant, committed at the end, rolled back on an error.
 
         With `snapshot` everything in it is read as of its beginning. Not `durable`: a crash of the database, and
-        nothing else, may lose the last half second of what was committed so. Raises Unavailable, and InvalidRequest for
-        a text that holds NUL or half a character.
+        nothing else, may lose the last half second of what was committed so. No statement takes longer than `seconds`,
+        where they are given. Raises Unavailable; InvalidRequest for a text that holds NUL or half a character;
+        Forbidden for a write by one who only reads.
         """
         with self._connection() as connection:
             connection.isolation_level = REPEATABLE if snapshot else COMMITTED  # goes with the BEGIN
             with connection.transaction():
-                connection.execute(BEGUN if durable else BEGUN_LIGHTLY, [tenant])
+                limit = [] if seconds is None else [f"{max(round(seconds * 1000), 1)}"]
+                begun = BEGUN + ("" if durable else LIGHTLY) + (LIMITED if limit else "")
+                connection.execute(begun.encode(), [tenant, *limit])
                 yield connection
 
     @contextmanager
@@ -70,6 +79,10 @@ class Database:
             if getattr(error, "sqlstate", None) and not str(error.sqlstate).startswith(PASSING):
                 raise
             raise Unavailable(f"the database does not answer ({first_line(error)}); try again") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            if self.role != READER:
+                raise
+            raise Forbidden(READ_ONLY) from error
         except (psycopg.DataError, UnicodeEncodeError) as error:
             if isinstance(error, psycopg.DataError) and error.sqlstate not in (None, *UNWRITABLE):
                 raise
@@ -105,8 +118,21 @@ def schema(url: str, role: str) -> tuple[str | None, Mapping[tuple[str, str], st
     return version, {(domain, name): fingerprint for domain, name, fingerprint in told}
 
 
+# What a login, or whatever it may become, can write and a reader can't: any statement can let it.
+MORE = (
+    "SELECT session_user, format('%I.%I', n.nspname, c.relname)"
+    " FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE pg_has_role(session_user, r.oid, 'MEMBER') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (EXISTS ("
+    "SELECT FROM unnest(ARRAY['INSERT', 'UPDATE']) deed WHERE has_any_column_privilege(r.oid, c.oid, deed)"
+    f" AND NOT has_any_column_privilege('{READER}', c.oid, deed)) OR EXISTS ("
+    "SELECT FROM unnest(ARRAY['DELETE', 'TRUNCATE']) deed WHERE has_table_privilege(r.oid, c.oid, deed)"
+    f" AND NOT has_table_privilege('{READER}', c.oid, deed))) ORDER BY 2 LIMIT 1"
+)
+
+
 def checked(url: str, role: str) -> None:
-    """Refuse a login that no policy would hold, and one that can't take the role on."""
+    """Refuse a login that no policy would hold, one that can't take the role on, and a reader that can do more."""
     with _opened(url) as connection:
         if connection.info.server_version < OLDEST * 10_000:
             raise Misconfigured(
@@ -129,6 +155,11 @@ def checked(url: str, role: str) -> None:
             raise Misconfigured(f"the database has no role {role} yet; type: foretell migrate") from None
         except psycopg.errors.InsufficientPrivilege:
             raise Misconfigured(f"{name} is no member of {role}; type in psql: GRANT {role} TO {name}") from None
+        if role == READER and (more := connection.execute(MORE.encode()).fetchone()):
+            raise Misconfigured(
+                "the database login {} can write {}: with --read-only it must be a member of {} alone; type in psql:"
+                " CREATE ROLE foretell_readonly LOGIN PASSWORD '…' IN ROLE {}".format(*more, READER, READER)
+            )
 
 
 @contextmanager

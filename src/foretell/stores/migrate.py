@@ -14,32 +14,37 @@ from psycopg import sql
 from foretell.contract import Table
 from foretell.errors import Misconfigured
 from foretell.stores import declared
-from foretell.stores.access import DATABASE, LOGIN, OWNER, make_role, make_roles, secret
+from foretell.stores.access import DATABASE, LOGIN, OWNER, VISITOR, make_role, make_roles, secret
 from foretell.stores.server import Server
 
 ALONE = 4_072_026  # names the lock under which a database is changed
 
 
 def embedded(server: Server) -> None:
-    """Make the owner, the login and the database in our own server, where they are not there."""
+    """Make the owner, the logins and the database in our own server, where they are not there."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [ALONE])
         make_role(connection, OWNER, sql.SQL("LOGIN CREATEROLE PASSWORD {}").format(secret(server, OWNER)))
-        make_role(connection, LOGIN, sql.SQL("LOGIN NOINHERIT PASSWORD {}").format(secret(server, LOGIN)))
+        for login in (LOGIN, VISITOR):
+            make_role(connection, login, sql.SQL("LOGIN NOINHERIT PASSWORD {}").format(secret(server, login)))
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
             )
 
 
-def migrate(owner: str, domains: Mapping[str, Sequence[Table]], *, login: str | None = None) -> None:
+def migrate(
+    owner: str, domains: Mapping[str, Sequence[Table]], *, login: str | None = None, visitor: str | None = None
+) -> None:
     """Bring a database up to this program: roles, engine's tables, the tables of `domains`; all of it or nothing.
 
-    `owner` is a URL whose role may make roles and tables; `login` names a role to be let in. Raises Misconfigured.
+    `owner` is a URL whose role may make roles and tables; `login` names a role to be let in, `visitor` one that only
+    reads. Raises Misconfigured.
     """
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [ALONE])
         make_roles(connection, login)
+        make_roles(connection, visitor, reads=True)
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(owner), poolclass=sa.NullPool)
     with engine.begin() as transaction:
         transaction.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": ALONE})

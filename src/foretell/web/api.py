@@ -23,7 +23,18 @@ from foretell.contract import Domain, Table, Task
 from foretell.engine.mapping import pairs_of
 from foretell.engine.model import Card
 from foretell.errors import ForetellError, InvalidRequest
-from foretell.web.office import Bringing, Bypassing, Learning, Managing, Reading, Standing, Working, office
+from foretell.web.office import (
+    Bringing,
+    Bypassing,
+    Learning,
+    Managing,
+    Reading,
+    Standing,
+    Telling,
+    Testing,
+    Working,
+    office,
+)
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
 
@@ -217,7 +228,7 @@ def _house(made: APIRouter, domains: Mapping[str, Domain]) -> None:
             return {"tenant": app.tenant, **told}
 
     @made.post("/predictions/{prediction_id}/feedback", summary="Say what came of a prediction", status_code=204)
-    def feedback(prediction_id: UUID, body: Feedback, app: Reading) -> None:
+    def feedback(prediction_id: UUID, body: Feedback, app: Telling) -> None:
         app.predictions.feedback(prediction_id, outcome=body.outcome, helpful=body.helpful, note=body.note)
 
 
@@ -288,7 +299,7 @@ def _learn(made: APIRouter, task: Task, path: str) -> None:
         return await office(request).do(app, "train", task=task.name, as_of=as_of, **told)
 
     @made.post(f"{path}/backtest", summary=f"Ask {task.name} old questions", response_model=Backtested)
-    async def backtest(request: Request, app: Learning, as_of: Standing, body: BacktestOptions | None = None) -> Any:
+    async def backtest(request: Request, app: Testing, as_of: Standing, body: BacktestOptions | None = None) -> Any:
         told = (body or BacktestOptions()).model_dump()
         return await office(request).do(app, "backtest", task=task.name, as_of=as_of, **told)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,8 +11,9 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foretell.app import patience
 from foretell.app.tokens import Who
-from foretell.errors import ForetellError, TooLarge, Unauthorized
+from foretell.errors import ForetellError, TooLarge, Unauthorized, Unavailable
 from foretell.web.problems import dressed, problem
 
 OPEN = {"/health", "/ready"}
@@ -20,12 +23,16 @@ LARGEST = 64_000_000  # bytes of a body of facts,
 LARGE = 2_000_000  # and of any other
 SCHEME = "bearer "
 
+log = logging.getLogger("foretell")
+
 
 class Door:
     """Lets in who may ask at all: those with a good token, and for a few paths everybody."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        """Lead to `app`, which has so many seconds for each request."""
+        self.app, self.seconds = app, seconds
+        self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its `who`, or answer that it may not come in."""
@@ -40,7 +47,42 @@ class Door:
         except ForetellError as error:
             await _refused(scope, error)(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        await self._answered(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; one that is not answered in time is given up, and what it waits for or holds is freed.
+
+        What a thread computes for it goes on to its end, and is not kept; see `patience`.
+        """
+        began = late = False
+
+        async def passed(message: Message) -> None:
+            nonlocal began
+            if not late:
+                began = True
+                await send(message)
+
+        patience.begin(self.seconds)
+        work: asyncio.Task[None] = asyncio.create_task(self.app(scope, receive, passed))  # type: ignore[arg-type]
+        try:
+            done, _ = await asyncio.wait({work}, timeout=self.seconds)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        if done or began:
+            await work
+            return
+        late = True
+        self._late.add(work)  # held until it has ended
+        work.add_done_callback(self._ended)
+        work.cancel()
+        log.warning("%s %s was given up after %g s", scope["method"], scope["path"], self.seconds)
+        await _refused(scope, Unavailable(patience.LATE))(scope, receive, send)
+
+    def _ended(self, work: asyncio.Task[None]) -> None:
+        self._late.discard(work)
+        if not work.cancelled():
+            work.exception()  # looked at, for nobody else does
 
 
 def _who(scope: Scope, headers: Headers) -> Who:

@@ -96,22 +96,35 @@ def allowed(request: Request, roles: tuple[Role, ...]) -> Who:
     return who
 
 
-def _quick(*roles: Role) -> Any:
-    """The app of the tenant that asks, with a turn of it; of these roles alone."""
+def _may_write(request: Request) -> None:
+    """Raise Forbidden where nothing may be changed."""
+    if office(request).house.reads:
+        raise Forbidden(
+            "this server only reads (--read-only): it predicts, and changes nothing; ask one that may write"
+        )
+
+
+def _quick(*roles: Role, writes: bool = False) -> Any:
+    """The app of the tenant that asks, with a turn of it; of these roles alone, and not to write where none may."""
 
     async def dependency(request: Request, _: Credentials) -> AsyncIterator[App]:
         who = allowed(request, roles)
+        if writes:
+            _may_write(request)
         async with office(request).turns.of(who.tenant):
             yield office(request).app(who)
 
     return Depends(dependency)
 
 
-def _slow(*roles: Role) -> Any:
-    """The app of the tenant that asks, for work that is done elsewhere; of these roles alone."""
+def _slow(*roles: Role, writes: bool = False) -> Any:
+    """The app of the tenant that asks, for work that is done elsewhere; as `_quick` otherwise."""
 
     async def dependency(request: Request, _: Credentials) -> App:
-        return office(request).app(allowed(request, roles))
+        who = allowed(request, roles)
+        if writes:
+            _may_write(request)
+        return office(request).app(who)
 
     return Depends(dependency)
 
@@ -127,10 +140,12 @@ def operator() -> Any:
 
 READERS: tuple[Role, ...] = ("user", "service", "admin")
 Reading = Annotated[App, _quick(*READERS)]
-Bringing = Annotated[App, _slow("service", "admin")]
-Managing = Annotated[App, _quick("admin")]
-Approving = Annotated[App, _quick("user", "admin")]
-Learning = Annotated[App, _slow("admin")]
+Telling = Annotated[App, _quick(*READERS, writes=True)]
+Bringing = Annotated[App, _slow("service", "admin", writes=True)]
+Managing = Annotated[App, _quick("admin", writes=True)]
+Approving = Annotated[App, _quick("user", "admin", writes=True)]
+Learning = Annotated[App, _slow("admin", writes=True)]
+Testing = Annotated[App, _slow("admin")]
 Replaying = Annotated[App, _slow("user", "admin")]
 Working = Annotated[App, _slow(*READERS)]
 """The app of whoever asks, by what they want to do."""

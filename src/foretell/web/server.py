@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from foretell.app import logs
 from foretell.app.declared import domains
 from foretell.app.house import House
 from foretell.app.pool import Pool
@@ -35,18 +36,19 @@ WELL = 1.0  # seconds in which a database that is well answers
 VERSION = version("foretell")
 
 
-def serve(*, host: str, port: int, workers: int) -> None:
-    """Answer until told to end, with so many processes. Raises what hinders them before the first is started."""
+def serve(settings: ForetellSettings) -> None:
+    """Answer until told to end. Raises what hinders the processes that answer before the first is started."""
     House.open().close()
-    Keys.of(ForetellSettings())
+    Keys.of(settings)
     with TemporaryDirectory(prefix="foretell-meters-") as folder:
-        if workers > 1:
+        if settings.workers > 1:
             os.environ[FOLDER] = folder  # known before a worker first looks; one alone keeps its figures to itself
         for each in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has ended: that is no failure
             signal.signal(each, lambda *_: None)
         uvicorn.run(
-            "foretell.web.server:create", factory=True, host=host, port=port, workers=workers,
-            timeout_graceful_shutdown=PATIENCE, log_level="warning", server_header=False, proxy_headers=False,
+            "foretell.web.server:create", factory=True, host=settings.host, port=settings.port,
+            workers=settings.workers, timeout_graceful_shutdown=PATIENCE, log_level=settings.log_level,
+            access_log=settings.log_level == "debug", server_header=False, proxy_headers=False,
             loop="uvloop" if os.name != "nt" else "asyncio", http="httptools",
         )  # fmt: skip
 
@@ -69,13 +71,14 @@ class Api(FastAPI):
 
 def create() -> FastAPI:
     """The app of one process. What it needs is opened when it starts, and closed when it ends."""
+    logs.begin()
     installed = domains()
     app = Api(
         title="foretell", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_living,
         summary="Honest predictions for application backends, from the history they already have.",
     )  # fmt: skip
     app.state.documented = {route.url: route for d in installed.values() for task in d.tasks for route in task.routes}
-    app.add_middleware(Door)
+    app.add_middleware(Door, seconds=ForetellSettings().timeout)
     problems.install(app)
     _upkeep(app)
     app.include_router(api.router(installed))
@@ -108,6 +111,8 @@ def _opened(app: FastAPI) -> Keys:
     house.warm()
     pool = Pool(max(1, (os.cpu_count() or 2) // 2))
     app.state.office = Office(house=house, pool=pool, keys=keys, meter=Meter(house.domains.values()))
+    if house.reads:
+        logs.log.info("the database is open for reading alone: predictions are kept, recommendations are not made")
     app.state.pulse = Pulse(house)
     return keys
 
