@@ -12,7 +12,7 @@ from tests.stores.toy import TABLES
 from foretell.app.declared import domains
 from foretell.contract import Table
 from foretell.stores import launcher
-from foretell.stores.access import LOGIN, OWNER, url_of
+from foretell.stores.access import LOGIN, OWNER, VISITOR, url_of
 from foretell.stores.database import Database
 from foretell.stores.migrate import embedded, migrate
 from foretell.stores.server import Server
@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with reachable() as home:
         running = launcher.start(home, version=request.param)
         embedded(running)
-        migrate(url_of(running, OWNER), declared(), login=LOGIN)
+        migrate(url_of(running, OWNER), declared(), login=LOGIN, visitor=VISITOR)
         yield running
         launcher.stop(home)
 

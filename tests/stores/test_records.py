@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from foretell.errors import InvalidRequest, NotFound, Refused
+from foretell.errors import Forbidden, InvalidRequest, NotFound, Refused
 from foretell.stores import records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, READER, url_of
 from foretell.stores.database import Database
@@ -164,7 +164,7 @@ def test_a_reader_logs_predictions_and_writes_nothing_else(server: Server, datab
         lambda c: records.monitored(c, tenant, "load", START, START, 1, {}),
     ]
     for write in writes:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege), reader.tenant(tenant) as connection:
+        with pytest.raises(Forbidden, match="--read-only"), reader.tenant(tenant) as connection:
             write(connection)
     reader.close()
     with database.tenant(tenant) as connection:
