@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foretell.errors import Misconfigured
 
@@ -82,21 +82,9 @@ class ForetellSettings(BaseSettings):
     def __init__(self, **told: Any) -> None:
         """Read what is not `told` from the environment."""
         try:
-            super().__init__(**told)
+            super().__init__(**(_documented() | told))
         except ValidationError as error:
             raise Misconfigured("; ".join(map(_words, error.errors()))) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was told, then FORETELL_…, then the names of documents."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _documented())
 
     def of_tenants(self, domain: str) -> dict[str, Any]:
         """The defaults of a domain's settings that were told from outside, by field."""
@@ -116,10 +104,10 @@ def source(field: str) -> str | None:
 
 
 def _documented() -> dict[str, str]:
-    """The settings that are told by the names of documents."""
-    told = {field: value for field, name in DOCUMENTED.items() if (value := os.environ.get(name))}
-    if "database" not in told and not os.environ.get("FORETELL_DATABASE") and (parts := _parts()):
-        told["database"] = _url(parts)
+    """The settings that are told by the names of documents alone."""
+    told = {field: os.environ[name] for field, name in DOCUMENTED.items() if source(field) == name}
+    if source("database") == "DB_HOST":
+        told["database"] = _url(_parts())
     return told
 
 

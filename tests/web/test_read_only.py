@@ -135,7 +135,7 @@ def test_where_a_route_forgets_it_the_database_refuses(home: Path, app: App, mon
     with App.open(app.tenant) as mine:
         for write in (
             lambda: mine.import_(METRICS, steady(days=1, value=7.0)),
-            lambda: mine.settings.change("traffic", {"cost_cap": 5.0}),
+            lambda: mine.settings.change("traffic", {"hourly_cost_cap": 5.0}),
             lambda: mine.models.promote(LOAD, mine.models.list(LOAD)[0].version),
         ):
             with pytest.raises(Forbidden, match="--read-only"):

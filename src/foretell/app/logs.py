@@ -18,9 +18,8 @@ def begin() -> None:
     """Say things on stderr from now on, in this process."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s:     %(asctime)s %(message)s"))
-    log.handlers = [handler]
+    log.addHandler(handler)
     log.setLevel(ForetellSettings().log_level.upper())
-    log.propagate = False
 
 
 @contextmanager

@@ -71,7 +71,6 @@ class Api(FastAPI):
 
 def create() -> FastAPI:
     """The app of one process. What it needs is opened when it starts, and closed when it ends."""
-    logs.begin()
     installed = domains()
     app = Api(
         title="foretell", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_living,
@@ -106,6 +105,7 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
 
 def _opened(app: FastAPI) -> Keys:
     """Open the stores and start the pool; what hinders it ends the server with the line to type."""
+    logs.begin()
     house = House.open(size=THREADS)
     keys = Keys.of(ForetellSettings())
     house.warm()
