@@ -118,16 +118,16 @@ def schema(url: str, role: str) -> tuple[str | None, Mapping[tuple[str, str], st
     return version, {(domain, name): fingerprint for domain, name, fingerprint in told}
 
 
-# What a login, or whatever it may become, can write and a reader can't: any statement can let it.
+# What a login, or whatever it may become, can write and the role taken on can't: any statement can let it.
 MORE = (
     "SELECT session_user, format('%I.%I', n.nspname, c.relname)"
     " FROM pg_roles r, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE pg_has_role(session_user, r.oid, 'MEMBER') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
     " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (EXISTS ("
     "SELECT FROM unnest(ARRAY['INSERT', 'UPDATE']) deed WHERE has_any_column_privilege(r.oid, c.oid, deed)"
-    f" AND NOT has_any_column_privilege('{READER}', c.oid, deed)) OR EXISTS ("
+    " AND NOT has_any_column_privilege(c.oid, deed)) OR EXISTS ("
     "SELECT FROM unnest(ARRAY['DELETE', 'TRUNCATE']) deed WHERE has_table_privilege(r.oid, c.oid, deed)"
-    f" AND NOT has_table_privilege('{READER}', c.oid, deed))) ORDER BY 2 LIMIT 1"
+    " AND NOT has_table_privilege(c.oid, deed))) ORDER BY 2 LIMIT 1"
 )
 
 
@@ -155,7 +155,7 @@ def checked(url: str, role: str) -> None:
             raise Misconfigured(f"the database has no role {role} yet; type: foretell migrate") from None
         except psycopg.errors.InsufficientPrivilege:
             raise Misconfigured(f"{name} is no member of {role}; type in psql: GRANT {role} TO {name}") from None
-        if role == READER and (more := connection.execute(MORE.encode()).fetchone()):
+        if role == READER and (more := connection.execute(MORE).fetchone()):
             raise Misconfigured(
                 "the database login {} can write {}: with --read-only it must be a member of {} alone; type in psql:"
                 " CREATE ROLE foretell_readonly LOGIN PASSWORD '…' IN ROLE {}".format(*more, READER, READER)
