@@ -135,7 +135,7 @@ def decide(forecast: Forecast, request: DemandRequest, history: History) -> Dema
     ]
     metrics = Metrics(
         mape=figures.get("mape"), rmse=figures.get("rmse"), training_samples=len(line.value),
-        seasonality_detected=told["pattern"].weekdays is not None, measured_on=measured_on,
+        seasonality_detected=told["pattern"].seasonal, measured_on=measured_on,
     )  # fmt: skip
     return DemandAnswer(
         **told, horizon_days=request.horizon_days, interval_width=request.interval_width, predictions=days,
@@ -179,7 +179,8 @@ def basis(forecast: Forecast, request: Series, history: History, mape: float | N
     """What an answer rests on, by the names of its fields; `mape` is that of single days, where it is known."""
     line, day = _line(request, history)
     record = forecast.record
-    reasons = patterns.reasons(line, mape)
+    pattern = patterns.pattern(line)
+    reasons = patterns.reasons(line, pattern, mape)
     return {
         "product": request.product,
         "generated_at": history.now,
@@ -194,7 +195,7 @@ def basis(forecast: Forecast, request: Series, history: History, mape: float | N
             for name, scores in (record.scores if record else {}).items()
         },
         "skipped": dict(record.skipped) if record else {},
-        "pattern": patterns.pattern(line),
+        "pattern": pattern,
         "series": patterns.kind(line),
         "manual_only": bool(reasons),
         "reasons": reasons,

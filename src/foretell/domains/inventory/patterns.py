@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from foretell.contract import Floats
 from foretell.domains.inventory.features import Line, dated
-from foretell.domains.inventory.schema import Class, Kinds, Pattern
+from foretell.domains.inventory.schema import Change, Class, Kinds, Outlier, Pattern, Regular, Trend
+from foretell.features import seasons
 from foretell.models.paths import weekdays
 
 INTERVAL, CV2 = 1.32, 0.49  # where classes meet (Syntetos, Boylan & Croston 2005)
@@ -18,7 +17,8 @@ SILENT = 90  # days without any demand, after which it is a dead one
 LOOKED = 182  # days that week and trend are found in
 SURE = 0.01  # a pattern that is likelier by chance than this is none
 GAP = 14  # days without a transaction that are a gap, where five usual intervals are not more
-TENFOLD = 10.0
+MUCH = 1.5  # times as much or as little is a level that people should look at,
+LEARNING = 60  # for so many days
 WRONG = 40.0  # MAPE in per cent
 
 
@@ -46,67 +46,49 @@ def kind(line: Line) -> Kinds:
 
 
 def pattern(line: Line) -> Pattern:
-    """Trend and week of the last half year."""
-    past = line.filled[-LOOKED:]
-    strength, p = weekly(past)
-    slope, slope_p = trend(past)
-    seasonal = p is not None and p < SURE
-    last = (line.first + len(line.value) + 3) % 7  # the weekday of the day after the last; 1970 began on a Thursday
+    """Trend and week of the last half year, month and year, changes of level, and days out of line."""
+    past = line.filled
+    year, share = seasons.yearly(past)
+    found = [seasons.weekly(past[-LOOKED:]), seasons.monthly(past, line.first), year]
+    # Bonferroni (1936): of several seasons that are looked for, each has to be so much surer.
+    tested = sum(each.p is not None for each in found)
+    week, month, whole = (_regular(each, tested) for each in found)
+    if whole.detected:
+        past = past / share
+    change, rising = seasons.trend(past[-LOOKED:])
+    day = line.first + len(line.value)
+    last = (day + 3) % 7  # the weekday of the day after the last; 1970 began on a Thursday
     return Pattern(
-        trend=slope if slope_p is not None and slope_p < SURE else None,
-        trend_p=slope_p,
-        weekly_strength=strength,
-        weekly_p=p,
-        weekdays=[float(share) for share in np.roll(weekdays(past), last)] if seasonal else None,
-    )
+        trend=Trend(change=change, **_regular(rising, 1).model_dump()),
+        weekly=week, monthly=month, yearly=whole,
+        weekdays=[float(each) for each in np.roll(weekdays(line.filled[-LOOKED:]), last)] if week.detected else None,
+        changes=list(_changes(line, seasons.changes(past))),
+        outliers=list(_outliers(line, week=week.detected, month=month.detected)),
+    )  # fmt: skip
 
 
-def weekly(past: Floats) -> tuple[float, float | None]:
-    """How much the weekday says, 0 to 1, and how likely that is by chance; 0 and None in less than four weeks.
-
-    Friedman's test (1937) of the seven days within each week, so that neither trend nor a single week counts; the
-    strength is Kendall's W less what chance alone gives.
-    """
-    weeks = len(past) // 7
-    if weeks < 4:
-        return 0.0, None
-    block = past[len(past) - weeks * 7 :].reshape(weeks, 7)
-    above = (block[:, :, None] > block[:, None, :]).sum(axis=2)
-    equal = (block[:, :, None] == block[:, None, :]).sum(axis=2)
-    ranks = above + (equal + 1) / 2
-    spread = float(np.square(ranks.sum(axis=0) - 4 * weeks).sum())
-    ties = float((np.square(equal) - 1).sum())  # of t equal ones each gives t² - 1: t³ - t together
-    most = (weeks**2 * 336 - weeks * ties) / 12
-    if most <= 0:
-        return 0.0, None
-    agreement = spread / most
-    half = weeks * 6 * agreement / 2
-    p = math.exp(-half) * (1 + half + half**2 / 2)  # chi-squared with six degrees of freedom
-    return max(0.0, (agreement * weeks - 1) / (weeks - 1)), p
+def _regular(found: seasons.Found, tested: int) -> Regular:
+    p = None if found.p is None else min(1.0, found.p * tested)
+    return Regular(strength=found.strength, p=p, detected=p is not None and p < SURE)
 
 
-def trend(past: Floats) -> tuple[float, float | None]:
-    """The change over four weeks relative to the mean, and how likely it is by chance; 0 and None in too few weeks.
-
-    Slope by Theil and Sen of the weeks' totals, significance by Mann and Kendall (1945), ties counted out.
-    """
-    weeks = len(past) // 7
-    total = past[len(past) - weeks * 7 :].reshape(weeks, 7).sum(axis=1)
-    if weeks < 8 or total.max() == total.min():
-        return 0.0, None
-    early, late = np.triu_indices(weeks, 1)
-    rise = total[late] - total[early]
-    score = float(np.sign(rise).sum())
-    _, same = np.unique(total, return_counts=True)
-    variance = (weeks * (weeks - 1) * (2 * weeks + 5) - float((same * (same - 1) * (2 * same + 5)).sum())) / 18
-    z = max(0.0, abs(score) - 1) / math.sqrt(variance)
-    slope = float(np.median(rise / (late - early)))
-    return slope * 4 / float(total.mean()), math.erfc(z / math.sqrt(2))
+def _changes(line: Line, places: list[int]) -> Iterator[Change]:
+    edges = [0, *places, len(line.filled)]
+    for begin, split, end in zip(edges, edges[1:], edges[2:], strict=False):
+        before, after = (float(line.filled[one:other].mean()) for one, other in ((begin, split), (split, end)))
+        yield Change(date=dated(line.first + split), before=before, after=after)
 
 
-def reasons(line: Line, mape: float | None) -> list[str]:
+def _outliers(line: Line, *, week: bool, month: bool) -> Iterator[Outlier]:
+    count = len(line.value)
+    groups = [np.arange(count) % 7] * week + [seasons.phases(line.first, count)] * month
+    for place, usual in zip(*seasons.outliers(line.value, groups), strict=True):
+        yield Outlier(date=dated(line.first + int(place)), value=float(line.value[place]), usual=float(usual))
+
+
+def reasons(line: Line, found: Pattern, mape: float | None) -> list[str]:
     """Why people should decide about a product, in words; empty where nothing speaks against a forecast."""
-    return [*_gap(line), *_outliers(line), *_level(line), *_wrong(mape)]
+    return [*_gap(line), *_tenfold(found), *_level(line, found), *_wrong(mape)]
 
 
 def _gap(line: Line) -> Iterator[str]:
@@ -120,31 +102,20 @@ def _gap(line: Line) -> Iterator[str]:
         yield f"there is a gap of {longest} days without a transaction from {begin} on"
 
 
-def _outliers(line: Line) -> Iterator[str]:
-    value = np.nan_to_num(line.value)
-    some = value[value > 0]
-    if not len(some):
-        return
-    usual = float(np.median(some))
-    found = np.flatnonzero(value > TENFOLD * usual)
-    if len(found):
-        days = ", ".join(f"{dated(line.first + int(k))} ({value[k]:,.6g})" for k in found[-3:])
-        yield f"{len(found)} days had more than ten times the usual {usual:,.6g}: {days}"
+def _tenfold(found: Pattern) -> Iterator[str]:
+    great = [each for each in found.outliers if each.value >= seasons.TENFOLD * each.usual]
+    if great:
+        days = ", ".join(f"{each.date} ({each.value:,.6g} against {each.usual:,.6g})" for each in great[-3:])
+        yield f"{len(great)} days had ten times the usual or more: {days}"
 
 
-def _level(line: Line) -> Iterator[str]:
-    """Four weeks that all lie beyond the eight before them: two in 495 by chance."""
-    past = line.filled[-84:]
-    if len(past) < 84:
-        return
-    total = past.reshape(12, 7).sum(axis=1)
-    before, now = total[:8], total[8:]
-    was, is_now = float(before.mean()), float(now.mean())
-    words = f"four weeks ago, from {was / 7:,.3g} to {is_now / 7:,.3g} a day; allow 60 days to learn it again"
-    if now.min() > before.max() and is_now >= 1.5 * was:
-        yield f"the level rose {words}"
-    elif now.max() < before.min() and is_now * 1.5 <= was:
-        yield f"the level fell {words}"
+def _level(line: Line, found: Pattern) -> Iterator[str]:
+    for last in found.changes[-1:]:
+        how = "rose" if last.after > last.before else "fell"
+        low, high = sorted((last.before, last.after))
+        if high >= MUCH * low and (dated(line.first + len(line.value)) - last.date).days <= LEARNING:
+            yield f"the level {how} on {last.date}, from {last.before:,.3g} to {last.after:,.3g} a day; " \
+                  f"allow {LEARNING} days to learn it again"  # fmt: skip
 
 
 def _wrong(mape: float | None) -> Iterator[str]:

@@ -116,19 +116,59 @@ class Metrics(BaseModel):
     measured_on: Literal["this product", "all products", "nothing"]
 
 
-class Pattern(BaseModel):
-    """Trend and week of a series.
+class Regular(BaseModel):
+    """How strong something regular is, 0 to 1, and the chance `p` that no more than luck looks so.
 
-    `trend` is the change over four weeks relative to the mean, and null where it could be chance (p ≥ 0.01);
-    `weekly_strength` the share of variance that the weekday explains, adjusted for chance, 0 to 1, and `weekly_p` how
-    likely as much is by chance. `weekdays`, Monday first, are relative to the mean; null without a weekly season.
+    `p` is null, and the strength 0, where the history is too short to tell. Seasons are looked for together, which `p`
+    allows for. `detected` says that it is below 0.01.
     """
 
-    trend: float | None
-    trend_p: float | None
-    weekly_strength: float
-    weekly_p: float | None
+    strength: float
+    p: float | None
+    detected: bool
+
+
+class Trend(Regular):
+    """The trend of the last half year: by what share of the mean demand grows or shrinks within four weeks."""
+
+    change: float
+
+
+class Change(BaseModel):
+    """A day from which on demand has another level, and how many units a day it had and has."""
+
+    date: date
+    before: float
+    after: float
+
+
+class Outlier(BaseModel):
+    """A day that is out of line with the days around it, their week and their month; and what would have been usual."""
+
+    date: date
+    value: float
+    usual: float
+
+
+class Pattern(BaseModel):
+    """What is regular in a series, and what is not.
+
+    `weekly` is by the weekday, of the last half year; `monthly` by the day of the month, of at least six complete ones;
+    `yearly` of the last two years. `weekdays`, Monday first, are relative to the mean; null without a weekly season.
+    """
+
+    trend: Trend
+    weekly: Regular
+    monthly: Regular
+    yearly: Regular
     weekdays: list[float] | None
+    changes: list[Change]
+    outliers: list[Outlier]
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether there is a season of any length."""
+        return self.weekly.detected or self.monthly.detected or self.yearly.detected
 
 
 class Kinds(BaseModel):
