@@ -29,7 +29,7 @@ PLAIN = 2.4  # standard deviations, below which a change of level never is that 
 SHUFFLES = 499
 NEAR = 29  # busy days around one that say what is usual
 FAR = 5.0  # robust standard deviations away from what is usual is out of line,
-TWICE = 0.48  # if it is about twice or half as much, too: on the scale of `_apart`
+TWICE = 0.4  # if it is about twice or half as much, too: on the scale of `_apart`
 TENFOLD = 10.0
 
 Numbers = NDArray[np.int64]
@@ -251,7 +251,7 @@ def outliers(value: Floats, groups: Sequence[Numbers]) -> tuple[Numbers, Floats]
     week = np.arange(len(value)) % WEEK
     shut = np.bincount(week, some, WEEK) * 2 < np.bincount(week, known, WEEK)  # weekdays that mostly have nothing
     day = known & ~shut[week]
-    place = np.flatnonzero(some | day if (day & ~some).sum() <= 0.005 * day.sum() else some)
+    place = np.flatnonzero(some | day if (day & ~some).sum() <= 0.02 * day.sum() else some)
     if not len(place):
         return place, np.zeros(0)
     seen = value[place]
@@ -265,8 +265,8 @@ def outliers(value: Floats, groups: Sequence[Numbers]) -> tuple[Numbers, Floats]
 
 
 def _apart(seen: Floats, usual: Floats) -> Floats:
-    """How far apart on a logarithm, on which nothing at all is as far down as five times is up."""
-    far: Floats = np.log((seen + 0.3 * usual) / (1.3 * usual))
+    """How far apart on a logarithm, on which nothing at all is as far down as four times is up."""
+    far: Floats = np.log((seen + 0.5 * usual) / (1.5 * usual))
     return far
 
 

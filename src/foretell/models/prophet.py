@@ -1,35 +1,63 @@
-"""Prophet's expectation of a daily series."""
+"""Prophet on one daily series: what it expects, and whole futures as it thinks of them (Taylor & Letham 2018)."""
 
 from __future__ import annotations
 
 import logging
 from datetime import date, timedelta
 from importlib import import_module
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import numpy as np
 
 from foretell.contract import Floats
 
-YEARLY = 730  # days from the first to the last, from which on there is a yearly season to be seen
+Mode = Literal["additive", "multiplicative"]
 
 
 def _nothing(_: logging.LogRecord) -> bool:
     return False
 
 
-def expected(past: Floats, steps: int, day: int) -> Floats:
-    """What Prophet expects of each of the next `steps` days, of which the first is `day` (since 1970).
+def ahead(
+    past: Floats, steps: int, day: int, *, mode: Mode, random: np.random.Generator, worlds: int
+) -> tuple[Floats, Floats]:
+    """What Prophet expects of each of the next `steps` days, and possible futures (steps x `worlds`) about that.
 
-    `past` is the daily series before it, without missing values. Additive weekly season, and a yearly one of two years.
+    `past` is the daily series before the first of them, `day` (since 1970), without missing values. Weekly and yearly
+    season are Prophet's 'auto': from two weeks and from two years on; there is no season within a day, and the fit is
+    the most likely one (no MCMC). The futures are drawn from Prophet's own predictive distribution, changes of its
+    trend and noise, by `random`: Prophet itself would draw from a generator that the whole process shares.
     """
-    for talkative in ("prophet.plot", "cmdstanpy"):  # about plots that nobody makes, and every fit
+    for talkative in ("prophet", "prophet.plot", "cmdstanpy"):  # about seasons, plots that nobody makes, and every fit
         logging.getLogger(talkative).addFilter(_nothing)
     pandas, prophet = import_module("pandas"), import_module("prophet")
     first = date(1970, 1, 1) + timedelta(days=day - len(past))
     days = pandas.date_range(first, periods=len(past) + steps, freq="D")
     model = prophet.Prophet(
-        daily_seasonality=False, weekly_seasonality=True, yearly_seasonality=len(past) > YEARLY,
-        seasonality_mode="additive", uncertainty_samples=0,
+        daily_seasonality=False, weekly_seasonality="auto", yearly_seasonality="auto", seasonality_mode=mode,
+        mcmc_samples=0, uncertainty_samples=0,
     )  # fmt: skip
-    model.fit(pandas.DataFrame({"ds": days[: len(past)], "y": past}), seed=1)
-    return np.asarray(model.predict(pandas.DataFrame({"ds": days[len(past) :]}))["yhat"], dtype=np.float64)
+    with TemporaryDirectory() as folder:  # else what Stan writes stays until the process ends
+        model.fit(pandas.DataFrame({"ds": days[: len(past)], "y": past}), seed=1, output_dir=folder)
+    asked = pandas.DataFrame({"ds": days[len(past) :]})
+    said = model.predict(asked)
+    mean, trend, plus, times = (
+        said[name].to_numpy(dtype=np.float64) for name in ("yhat", "trend", "additive_terms", "multiplicative_terms")
+    )
+    noise = random.normal(0.0, float(model.params["sigma_obs"].item()) * model.y_scale, (worlds, steps))
+    drawn = (trend + _bends(model, random, (worlds, steps))) * (1 + times) + plus + noise
+    return mean, drawn.T
+
+
+def _bends(model: Any, random: np.random.Generator, shape: tuple[int, int]) -> Floats:
+    """How far the trend bends away: at each step it may change its slope, as often and as much as it did before.
+
+    As `Prophet._sample_uncertainty` has it for linear growth.
+    """
+    step = float(model.history["t"].diff().mean())  # a day, on the scale of the fit
+    often, much = len(model.changepoints_t) * step, float(np.abs(model.params["delta"]).mean()) + 1e-8
+    shift = random.laplace(0.0, much, shape) * (random.random(shape) < often)
+    shift = (shift + np.pad(shift, ((0, 0), (1, 0)))[:, :-1]) / 2
+    bends: Floats = shift.cumsum(axis=1).cumsum(axis=1) * step * model.y_scale
+    return bends

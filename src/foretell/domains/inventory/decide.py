@@ -21,8 +21,8 @@ from foretell.domains.inventory.schema import (
     Expected,
     Metrics,
     Series,
-    Settings,
     StockoutRequest,
+    rules,
 )
 from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.models.paths import MOST
@@ -76,8 +76,7 @@ def _method(name: str) -> str | None:
 
 
 def _enough(line: Line | None, history: History) -> None:
-    settings = history.standpoint.settings
-    least = settings.minimum_days if isinstance(settings, Settings) else Settings().minimum_days
+    least = rules(history.standpoint).minimum_days
     got = int(line.moved.sum()) if line else 0
     if got < least:
         raise NotReady(f"Insufficient transaction data. Need at least {least} days, got {got}")
@@ -126,7 +125,8 @@ def decide(forecast: Forecast, request: DemandRequest, history: History) -> Dema
     figures, measured_on = _figures(forecast, request)
     told = basis(forecast, request, history, figures.get("mape"))
     point = forecast.rows["point"].to_numpy()
-    low, high = (band(forecast.rows, (1 + side * request.interval_width) / 2) for side in (-1, 1))
+    width = request.interval_width or rules(history.standpoint).prophet_interval_width
+    low, high = (band(forecast.rows, (1 + side * width) / 2) for side in (-1, 1))
     # After a lone spike the widest bounds know no end.
     high = np.minimum(high, MOST * max(float(line.filled.max()), float(point.max())))
     days = [
@@ -138,7 +138,7 @@ def decide(forecast: Forecast, request: DemandRequest, history: History) -> Dema
         seasonality_detected=told["pattern"].seasonal, measured_on=measured_on,
     )  # fmt: skip
     return DemandAnswer(
-        **told, horizon_days=request.horizon_days, interval_width=request.interval_width, predictions=days,
+        **told, horizon_days=request.horizon_days, interval_width=width, predictions=days,
         metrics=metrics,
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ import polars as pl
 
 from foretell.contract import Cost, Floats, Forecast, Frame, Quantity, Study, quantile
 from foretell.domains.inventory.features import SPAN, lines, number, numbers
-from foretell.models import paths
+from foretell.domains.inventory.schema import Settings, rules
+from foretell.models import paths, prophet
 from foretell.models.statistical import ahead
 
 LEVELS = (0.005, 0.025, 0.1, 0.25, 0.75, 0.9, 0.975, 0.995)
@@ -91,18 +92,11 @@ def ensemble(past: Floats, steps: int, day: int) -> Floats:
     return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
-def prophet(past: Floats, steps: int, day: int) -> Floats:
-    """Prophet's expectation, with weekly and, of two years, yearly season."""
-    from foretell.models.prophet import expected
-
-    return expected(past, steps, day)
-
-
 @dataclass(frozen=True)
 class Method:
-    """How a method's mean is made, and the seconds that one fit of a year takes."""
+    """How a method's mean is made, and the seconds that one fit of a year takes; without a mean, by its own futures."""
 
-    mean: Mean
+    mean: Mean | None
     seconds: float = 0.002
 
 
@@ -116,7 +110,7 @@ METHODS: Mapping[str, Method] = {
     "ensemble": Method(ensemble),
     "ets": Method(ets, 0.03),
     "theta": Method(theta, 0.03),
-    "prophet": Method(prophet, 0.25),
+    "prophet": Method(None, 0.25),
 }
 
 
@@ -152,7 +146,8 @@ class Local:
             if known is None or len(known.value) < AT_LEAST:
                 continue
             place = group["place"].to_numpy()
-            worlds, mean = self._worlds(str(entity), day, known.filled, int(max(at[place].max() - day, 0)) + 1)
+            steps, random = int(max(at[place].max() - day, 0)) + 1, paths.generator(str(entity), day)
+            worlds, mean = self._worlds(known.filled, steps, day, random, rules(study.history.standpoint))
             step = np.maximum(at[place] - day, 0)
             said[place, 0], said[place, 1:] = mean[step], np.quantile(worlds[step], LEVELS, axis=1).T
             if draws is not None:
@@ -161,11 +156,19 @@ class Local:
         rows = pl.DataFrame({name: said[:, k] for k, name in enumerate(columns)}).fill_nan(None)
         return Forecast(rows=rows, draws=draws)
 
-    def _worlds(self, entity: str, day: int, past: Floats, steps: int) -> tuple[Floats, Floats]:
-        """Possible futures (steps x worlds) and their mean."""
-        mean = np.maximum(METHODS[self.method].mean(past, steps, day), 0.0)
-        make = paths.errors_around if self.method == "weekly_naive" else paths.paths
-        worlds = make(past, mean, paths.generator(entity, day))
+    def _worlds(
+        self, past: Floats, steps: int, day: int, random: np.random.Generator, own: Settings
+    ) -> tuple[Floats, Floats]:
+        """Possible futures (steps x worlds) and their mean. Prophet's are its own; others' are paths about the mean."""
+        said = METHODS[self.method].mean
+        if said is None:
+            mode = own.prophet_seasonality_mode
+            mean, worlds = prophet.ahead(past, steps, day, mode=mode, random=random, worlds=paths.WORLDS)
+            mean, worlds = np.maximum(mean, 0.0), np.maximum(worlds, 0.0)
+        else:
+            mean = np.maximum(said(past, steps, day), 0.0)
+            make = paths.errors_around if self.method == "weekly_naive" else paths.paths
+            worlds = make(past, mean, random)
         return (np.cumsum(worlds, axis=0), np.cumsum(mean)) if self.summed else (worlds, mean)
 
     def save(self, folder: Path) -> None:

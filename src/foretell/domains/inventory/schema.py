@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from foretell.contract import Table
+from foretell.contract import Standpoint, Table
 
 Product = Annotated[str, Field(min_length=1, max_length=200)]
 Units = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Kind = Literal["sale", "return", "receipt", "out_of_stock"]
 Class = Literal["smooth", "intermittent", "erratic", "lumpy", "new", "dead"]
 Gaps = Literal["zero", "unknown"]
+Width = Annotated[float, Field(ge=0.5, le=0.99)]
 
 ROWS = 100_000  # of a history that comes with a request: 270 years of days
 LONGEST = 365  # days ahead
@@ -45,11 +46,23 @@ MOVEMENTS = Table(
 
 
 class Settings(BaseModel):
-    """A tenant's own rules: on how many distinct days something must have moved before a forecast is given."""
+    """A tenant's own rules.
+
+    On `minimum_days` distinct days something must have moved before a forecast is given. Bounds hold
+    `prophet_interval_width` of days, of every method, where a request asks for no other share; Prophet's seasons are
+    added to its trend or multiply it, by `prophet_seasonality_mode`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     minimum_days: Annotated[int, Field(ge=14, le=365)] = 30
+    prophet_seasonality_mode: Literal["additive", "multiplicative"] = "additive"
+    prophet_interval_width: Width = 0.95
+
+
+def rules(standpoint: Standpoint) -> Settings:
+    """The tenant's own rules, or the usual ones where it has none."""
+    return standpoint.settings if isinstance(standpoint.settings, Settings) else Settings()
 
 
 class Day(BaseModel):
@@ -78,10 +91,13 @@ class Series(BaseModel):
 
 
 class DemandRequest(Series):
-    """The demand of each of the next `horizon_days` days, 1 to 365, with bounds that hold `interval_width` of days."""
+    """The demand of each of the next `horizon_days` days, 1 to 365, with bounds that hold `interval_width` of days.
+
+    Without `interval_width`, they hold as much as the tenant's settings say.
+    """
 
     horizon_days: int = 30
-    interval_width: Annotated[float, Field(ge=0.5, le=0.99)] = 0.95
+    interval_width: Width | None = None
 
 
 class StockoutRequest(Series):
