@@ -130,6 +130,8 @@ def test_it_is_the_same_twice_and_leaves_nothing_behind(capfd: pytest.CaptureFix
         ahead(past, 20, 20_000, mode="additive", random=np.random.default_rng(4), worlds=50) for _ in range(2)
     )
     assert all((one == other).all() for one, other in zip(first, again, strict=True))
+    few = ahead(past, 5, 20_000, mode="additive", random=np.random.default_rng(4), worlds=50)
+    assert all(one[:5] == pytest.approx(other) for one, other in zip(first, few, strict=True))
     assert repr(np.random.get_state()) == shared
     assert {*Path(cmdstanpy._TMPDIR).iterdir()} == before
     out, err = capfd.readouterr()

@@ -145,15 +145,16 @@ def nothing(random: Random, name: str, count: int) -> Floats:
     if name == "smooth":
         return smooth(random, np.full(count, 6.0))
     if name == "erratic":
-        return np.asarray(random.lognormal(2, 1, count), dtype=np.float64)
+        return random.lognormal(2, 1, count)
     if name == "intermittent":
-        return (random.random(count) < 0.3) * 1.0
+        return (random.random(count) < 0.3).astype(np.float64)
     if name == "lumpy":
         return lumpy(random, np.full(count, 3.0))
     wander = random.normal(0, 1, count)  # each day like the one before
     for k in range(1, count):
         wander[k] += 0.7 * wander[k - 1]
-    return np.asarray(np.maximum(20 + 3 * wander, 0.0), dtype=np.float64)
+    sticky: Floats = np.maximum(20 + 3 * wander, 0.0)
+    return sticky
 
 
 @pytest.mark.row("I5")

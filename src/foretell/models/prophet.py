@@ -27,7 +27,8 @@ def ahead(
     `past` is the daily series before the first of them, `day` (since 1970), without missing values. Weekly and yearly
     season are Prophet's 'auto': from two weeks and from two years on; there is no season within a day, and the fit is
     the most likely one (no MCMC). The futures are drawn from Prophet's own predictive distribution, changes of its
-    trend and noise, by `random`: Prophet itself would draw from a generator that the whole process shares.
+    trend and noise, by `random`: Prophet itself would draw from a generator that the whole process shares. Their early
+    steps are the same however many are asked for.
     """
     for talkative in ("prophet", "prophet.plot", "cmdstanpy"):  # about seasons, plots that nobody makes, and every fit
         logging.getLogger(talkative).addFilter(_nothing)
@@ -45,9 +46,9 @@ def ahead(
     mean, trend, plus, times = (
         said[name].to_numpy(dtype=np.float64) for name in ("yhat", "trend", "additive_terms", "multiplicative_terms")
     )
-    noise = random.normal(0.0, float(model.params["sigma_obs"].item()) * model.y_scale, (worlds, steps))
-    drawn = (trend + _bends(model, random, (worlds, steps))) * (1 + times) + plus + noise
-    return mean, drawn.T
+    noise = float(model.params["sigma_obs"].item()) * model.y_scale * random.spawn(1)[0].normal(size=(steps, worlds))
+    trend = trend[:, None] + _bends(model, random, (steps, worlds))
+    return mean, trend * (1 + times[:, None]) + plus[:, None] + noise
 
 
 def _bends(model: Any, random: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -55,9 +56,10 @@ def _bends(model: Any, random: np.random.Generator, shape: tuple[int, int]) -> F
 
     As `Prophet._sample_uncertainty` has it for linear growth.
     """
+    whether, which = random.spawn(2)
     step = float(model.history["t"].diff().mean())  # a day, on the scale of the fit
     often, much = len(model.changepoints_t) * step, float(np.abs(model.params["delta"]).mean()) + 1e-8
-    shift = random.laplace(0.0, much, shape) * (random.random(shape) < often)
-    shift = (shift + np.pad(shift, ((0, 0), (1, 0)))[:, :-1]) / 2
-    bends: Floats = shift.cumsum(axis=1).cumsum(axis=1) * step * model.y_scale
+    shift = which.laplace(0.0, much, shape) * (whether.random(shape) < often)
+    shift = (shift + np.pad(shift, ((1, 0), (0, 0)))[:-1]) / 2
+    bends: Floats = shift.cumsum(axis=0).cumsum(axis=0) * step * model.y_scale
     return bends
