@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.inventory import decide, features, models, routes, sample, stockout, supply
+from foretell.domains.inventory import decide, features, models, replay, routes, sample, stockout, supply
 from foretell.domains.inventory.schema import (
     INCOMING,
     LEAD_TIMES,
@@ -65,6 +65,7 @@ STOCKOUT = Task(
     lasting=KEPT,
     routes=[routes.STOCKOUT],
     proposing=supply.PROPOSING,
+    replay=replay.REPLAY,
 )
 
 DOMAIN = Domain(

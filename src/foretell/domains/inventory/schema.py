@@ -170,6 +170,20 @@ class StockoutRequest(Series):
     cover_days: Review | None = None
 
 
+class ReplayRequest(BaseModel):
+    """Whose shelf, and what is assumed of it: orders every `cover_days` that arrive `lead_time_days` later, both as the
+    settings have them if left out; what a unit left at the end of a day costs a week, and a unit of demand not met.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: Product | None = None
+    lead_time_days: Annotated[int, Field(ge=0, le=180)] | None = None
+    cover_days: Review | None = None
+    holding_cost: Annotated[float, Field(gt=0, le=1e6)] = 0.2
+    shortage_cost: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+
+
 class Expected(BaseModel):
     """A day's demand: `expected` is the mean, never outside `low` to `high`.
 
