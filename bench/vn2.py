@@ -62,7 +62,8 @@ class Weeks:
         for week in np.unique(self.of_year[:now]):
             found[week] = mean[self.of_year[:now] == week].mean()
         found[53] = found[52] if np.isnan(found[53]) else found[53]
-        return found / np.nanmean(found)
+        relative: Floats = found / np.nanmean(found)
+        return relative
 
     def ahead(self, factors: Floats, now: int, count: int) -> Floats:
         """The factors of the next weeks."""

@@ -23,9 +23,9 @@ LONGEST = 460  # steps ahead
 MOST = 4.0  # a level is said to rise or fall by this factor at most, and a day to have so often the most ever seen
 FIFTHS = np.array([-1.28, -0.52, 0.0, 0.52, 1.28])  # the tenths, thirds and middle of a normal distribution
 LATELY = 42  # days whose demands a level is known by
-# How levels usually change (log-normal): by a tenth, and by so much of the error that the mean of a few demands has.
-# Set on every other product of the public series of `bench/inventory.py`, and measured there on the rest.
-USUAL, ERROR = 0.1, 1.5
+# How much levels usually change (log-normal): so many times the variance of the mean of the late demands, relative to
+# its square, and no more than that. Set on public series (`bench/inventory.py`).
+USUAL, WIDEST = 6.5, 0.8
 
 
 def generator(entity: str, day: int) -> np.random.Generator:
@@ -60,13 +60,13 @@ def recent(past: Floats) -> Floats:
 def usual(past: Floats) -> Floats:
     """Logarithms of changes of level as series with so few demands of such sizes have them: five, evenly likely.
 
-    A level that is the mean of n demands is known to about the root of (1 + CV²) / n, whatever the series did before:
-    for those that sell now and then it is the most of what is uncertain.
+    Of n demands whose sizes vary by CV, their mean has a variance of (1 + CV²) / n, relative to its square: a level of
+    few demands is hardly known, whatever the series did before.
     """
     late = past[-LATELY:]
     sizes = late[late > 0]
     error = (1 + float(sizes.var()) / float(sizes.mean()) ** 2) / len(sizes) if len(sizes) else 1.0
-    found: Floats = min(1.0, float(np.sqrt(USUAL**2 + ERROR * error))) * FIFTHS
+    found: Floats = min(WIDEST, USUAL * error) * FIFTHS
     return found
 
 

@@ -34,7 +34,8 @@ def lost(short: Floats) -> Floats:
 
     Lindley's recursion in closed form: what is lost by a step is the most that was ever short until then.
     """
-    return np.maximum(short.max(axis=0, initial=0.0), 0.0)
+    most: Floats = short.max(axis=0, initial=0.0)
+    return most
 
 
 def lead_times(own: Floats, others: Floats, usual: float, worlds: int, mean: float | None = None) -> Floats:

@@ -44,7 +44,7 @@ MOVEMENTS = Table(
 )
 
 
-# ---------------------------------------------------------------- supply: what is there, on its way, and how long it takes
+# ---------------------------------------------------------------- supply: what is there, on its way, how long it takes
 
 Days = Annotated[float, Field(ge=0, le=365, allow_inf_nan=False)]
 Service = Annotated[float, Field(ge=0.5, le=0.995)]
@@ -171,8 +171,10 @@ class StockoutRequest(Series):
 
 
 class ReplayRequest(BaseModel):
-    """Whose shelf, and what is assumed of it: orders every `cover_days` that arrive `lead_time_days` later, both as the
-    settings have them if left out; what a unit left at the end of a day costs a week, and a unit of demand not met.
+    """Whose shelf, and what is assumed of it.
+
+    Orders are placed every `cover_days` and arrive `lead_time_days` later, both as the settings have them if left out.
+    A unit left at the end of each day of a week costs `holding_cost`, one of demand not met `shortage_cost`.
     """
 
     model_config = ConfigDict(extra="forbid")

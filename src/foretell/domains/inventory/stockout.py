@@ -28,8 +28,7 @@ def ask(request: StockoutRequest, history: History) -> Ask:
 
 
 def decide(forecast: Forecast, request: StockoutRequest, history: History) -> StockoutAnswer:
-    """The date by which half of the futures have used up the stock, with dates by other shares and the chance by day;
-    when to order and how much, and what is lost without.
+    """The date by which half of the futures have used up the stock; when to order, how much, what is lost without.
 
     Raises BrokenDomain for a forecast without draws, as `supply` where no stock is known.
     """

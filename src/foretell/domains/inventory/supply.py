@@ -143,7 +143,7 @@ def order(request: StockoutRequest, history: History, short: Floats, first: int,
 
 
 def proposed(answer: StockoutAnswer) -> Proposal | None:
-    """What an answer proposes: an order, where one is due before the next review; nothing where it only asks what if."""
+    """What an answer proposes: an order, where one is due before the next review; none where it asks what if."""
     due = answer.order
     if due is None or not answer.proposes:
         return None
