@@ -19,14 +19,22 @@ from tests.inventory import LAST, NOW, days, said, stockout, world
 from tests.inventory.test_demand import weeks
 
 from foretell.app import App
-from foretell.contract import INSTANT, Approved, Floats, Forecast, History, quantile
+from foretell.contract import INSTANT, Approved, Floats, Forecast, History, Replayed, quantile
 from foretell.domains.inventory import STOCKOUT
 from foretell.domains.inventory import stockout as task
 from foretell.domains.inventory.models import LEVELS
-from foretell.domains.inventory.schema import INCOMING, LEAD_TIMES, STOCK_LEVELS, StockoutAnswer, StockoutRequest
+from foretell.domains.inventory.schema import (
+    INCOMING,
+    LEAD_TIMES,
+    STOCK_LEVELS,
+    ReplayRequest,
+    StockoutAnswer,
+    StockoutRequest,
+)
 from foretell.domains.inventory.supply import PROPOSING
 from foretell.engine.predict import Prediction
-from foretell.errors import InvalidRequest, NotReady, Refused
+from foretell.engine.replay import replay
+from foretell.errors import InvalidRequest, NotFound, NotReady, Refused
 from foretell.models import stock as shelf
 
 FIRST = LAST + timedelta(days=1)  # day one of a forecast on a history that ends on LAST
@@ -376,3 +384,47 @@ def test_a_model_in_service_tells_its_record_of_the_product_and_of_all(app: App)
     assert 0 < product.n < catalogue.n
     assert catalogue.n == 2 * product.n
     assert product.held is not None
+
+
+# ---------------------------------------------------------------- replay
+
+
+def replayed(rows: list[tuple[str, datetime, float, str]], **request: Any) -> Replayed:
+    return replay(STOCKOUT, world(rows), "weekday_mean", request=ReplayRequest(product="it", **request))
+
+
+def test_orders_are_replayed_beside_rules_of_thumb() -> None:
+    told = replayed(sold(weeks(60)), lead_time_days=5)
+    assert {policy.family for policy in told.policies} == {"forecast", "weekly_naive", "cover", "fixed", "last month"}
+    ours = [policy for policy in told.policies if policy.family == "forecast"]
+    lost = [policy.figures["whole"]["lost_units"] for policy in ours]
+    stock = [policy.figures["whole"]["mean_stock"] for policy in ours]
+    assert lost == sorted(lost, reverse=True)
+    assert stock == sorted(stock)
+    assert told.policy(told.chosen).family == "forecast"
+    for policy in told.policies:
+        for figures in policy.figures.values():
+            assert figures["cost"] == pytest.approx(figures["holding"] + figures["shortage"])
+    assert told.assumed["lead_time_days"] == 5
+
+
+def test_what_a_replay_forecasts_knows_nothing_of_what_came_then() -> None:
+    """Up to the end of the earlier half all is the same, whatever is sold after it."""
+    one = replayed(sold(weeks(60)))
+    values = weeks(60)
+    after = int((one.middle - (NOW - DAY * len(values))) / DAY) + 1
+    other = replayed(sold([*values[:after], *(9 * value for value in values[after:])]))
+    assert (one.start, one.middle) == (other.start, other.middle)
+    for policy in one.policies:
+        assert policy.figures["earlier"] == other.policy(policy.name).figures["earlier"]
+        assert policy.figures["later"] != other.policy(policy.name).figures["later"]
+
+
+def test_a_shelf_of_a_constant_costs_what_it_must() -> None:
+    told = replayed(sold([7.0] * 300), lead_time_days=0, cover_days=1, holding_cost=7.0)
+    exact = told.policy("cover, factor 1").figures["whole"]
+    assert (exact["lost_units"], exact["mean_stock"], exact["cost"]) == (0.0, 0.0, 0.0)
+    twice = told.policy("cover, factor 2").figures["whole"]
+    assert twice["mean_stock"] == pytest.approx(7.0)
+    with pytest.raises(NotFound, match="name a product; there are it"):
+        replay(STOCKOUT, world(sold([1.0] * 300)), "weekday_mean", request=ReplayRequest(product="other"))
