@@ -48,9 +48,9 @@ def known(daily: Floats, **request: Any) -> StockoutAnswer:
     used = np.cumsum(np.repeat(worlds, 400 // worlds.shape[1], axis=1), axis=0)
     columns = {name: used.mean(axis=1) for name in ("point", *map(quantile, LEVELS))}
     body = {"product": "it", "history": days([5.0] * 60), "horizon_days": len(daily), **request}
-    request, stored = StockoutRequest.model_validate(body), world()
-    history = History(stored.standpoint, {**stored.tables, **(task.ask(request, stored).history or {})})
-    return task.decide(Forecast(rows=pl.DataFrame(columns), draws=used), request, history)
+    asked, stored = StockoutRequest.model_validate(body), world()
+    history = History(stored.standpoint, {**stored.tables, **(task.ask(asked, stored).history or {})})
+    return task.decide(Forecast(rows=pl.DataFrame(columns), draws=used), asked, history)
 
 
 def sold(values: list[float], last: datetime = NOW) -> list[tuple[str, datetime, float, str]]:

@@ -81,9 +81,8 @@ def what_if(request: StockoutRequest) -> bool:
 def track_record(forecast: Forecast, request: StockoutRequest) -> TrackRecord:
     """How often the 80 % bands of old forecasts held; of an own history, the product's is all there is."""
     held = forecast.record.held if forecast.record else {}
-    every = Track(**dict(zip(("n", "held"), held.get("", (0, None)), strict=True)))
-    own = Track(**dict(zip(("n", "held"), held.get(request.product, (0, None)), strict=True)))
-    return TrackRecord(product=own, catalogue=every)
+    (n, share), (every, of_all) = (held.get(name, (0, None)) for name in (request.product, ""))
+    return TrackRecord(product=Track(n=n, held=share), catalogue=Track(n=every, held=of_all))
 
 
 def by(empty: Floats, share: float, horizon: int) -> int | None:
