@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from bench.data import MissingError
-from bench.report import number, table
+from bench.report import goal, met, number, table
 
 from foretell.contract import Floats, Forecast, History, Standpoint
 from foretell.domains.inventory import DEMAND, STOCKOUT, stockout
@@ -67,6 +67,7 @@ SETS = {
     "fresh": Data("freshretailnet", "daily.csv.gz", (30,), 340, 30, COVERS[:3]),
 }
 FEW = 60  # cases of a class that months and AutoETS, which take their time, are measured on
+ENOUGH = 1000  # dates of a class that a verdict rests on
 WORLDS = 400
 LEVEL = 0.8
 
@@ -89,7 +90,7 @@ def measure(name: str) -> dict[str, Any]:
     figures = {"months": _months(rows), "dates": _covered(dates), "confidence": _confidence(dates)}
     print(f"one forecast of 30 days, raced: median {1000 * float(np.median(took)):.0f} ms, "
           f"95 % within {1000 * float(np.quantile(took, 0.95)):.0f} ms\n")  # fmt: skip
-    return figures | {"milliseconds": 1000 * float(np.median(took))}
+    return figures | {"milliseconds": 1000 * float(np.median(took)), "goals": _goals(figures["dates"])}
 
 
 def _read(chosen: Data) -> pl.DataFrame:
@@ -264,6 +265,21 @@ def _covered(dates: list[dict[str, Any]]) -> dict[str, Any]:
         rows.append([name, *("-" if cell is None else number(cell) for each in cells for cell in each)])
     table(["", *(cell for words in RIVALS.values() for cell in ("ours", words, "covers"))], rows)
     return found
+
+
+def _goals(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of the classes with a thousand dates, that the interval covers what it says and has the lower score."""
+    goals = {}
+    for kind in CLASSES:
+        if kind == "new" or found.get(kind, {}).get("cases", 0) < ENOUGH:
+            continue
+        covers = found[kind]["inside"]
+        goals[f"{kind}: the 80 % interval of the date covers 0.76 to 0.84"] = goal(covers, 0.76 <= covers <= 0.84)
+        for rival, of in found[kind]["beside"].items():
+            ratio = of["ours"] / of["theirs"]
+            goals[f"{kind}: interval score, of {RIVALS[rival]}'s < 1"] = goal(ratio, ratio < 1)
+    table(["goal", "is", ""], [[words, number(g["is"]), met(g["met"])] for words, g in goals.items()])
+    return goals
 
 
 def _beside(some: list[dict[str, Any]]) -> dict[str, Any]:
