@@ -21,13 +21,14 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     """Everything that is measured, by name."""
     from functools import partial
 
-    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, store
+    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, store, vn2
 
     return {
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
         **{f"confidence:{name}": partial(confidence.measure, name) for name in confidence.TESTS},
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
+        "inventory:vn2": vn2.measure,
         **{f"replay:{name}": one for name, one in replay.PARTS.items()},
         **{f"speed:{name}": one for name, one in speed.PARTS.items()},
         **{f"store:{name}": one for name, one in store.PARTS.items()},

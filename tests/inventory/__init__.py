@@ -11,15 +11,21 @@ import polars as pl
 from foretell import History, Standpoint, Task
 from foretell.contract import INSTANT
 from foretell.domains.inventory import DEMAND, STOCKOUT
-from foretell.domains.inventory.schema import MOVEMENTS, Settings
+from foretell.domains.inventory.schema import INCOMING, LEAD_TIMES, MOVEMENTS, STOCK_LEVELS, Settings
 from foretell.engine.predict import Prediction, predict
 from foretell.errors import ForetellError
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LAST = date(2026, 2, 27)  # of the histories here: a Friday, days ago
+HEAD = {"entity": pl.String(), "time": INSTANT, "known_at": INSTANT}
 STORED = {
     "entity": pl.String(), "time": INSTANT, "quantity": pl.Float64(), "kind": pl.String(), "known_at": INSTANT,
 }  # fmt: skip
+NOTHING = {
+    STOCK_LEVELS.name: pl.DataFrame(schema={**HEAD, "on_hand": pl.Float64()}),
+    INCOMING.name: pl.DataFrame(schema={**HEAD, "order": pl.String(), "quantity": pl.Float64()}),
+    LEAD_TIMES.name: pl.DataFrame(schema={**HEAD, "days": pl.Float64()}),
+}
 
 
 def world(
@@ -28,7 +34,8 @@ def world(
     """Stored movements of products; none unless given."""
     sent = [(product, time, quantity, kind, time) for product, time, quantity, kind in rows]
     frame = pl.DataFrame(sent, schema=STORED, orient="row")
-    return History(Standpoint(tenant="shop", now=now, zone=zone, settings=Settings()), {MOVEMENTS.name: frame})
+    standing = Standpoint(tenant="shop", now=now, zone=zone, settings=Settings())
+    return History(standing, {MOVEMENTS.name: frame, **NOTHING})
 
 
 def days(values: Iterable[float], last: date = LAST) -> list[dict[str, Any]]:

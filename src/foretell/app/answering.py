@@ -27,7 +27,7 @@ Serving = Mapping[str, tuple[Model | None, str | None]]
 
 HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
 SETTLING = 1.0  # seconds that a history is used again while a day has not passed since an approval
-FORECASTS = 200_000  # bytes that a history's forecasts and grids may come to take in memory, about
+FORECASTS = 1_000_000  # bytes that a history's forecasts and grids may come to take in memory, about
 
 
 class TooHeavy(Exception):  # noqa: N818 - no failure
@@ -199,7 +199,7 @@ def _helped(
     desk: Tenancy, connection: Any, domain: Domain, error: ForetellError, narrow: Mapping[str, Need], history: History
 ) -> ForetellError:
     """The error, with what there is, where a request is about somebody of whom nothing recent is known."""
-    for name, need in narrow.items():
+    for name, need in [*narrow.items()][:1]:  # what a task reads first is what it stands on
         wanted = {*(need.only or {}).get("entity", ())}
         if isinstance(error, NotReady) and wanted - {*history[name]["entity"]}:
             (table,) = (table for table in domain.tables if table.name == name)

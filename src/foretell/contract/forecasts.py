@@ -67,7 +67,8 @@ class Record:
     """What the method that answers has been worth out of sample, beside the others of its race.
 
     `scores` are metrics by candidate, on `scored` outcomes; `skipped` says by candidate why it did not run, `reason`
-    why this `method` answers. Without a race scores are empty.
+    why this `method` answers. Without a race scores are empty. `held` is the method's track record by entity, and of
+    all under "": of how many old questions the outcome is known, and in what share of them its 80 % band held it.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Record:
     scored: int
     scores: Mapping[str, Mapping[str, float | None]]
     skipped: Mapping[str, str]
+    held: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

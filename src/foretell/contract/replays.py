@@ -89,8 +89,9 @@ class Replayed(Played):
 class Replay:
     """How a task's decisions are replayed.
 
-    Of the task's own questions those are asked that lie within `horizon`. `subject` is the entity that a request is
-    about; it raises NotFound where there is none such. `play` simulates.
+    Of the task's own questions those are asked that lie within `horizon`; with `questions` those that it makes of a
+    request, where decisions come oftener than a task learns, or look as far as the request says. `subject` is the
+    entity that a request is about; it raises NotFound where there is none such. `play` simulates.
     """
 
     request: type[BaseModel]
@@ -100,3 +101,4 @@ class Replay:
     risk: str
     subject: Callable[[Any, History], str]
     play: Callable[[Any, Past], Played]
+    questions: Callable[[Any, History], Frame] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from foretell.contract import Choice, Forecast, Forecaster, Frame, History, Quantity, Study, Target, Task
+from foretell.contract import Choice, Forecast, Forecaster, Frame, History, Quantity, Study, Target, Task, quantile
 from foretell.engine.trust import Reliability, trusted
 from foretell.errors import BrokenDomain, Damaged, NotReady
 from foretell.models.conformal import Bands
@@ -24,6 +24,7 @@ from foretell.models.logistic import Logistic
 HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a calibration
 
 Calibration = Bands | Isotonic
+Held = Mapping[str, tuple[int, float]]  # as in a Record
 
 
 class Span(BaseModel):
@@ -68,6 +69,7 @@ class Model:
     calibration: Calibration | None
     card: Card
     chance: Logistic | None = None  # that an answer holds, by the factors of the task's trust
+    held: Held = field(default_factory=dict)
 
     def forecast(self, study: Study) -> Forecast:
         """What the model says, calibrated, one row a question; raises as `raw` does."""
@@ -97,6 +99,7 @@ class Model:
         calibration = self.calibration.to_dict() if self.calibration else None
         (folder / "calibration.json").write_text(json.dumps(calibration))
         (folder / "trust.json").write_text(json.dumps(self.chance.to_dict() if self.chance else None))
+        (folder / "held.json").write_text(json.dumps(self.held))
         (folder / "card.json").write_text(self.card.model_dump_json(indent=1))
 
     @staticmethod
@@ -116,9 +119,11 @@ class Model:
         elif stored and not isinstance(task.target, Quantity):
             calibration = Isotonic.from_dict(task.target, stored)
         chance = json.loads((folder / "trust.json").read_text()) if (folder / "trust.json").exists() else None
+        held = json.loads((folder / "held.json").read_text()) if (folder / "held.json").exists() else {}
         return cls(
             task=task, forecaster=forecaster, calibration=calibration, card=card,
             chance=Logistic.from_dict(chance) if chance else None,
+            held={entity: (n, share) for entity, (n, share) in held.items()},
         )  # fmt: skip
 
 
@@ -149,6 +154,18 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     if "method" not in evidence.columns:
         evidence = evidence.with_columns(method=pl.lit(candidate))
     return Forecast(rows=rows, draws=said.draws, evidence=evidence)
+
+
+def held(target: Target, rows: Frame, settled: Frame) -> Held:
+    """Of what was said out of sample of settled questions, how often the 80 % band held, by entity and of all."""
+    low, high = quantile(0.1), quantile(0.9)
+    if low not in target.columns or high not in target.columns:
+        return {}
+    inside = settled["value"].cast(pl.Float64).is_between(rows[low], rows[high])
+    told = settled.select("entity", inside=inside.cast(pl.Float64))
+    told = pl.concat([told, told.with_columns(entity=pl.lit(""))])
+    each = told.group_by("entity", maintain_order=True).agg(pl.len().alias("n"), pl.col("inside").mean())
+    return {entity: (n, share) for entity, n, share in each.iter_rows()}
 
 
 def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Calibration:

@@ -20,7 +20,7 @@ from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
 
-REMEMBERED = 100  # questions up to which a forecast is kept with its history
+REMEMBERED = 440  # questions up to which a forecast is kept with its history
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     for plan in plans:
         length = plan.ask.questions.height
         part = _trusted(plan, model, said.slice(start, length))
-        part = replace(part, record=_record(model.card, fallback))
+        part = replace(part, record=_record(model, fallback))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
         out.append(
@@ -156,11 +156,12 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Predictio
     return out
 
 
-def _record(card: Card, fallback: str | None) -> Record:
-    """What the method of a card has been worth."""
+def _record(model: Model, fallback: str | None) -> Record:
+    """What the method of a model has been worth."""
+    card = model.card
     return Record(
         method=card.candidate, reason=fallback or card.reason, scored=card.scored, scores=card.scores,
-        skipped=card.skipped,
+        skipped=card.skipped, held=model.held,
     )  # fmt: skip
 
 

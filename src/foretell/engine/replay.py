@@ -46,7 +46,8 @@ def replay(
     request = task.replay.request() if request is None else request
     subject = task.replay.subject(request, history)
     near = pl.col("at") < pl.col("as_of") + task.replay.horizon
-    questions = task.questions(history).filter(near, pl.col("entity") == subject).sort("as_of", "at")
+    asked = task.replay.questions(request, history) if task.replay.questions else task.questions(history)
+    questions = asked.filter(near, pl.col("entity") == subject).sort("as_of", "at")
     edges = _edges(task, subject, history, questions, start, end)
     folds = _folds(task, history, questions, edges)
     chosen = {name: make for name, make in task.candidates.items() if name in (candidate, task.baseline)}

@@ -9,7 +9,7 @@ import polars as pl
 
 from foretell.contract import Frame, History, Study, Table, Task
 from foretell.engine.backtest import Backtest, Progress, backtest
-from foretell.engine.model import Card, Model, Span, calibrate, versioned
+from foretell.engine.model import Card, Model, Span, calibrate, held, versioned
 from foretell.engine.outcomes import counts, join
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
@@ -101,6 +101,7 @@ def fit(
         calibration=calibration,
         card=versioned(card.model_copy(update={"trust": worth})),
         chance=chance,
+        held={} if said is None else held(task.target, said, tested.asked),
     )
 
 

@@ -21,9 +21,11 @@ BUSY = 15  # days with a value that should be among them; further back is looked
 WORLDS = 400
 LONGEST = 460  # steps ahead
 MOST = 4.0  # a level is said to rise or fall by this factor at most, and a day to have so often the most ever seen
-# Tenths, thirds and the middle of levels that change by three tenths (log-normal). Set on the public series of
-# `bench/inventory.py`, where it mends the intervals of short histories.
-USUAL = np.exp(0.3 * np.array([-1.28, -0.52, 0.0, 0.52, 1.28]))
+FIFTHS = np.array([-1.28, -0.52, 0.0, 0.52, 1.28])  # the tenths, thirds and middle of a normal distribution
+LATELY = 42  # days whose demands a level is known by
+# How much levels usually change (log-normal): so many times the variance of the mean of the late demands, relative to
+# its square, and no more than that. Set on public series (`bench/inventory.py`).
+USUAL, WIDEST = 6.5, 0.8
 
 
 def generator(entity: str, day: int) -> np.random.Generator:
@@ -55,14 +57,26 @@ def recent(past: Floats) -> Floats:
     return past[max(0, first) :]
 
 
+def usual(past: Floats) -> Floats:
+    """Logarithms of changes of level as series with so few demands of such sizes have them: five, evenly likely.
+
+    Of n demands whose sizes vary by CV, their mean has a variance of (1 + CV²) / n, relative to its square: a level of
+    few demands is hardly known, whatever the series did before.
+    """
+    late = past[-LATELY:]
+    sizes = late[late > 0]
+    error = (1 + float(sizes.var()) / float(sizes.mean()) ** 2) / len(sizes) if len(sizes) else 1.0
+    found: Floats = min(WIDEST, USUAL * error) * FIFTHS
+    return found
+
+
 def changes(past: Floats, noise: float) -> Floats:
-    """What the level of `SPAN` days was relative to that of as many before, at each week of the past, and `USUAL` ones.
+    """What the level of `SPAN` days was relative to that of as many before, at each week of the past; and `usual` ones.
 
     `noise` is the variance of a mean of `SPAN` days without any change of level, relative to its square: so much of the
     spread is taken out, for the blocks bring it again. A short past, or one that happened to be calm, says little of
     how levels change: what they usually do counts as fifteen more weeks.
     """
-    usual = np.log(USUAL)
     own = np.zeros(0)
     ends = np.arange(len(past) - SPAN, SPAN - 1, -WEEK)
     if len(ends) and past.mean() > 0:
@@ -72,7 +86,7 @@ def changes(past: Floats, noise: float) -> Floats:
         logs = np.clip(np.log((after + little) / (before + little)), -np.log(MOST), np.log(MOST))
         spread = float(logs.var())
         own = (logs - logs.mean()) * (np.sqrt(max(0.0, 1 - noise / spread)) if spread > 0 else 0.0)
-    factor = np.exp(np.concatenate([own, np.tile(usual, 3)]))
+    factor = np.exp(np.concatenate([own, np.tile(usual(past), 3)]))
     found: Floats = factor / factor.mean()
     return found
 
@@ -86,9 +100,9 @@ def paths(past: Floats, mean: Floats, random: np.random.Generator, *, worlds: in
     steps = len(mean)
     luck = random.random((worlds, 1 + -(-LONGEST // WEEK)))
     late = recent(past)
-    usual = weekdays(late)[(np.arange(len(late)) - len(late)) % WEEK] * max(float(late.mean()), 1e-12)
+    shaped = weekdays(late)[(np.arange(len(late)) - len(late)) % WEEK] * max(float(late.mean()), 1e-12)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(usual > 1e-9, late / usual, 0.0)
+        ratio = np.where(shaped > 1e-9, late / shaped, 0.0)
     average = float(ratio.mean())
     ratio = ratio / average if average > 0 else np.ones(len(ratio))
     begins = np.floor(luck[:, 1:] * (len(ratio) - WEEK + 1)).astype(np.int64)

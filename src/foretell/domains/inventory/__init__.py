@@ -3,9 +3,12 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.inventory import decide, features, models, routes, sample, stockout
+from foretell.domains.inventory import decide, features, models, replay, routes, sample, stockout, supply
 from foretell.domains.inventory.schema import (
+    INCOMING,
+    LEAD_TIMES,
     MOVEMENTS,
+    STOCK_LEVELS,
     DemandAnswer,
     DemandRequest,
     Settings,
@@ -43,7 +46,7 @@ DEMAND = Task(
 STOCKOUT = Task(
     name="inventory.stockout",
     target=models.USED,
-    reads=features.READS,
+    reads=(*features.READS, *supply.READS),
     request=StockoutRequest,
     answer=StockoutAnswer,
     about=decide.about,
@@ -61,13 +64,15 @@ STOCKOUT = Task(
     whom="product",
     lasting=KEPT,
     routes=[routes.STOCKOUT],
+    proposing=supply.PROPOSING,
+    replay=replay.REPLAY,
 )
 
 DOMAIN = Domain(
     name="inventory",
     summary="from daily demand to the day the shelf is empty",
     settings=Settings,
-    tables=[MOVEMENTS],
+    tables=[MOVEMENTS, STOCK_LEVELS, INCOMING, LEAD_TIMES],
     tasks=[DEMAND, STOCKOUT],
     sample=sample.sample,
 )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,16 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
-from foretell.domains.inventory.schema import MOVEMENTS, Day, DemandRequest, Settings, StockoutRequest
+from foretell.domains.inventory.schema import (
+    INCOMING,
+    LEAD_TIMES,
+    MOVEMENTS,
+    STOCK_LEVELS,
+    Day,
+    DemandRequest,
+    Settings,
+    StockoutRequest,
+)
 
 ZONE = "Europe/Berlin"
 NOON = datetime(2024, 6, 30, 12, tzinfo=ZoneInfo(ZONE))
@@ -55,13 +65,39 @@ def movements(seed: int) -> Frame:
     )  # fmt: skip
 
 
+def supply(seed: int) -> dict[str, Frame]:
+    """What the shop knows of its supply: counts of three products a week ago, an order under way, deliveries."""
+    week_ago = END - timedelta(days=7)
+    counts = [("milk", week_ago, 600.0), ("coffee", week_ago, 280.0), ("lamp", week_ago, 9.0)]
+    took = np.random.default_rng([seed, 1]).integers(3, 9, 12).tolist()
+    came = [
+        (product, NOON - timedelta(days=9 + 14 * k), float(days))
+        for k, days in enumerate(took)
+        for product in ("milk", "coffee")
+        if product == "milk" or k < 2
+    ]
+    coming = [("coffee", "17", NOON + timedelta(days=6), 120.0)]
+    return {
+        STOCK_LEVELS.name: _frame(counts, ["product", "time", "on_hand"]),
+        LEAD_TIMES.name: _frame(came, ["product", "time", "days"]),
+        INCOMING.name: _frame(coming, ["product", "order", "time", "quantity"], known=week_ago),
+    }
+
+
+def _frame(rows: Sequence[tuple[object, ...]], names: list[str], known: datetime | None = None) -> Frame:
+    """Facts of products, known when they happened unless it is said when."""
+    made = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("time").dt.convert_time_zone("UTC"))
+    made = made.with_columns(pl.col("time").cast(INSTANT), entity=pl.col("product"))
+    return made.with_columns(known_at=pl.col("time") if known is None else pl.lit(known, INSTANT))
+
+
 def sample(seed: int) -> Sample:
     """The world for a seed: the same seed gives the same rows."""
     standpoint = Standpoint(tenant="sample", now=END, zone=ZONE, settings=Settings())
     milk = demand(seed)["milk"]
     own = [Day(date=(NOON - timedelta(days=DAYS - 1 - k)).date(), quantity=float(milk[k])) for k in range(60, DAYS - 1)]
     return Sample(
-        history=History(standpoint, {MOVEMENTS.name: movements(seed)}),
+        history=History(standpoint, {MOVEMENTS.name: movements(seed), **supply(seed)}),
         requests={
             "inventory.demand": [
                 DemandRequest(product="milk", horizon_days=14),
@@ -71,6 +107,7 @@ def sample(seed: int) -> Sample:
             "inventory.stockout": [
                 StockoutRequest(product="coffee", current_stock_units=300),
                 StockoutRequest(product="lamp", current_stock_units=4, horizon_days=30),
+                StockoutRequest(product="milk", lead_time_days=5, service_level=0.9),
                 StockoutRequest(product="mine", history=own, current_stock_units=900, horizon_days=40),
             ],
         },

@@ -45,17 +45,83 @@ MOVEMENTS = Table(
 )
 
 
+# ---------------------------------------------------------------- supply: what is there, on its way, how long it takes
+
+Days = Annotated[float, Field(ge=0, le=365, allow_inf_nan=False)]
+Service = Annotated[float, Field(ge=0.5, le=0.995)]
+Review = Annotated[int, Field(ge=1, le=180)]
+
+
+class Level(BaseModel):
+    """What was on the shelf when it was counted."""
+
+    product: Product
+    time: AwareDatetime
+    on_hand: Units
+
+
+class Incoming(BaseModel):
+    """An order under way, expected at `time`; the same order again corrects it (a quantity of 0: cancelled, or in)."""
+
+    product: Product
+    order: Annotated[str, Field(min_length=1, max_length=200)]
+    time: AwareDatetime
+    quantity: Units
+    known_at: AwareDatetime  # when it was ordered, or told of
+
+
+class LeadTime(BaseModel):
+    """A delivery that came at `time`, so many days after it was ordered."""
+
+    product: Product
+    time: AwareDatetime
+    days: Days
+
+
+STOCK_LEVELS = Table(name="stock_levels", row=Level, key=("product", "time"), time="time", entity=("product",))
+INCOMING = Table(
+    name="incoming", row=Incoming, key=("product", "order"), time="time", entity=("product",), known_at="known_at"
+)
+LEAD_TIMES = Table(name="lead_times", row=LeadTime, key=("product", "time"), time="time", entity=("product",))
+
+
+class Receipt(BaseModel):
+    """What arrives on a day, before anything is sold on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    date: date
+    quantity: Units
+
+
+class Uplift(BaseModel):
+    """A promotion: on that day so many times the usual is sold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    date: date
+    factor: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+
+
+# ---------------------------------------------------------------- settings and requests
+
+
 class Settings(BaseModel):
     """A tenant's own rules.
 
-    On `minimum_days` distinct days something must have moved before a forecast is given. Bounds hold
-    `prophet_interval_width` of days, of every method, where a request asks for no other share; Prophet's seasons are
-    added to its trend or multiply it, by `prophet_seasonality_mode`.
+    On `minimum_days` distinct days something must have moved before a forecast is given. Orders are placed every
+    `cover_days`, take about `lead_time_days` to arrive where no delivery is known, and shall keep the shelf from being
+    empty with a chance of `service_level`. Bounds hold `prophet_interval_width` of days, of every method, where a
+    request asks for no other share; Prophet's seasons are added to its trend or multiply it, by
+    `prophet_seasonality_mode`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     minimum_days: Annotated[int, Field(ge=14, le=365)] = 30
+    service_level: Service = 0.95
+    lead_time_days: Days = 7.0
+    cover_days: Review = 7
     prophet_seasonality_mode: Literal["additive", "multiplicative"] = "additive"
     prophet_interval_width: Width = 0.95
 
@@ -101,10 +167,36 @@ class DemandRequest(Series):
 
 
 class StockoutRequest(Series):
-    """The day on which what is on the shelf now is used up, looked for in the next `horizon_days` days, 1 to 365."""
+    """The day on which what is on the shelf now is used up, looked for in the next `horizon_days` days, 1 to 365.
 
-    current_stock_units: Units
+    Without `current_stock_units` the newest stored count is moved on by what came and went since. `receipts` are under
+    way beside the stored ones. What may be: `uplifts` of promotions, another mean `lead_time_days`, `service_level` or
+    `cover_days` than what is stored and set.
+    """
+
+    current_stock_units: Units | None = None
     horizon_days: int = 90
+    receipts: Annotated[list[Receipt], Field(max_length=LONGEST)] = []
+    uplifts: Annotated[list[Uplift], Field(max_length=LONGEST)] = []
+    lead_time_days: Days | None = None
+    service_level: Service | None = None
+    cover_days: Review | None = None
+
+
+class ReplayRequest(BaseModel):
+    """Whose shelf, and what is assumed of it.
+
+    Orders are placed every `cover_days` and arrive `lead_time_days` later, both as the settings have them if left out.
+    A unit left at the end of each day of a week costs `holding_cost`, one of demand not met `shortage_cost`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: Product | None = None
+    lead_time_days: Annotated[int, Field(ge=0, le=180)] | None = None
+    cover_days: Review | None = None
+    holding_cost: Annotated[float, Field(gt=0, le=1e6)] = 0.2
+    shortage_cost: Annotated[float, Field(gt=0, le=1e6)] = 1.0
 
 
 class Expected(BaseModel):
@@ -232,15 +324,60 @@ CONFIDENCE = (
 )
 
 
+class Order(BaseModel):
+    """When to order and how much, so that the shelf is not empty with a chance of `service_level`.
+
+    `by` is the last day on which an order still arrives on the day that empties the shelf, or before; the first day
+    forecast where that is over already, and null where no order is needed within the days looked at. `in_time` is the
+    chance that one placed on the first day forecast arrives so. `quantity`, ordered on that day, lasts for `cover_days`
+    from its arrival on, beside the stock and what is under way; 0 where that is enough, or where it can wait.
+    """
+
+    by: date | None
+    in_time: float
+    quantity: float
+    service_level: float
+    cover_days: int
+    lead_time_days: float  # the mean of what was reckoned with,
+    lead_time_high: float  # what it stays within with a chance of `service_level`,
+    deliveries: int  # and the product's own deliveries among it
+    until: datetime  # when the day of `by` is over, or else the first one: figures are stale then
+
+
+class Track(BaseModel):
+    """Of `n` old forecasts of what goes out in one to four weeks, the share whose 80 % band `held` it.
+
+    Out of sample. A band of what goes out by a day is one of the day by which so much has gone out.
+    """
+
+    n: int
+    held: float | None
+
+
+class TrackRecord(BaseModel):
+    """The method in service on this product, and on all that it was measured on."""
+
+    product: Track
+    catalogue: Track
+
+
 class StockoutAnswer(Basis):
     """When the shelf is empty: half of the possible futures have used up the stock by `predicted_stockout_date`.
 
-    `days_until_stockout` is 1 on the first day forecast, 0 with nothing on the shelf. Both are null when the stock
-    outlasts the horizon in most futures. `dates` are by the share of futures that are out of stock by then; null beyond
-    the horizon. `out_by` has that share for each day.
+    Out of stock is the first day at whose end nothing is left; what is under way arrives on the day expected, before
+    anything is sold on it. `days_until_stockout` is 1 on the first day forecast, 0 with nothing on the shelf now. Both
+    are null when the stock outlasts the horizon in most futures. `dates` are by the share of futures that are out of
+    stock by then; null beyond the horizon. `out_by` has that share for each day. `expected_lost_sales` is the demand
+    within the horizon that is not met if nothing is ordered, on average; it does not come back.
+
+    `stock_counted_at` is when the stock was last counted; null where the request said it. `incoming_units` are under
+    way within the horizon. `order` is null where the futures are too short for lead time and cover: ask for more days.
+    It `proposes` the order unless it rests on an own history or asks what if.
     """
 
     current_stock_units: float
+    stock_counted_at: datetime | None
+    incoming_units: float
     horizon_days: int
     predicted_stockout_date: date | None
     days_until_stockout: int | None
@@ -248,3 +385,7 @@ class StockoutAnswer(Basis):
     out_by: list[float]
     confidence: Annotated[float, Field(ge=0, le=1, description=CONFIDENCE)]
     daily_usage_forecast: list[float]
+    expected_lost_sales: float
+    order: Order | None
+    track_record: TrackRecord
+    proposes: bool
