@@ -17,7 +17,7 @@ from tests.web.conftest import PATIENCE, Running, rows, tenancy
 
 from foretell.app import App
 from foretell.domains.traffic.sample import END
-from foretell.web.api import HEAVY
+from foretell.web.quick import HEAVY
 from foretell.web.door import LARGEST
 
 FACTS = "/v1/traffic/facts/metrics"

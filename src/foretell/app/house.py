@@ -41,6 +41,16 @@ class House:
         """Import now what takes seconds, rather than when somebody asks first."""
         warm()
 
+    def rehearse(self) -> None:
+        """Let every method that fits when it is asked say something of its domain's sample world."""
+        for domain in self.domains.values():
+            history = domain.sample(1).history
+            for task in domain.tasks:
+                asked = task.questions(history).sort("as_of").tail(1)
+                for make in task.candidates.values() if task.waiting else ():
+                    if not (made := make()).needs_training:
+                        made.forecast(task.study(history, asked))
+
     def well(self) -> bool:
         """Whether the database answers; returns when it does, or can't."""
         return self.stores.database.answers()
