@@ -62,7 +62,7 @@ class Backtest:
     skipped: Mapping[str, str]
     folds: tuple[tuple[datetime, datetime], ...]
 
-    def scores(self, where: pl.Series | None = None) -> Mapping[str, Mapping[str, float | None]]:
+    def scores(self, where: pl.Series | None = None) -> dict[str, dict[str, float | None]]:
         """Every metric of every candidate that ran, the baseline first; `where` keeps some of the questions."""
         if where is None:
             return self._scores
@@ -70,7 +70,7 @@ class Backtest:
         return _scored(self.task, forecasts, self.asked["value"].filter(where))
 
     @cached_property
-    def _scores(self) -> Mapping[str, Mapping[str, float | None]]:
+    def _scores(self) -> dict[str, dict[str, float | None]]:
         return _scored(self.task, self.forecasts, self.asked["value"])
 
 
