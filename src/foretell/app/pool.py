@@ -82,14 +82,14 @@ def _pass(done: Future[Any], answer: Future[Any]) -> None:
 # ---------------------------------------------------------------- in a process of the pool
 
 _houses: list[House] = []
+_nicer: list[int] = []  # by how much this process will give way
 
 
 def _begin(nicer: int) -> None:
-    """Give way to who answers; leave signals to the parent, and end when it has ended."""
+    """Leave signals to the parent, and end when it has ended."""
+    _nicer.append(nicer)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(nicer)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -104,7 +104,15 @@ def _warm(answering: bool) -> bool:
     _house().warm()
     if answering:
         _house().rehearse()
+    _give_way()  # only now: until all are warm nobody answers whom this keeps waiting
     return True
+
+
+def _give_way() -> None:
+    """From now on, give way to who answers."""
+    while _nicer:
+        with contextlib.suppress(OSError):
+            os.nice(_nicer.pop())
 
 
 def _house() -> House:
@@ -114,6 +122,7 @@ def _house() -> House:
 
 
 def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any]) -> Any:
+    _give_way()
     return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
 
 
