@@ -5,7 +5,6 @@
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,19 +14,16 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
-from foretell.app import App
-from foretell.app.basis import Basis, Told
-from foretell.app.requests import Body
-from foretell.app.tenancy import AsOf
+from foretell.app.basis import Basis
 from foretell.app.upload import take
 from foretell.contract import Domain, Table, Task
 from foretell.engine.mapping import pairs_of
 from foretell.engine.model import Card
-from foretell.engine.predict import Prediction, TooHeavy
 from foretell.errors import ForetellError, InvalidRequest
-from foretell.web.office import Bringing, Bypassing, Learning, Managing, Office, Reading, Standing, Working, office
+from foretell.web.office import Bringing, Bypassing, Learning, Managing, Reading, Standing, Working, office
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import HEAVY, QuickRoute
+from foretell.web.telling import one_of, told_of
 
 BATCH = 1000  # requests in a batch
 ROWS = 100_000  # facts in an answer
@@ -166,27 +162,6 @@ def plain(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-async def told_of(request: Request, app: App, task: Task, body: Body | None, *, url: str | None, **how: Any) -> Told:
-    """A prediction, measured; made in a process of its own where it takes a fit, or reading the body takes its time.
-
-    `body` is None for one that is not read yet, of the documented path of this `url`, or of our own.
-    """
-    began = time.perf_counter()
-    held, said = office(request), None
-    if body is not None:
-        async with held.turns.of(app.tenant):
-            with suppress(TooHeavy):
-                said = await run_in_threadpool(app.predict, task.name, body, light=True, **how)
-    told = Told.of(task, said) if said else await _fitted(held, app, task, await request.body(), url=url, **how)
-    held.meter.predicted(app.tenant, task, told, time.perf_counter() - began, repeated=bool(said and said.repeated))
-    return told
-
-
-async def _fitted(held: Office, app: App, task: Task, body: bytes, **how: Any) -> Told:
-    """A prediction that takes a fit, in a process for it."""
-    return Told.again(task, await held.fits.do(app, "predict", task=task.name, body=body, **how))
-
-
 def router(domains: Mapping[str, Domain]) -> APIRouter:
     """The paths of every installed domain."""
     made = APIRouter(prefix="/v1", responses=ERRORS)
@@ -283,7 +258,7 @@ def _batch(made: APIRouter, domain: Domain) -> None:
         for (name, sent), said in zip(asked, answers, strict=True):
             began = time.perf_counter()
             try:
-                one, repeated = await _one(held, app, name, sent, said, as_of)
+                one, repeated = await one_of(held, app, name, sent, said, as_of)
             except ForetellError as error:
                 told.append(problem(error).model_dump())
                 continue
@@ -291,18 +266,6 @@ def _batch(made: APIRouter, domain: Domain) -> None:
             held.meter.predicted(app.tenant, app.desk.task(name), one, took, repeated=repeated)
             told.append(one.model_dump())
         return plain(Answers(predictions=told))
-
-
-async def _one(
-    held: Office, app: App, name: str, sent: Mapping[str, Any], said: Prediction | ForetellError, as_of: AsOf
-) -> tuple[Told, bool]:
-    """The prediction of one request of a batch, and whether it was asked so before. Raises what it was refused with."""
-    if isinstance(said, TooHeavy):
-        body = json.dumps(sent).encode()
-        return await _fitted(held, app, app.desk.task(name), body, url=None, as_of=as_of), False
-    if isinstance(said, ForetellError):
-        raise said
-    return Told.of(app.desk.task(name), said), said.repeated
 
 
 def _learn(made: APIRouter, task: Task, path: str) -> None:

@@ -12,9 +12,10 @@ from pydantic import BaseModel, create_model
 
 from foretell.app.basis import Basis
 from foretell.contract import Domain, Route, Task
-from foretell.web.api import plain, told_of
+from foretell.web.api import plain
 from foretell.web.office import Bypassing, Learning, Reading, Standing, office
 from foretell.web.quick import QuickRoute
+from foretell.web.telling import told_of
 
 
 class Refusal(BaseModel):
