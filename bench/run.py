@@ -21,7 +21,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     """Everything that is measured, by name."""
     from functools import partial
 
-    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, store, vn2
+    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, stateless, store, vn2
 
     return {
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
@@ -33,6 +33,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         **{f"speed:{name}": one for name, one in speed.PARTS.items()},
         **{f"store:{name}": one for name, one in store.PARTS.items()},
         **{f"serve:{name}": one for name, one in serve.PARTS.items()},
+        **{f"stateless:{name}": one for name, one in stateless.PARTS.items()},
     }
 
 

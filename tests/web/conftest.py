@@ -23,7 +23,7 @@ from foretell.app.tokens import Keys, Role, Who
 from foretell.domains.traffic.sample import END, ZONE, sample
 from foretell.settings import ForetellSettings
 
-PATIENCE = 90.0  # seconds for a server to be ready
+PATIENCE = 180.0  # seconds for a server to be ready
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from tests.web.conftest import PATIENCE, Running, rows, tenancy
 
 from foretell.app import App
 from foretell.domains.traffic.sample import END
-from foretell.web.api import HEAVY
 from foretell.web.door import LARGEST
+from foretell.web.quick import HEAVY
 
 FACTS = "/v1/traffic/facts/metrics"
 PREDICT = "/v1/traffic/load/predict"

@@ -283,7 +283,7 @@ class App:
         """Answer one request, standing at `as_of`. Raises what went wrong.
 
         An answer that lasts (`Task.lasting`) is given again; with `cache_bypass` it is worked out anew. With `trained`,
-        NotFound before the first training; with `light`, TooHeavy where the model fits when asked.
+        NotFound before the first training; with `light`, TooHeavy where the answer takes a fit.
         """
         (said,) = answering.answer(
             self.desk, [(task, request)], as_of=as_of, trained=trained, light=light, cache_bypass=cache_bypass
@@ -293,13 +293,14 @@ class App:
         return self._proposed(task, said, as_of)
 
     def predict_many(
-        self, requests: Sequence[tuple[str, Body]], *, as_of: AsOf = None
+        self, requests: Sequence[tuple[str, Body]], *, as_of: AsOf = None, light: bool = False
     ) -> list[Prediction | ForetellError]:
         """Answer many requests of one domain's tasks; each gets its prediction or its own error.
 
-        Live versions, data marks and facts are read, and the ledger is written, in one transaction.
+        Live versions, data marks and facts are read, and the ledger is written, in one transaction. With `light`,
+        TooHeavy is the error of each whose answer takes a fit.
         """
-        answers = answering.answer(self.desk, requests, as_of=as_of)
+        answers = answering.answer(self.desk, requests, as_of=as_of, light=light)
         return [
             said if isinstance(said, ForetellError) else self._proposed(name, said, as_of)
             for (name, _), said in zip(requests, answers, strict=True)

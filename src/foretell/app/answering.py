@@ -13,9 +13,9 @@ from foretell.app import keeping, ledger, logs, shelf
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
-from foretell.engine.collect import Need, needs
+from foretell.engine.collect import Need, brings, needs
 from foretell.engine.model import Model
-from foretell.engine.predict import Prediction, predict
+from foretell.engine.predict import Prediction, TooHeavy, predict
 from foretell.errors import Damaged, ForetellError, InvalidRequest, NotFound, NotReady
 from foretell.stores import facts, records, registry
 
@@ -25,13 +25,8 @@ Asked = dict[int, tuple[Task, Request]]
 Serving = Mapping[str, tuple[Model | None, str | None]]
 """By task the model in service, and why it is not the last where that is so."""
 
-HEAVY = 2.0  # seconds that a model expects for 1,000 questions, from which on it is no light one
 SETTLING = 1.0  # seconds that a history is used again while a day has not passed since an approval
 FORECASTS = 1_000_000  # bytes that a history's forecasts and grids may come to take in memory, about
-
-
-class TooHeavy(Exception):  # noqa: N818 - no failure
-    """A model in service fits when it is asked, which has no place beside other requests."""
 
 
 def answer(
@@ -47,8 +42,8 @@ def answer(
 
     Of a task whose answers last it is the one of before, as long as that holds; with `cache_bypass` nothing that is
     remembered is used. With `trained`, NotFound is raised for a task whose model was never trained; with `light`,
-    TooHeavy before anything is done where one fits when it is asked. Raises InvalidRequest for two domains, NotFound
-    for an unknown task.
+    TooHeavy is in the place of each answer that takes a fit. Raises InvalidRequest for two domains, NotFound for an
+    unknown task.
     """
     said, asked = _read(desk, requests)
     if not asked:
@@ -64,10 +59,15 @@ def answer(
         slots = keeping.slots(desk, connection, asked, look, champions) if as_of is None else {}
         held = {} if cache_bypass else keeping.again(desk, connection, slots, champions)
         rest = {place: each for place, each in asked.items() if place not in held}
-        if rest and light and any(model.forecaster.cost.forecast > HEAVY for model in champions.values()):
-            raise TooHeavy
-        fresh = _fresh(desk, connection, rest, as_of, look, serving, remembered=not cache_bypass) if rest else {}
-    for place, each in {**held, **fresh}.items():
+        heavy = {  # seen before anything is read or made for them
+            place: TooHeavy(f"{each[0].name} is fitted when asked")
+            for place, each in rest.items()
+            if light and brings(*each)
+        }
+        rest = {place: each for place, each in rest.items() if place not in heavy}
+        how = {"remembered": not cache_bypass, "light": light}
+        fresh = _fresh(desk, connection, rest, as_of, look, serving, **how) if rest else {}
+    for place, each in {**held, **heavy, **fresh}.items():
         said[place] = each
     made = [(slots[place], each) for place, each in fresh.items() if place in slots and isinstance(each, Prediction)]
     keeping.keep(desk, made, champions)
@@ -96,6 +96,7 @@ def _fresh(
     serving: Serving,
     *,
     remembered: bool,
+    light: bool,
 ) -> dict[int, Prediction | ForetellError]:
     """Predictions, which are put in the ledger, and errors, by place."""
     domain = desk.domain(next(iter(asked.values()))[0].name)
@@ -104,7 +105,7 @@ def _fresh(
     said: dict[int, Prediction | ForetellError] = {}
     served = []
     began = time.perf_counter()
-    answers = predict([*asked.values()], history, champions)
+    answers = predict([*asked.values()], history, champions, light=light)
     if fitted := {one.card.task for one in answers if isinstance(one, Prediction) and _fitted(desk, one)}:
         logs.trained(desk.tenant, ", ".join(sorted(fitted)), time.perf_counter() - began)
     for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
@@ -186,6 +187,8 @@ def _history(
     )  # fmt: skip
     # After an approval a cooldown runs, and who asks again wants to know whether it is over.
     lasting = None if look.approved == "{}" else SETTLING
+    if all(brings(*one) for one in asked):  # nothing is read, so nothing is gained by standing where somebody stood
+        lasting = 0.0
     return desk.house.histories.once(key, read, lasting=lasting)
 
 

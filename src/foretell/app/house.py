@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Self
 
 from foretell.app.declared import domains
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from foretell.contract import Domain, History
     from foretell.engine.model import Model
     from foretell.stores import Stores
+
+log = logging.getLogger("foretell")
 
 MODELS = 128_000_000  # bytes of models in memory, by the size of their files times `UNPACKED`
 HISTORIES = 32_000_000  # bytes of histories read lately, with the forecasts made on them
@@ -47,6 +50,19 @@ class House:
     def warm(self) -> None:
         """Import now what takes seconds, rather than when somebody asks first."""
         warm()
+
+    def rehearse(self) -> None:
+        """Let every method that may fit while somebody waits say something of its domain's sample world."""
+        for domain in self.domains.values():
+            for task in (task for task in domain.tasks if task.waiting):
+                history = domain.sample(1).history
+                study = task.study(history, task.questions(history).sort("as_of").tail(1))
+                for name, make in task.candidates.items():
+                    try:
+                        if not (made := make()).needs_training:
+                            made.forecast(study)
+                    except Exception:  # who asks for it will be told
+                        log.exception("%s of %s fails on its domain's sample", name, task.name)
 
     def well(self) -> bool:
         """Whether the database answers; returns when it does, or can't."""

@@ -1,4 +1,4 @@
-"""Heavy work leaves the process: trainings, backtests and large bodies run in processes of their own, kept warm."""
+"""Heavy work leaves the process: trainings, fits and large bodies have processes of their own, kept warm."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from typing import Any, Literal
 from foretell.app import App, logs, patience, upload
 from foretell.app.basis import Told
 from foretell.app.house import House
+from foretell.app.requests import body_of
 from foretell.app.tenancy import Tenancy
 from foretell.errors import ForetellError, Unavailable
 from foretell.stores import registry
 
 Verb = Literal["train", "backtest", "replay", "take", "predict", "predict_each"]
 
-NICER = 10  # by which the processes give way to those that answer
+NICER = 10  # by which processes give way to those that answer,
+AWAITED = 5  # and those whose work is an answer that somebody waits for
 CONNECTIONS = 2  # of each process
 AGAIN = 1.0  # seconds after which work that has outlasted its end is told so again
 
@@ -30,16 +32,19 @@ AGAIN = 1.0  # seconds after which work that has outlasted its end is told so ag
 class Pool:
     """Processes that do one piece of work each at a time. A dead one is replaced, and its work named as undone."""
 
-    def __init__(self, size: int) -> None:
-        """Start `size` processes, spawned: a forked Polars hangs."""
-        self.size = size
+    def __init__(self, size: int, *, answering: bool = False) -> None:
+        """Start `size` processes, spawned: a forked Polars hangs. With `answering` they are for answers: see `AWAITED`.
+
+        Those have made every fit once before they are warm: the first would take ten seconds longer.
+        """
+        self.size, self._answering = size, answering
         self._lock = threading.Lock()
         self._pool = self._fresh()
-        self._warmed = [self._pool.submit(_warm) for _ in range(size)]
+        self._warmed = [self._pool.submit(_warm, answering) for _ in range(size)]
 
     def _fresh(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(max_workers=self.size, mp_context=context, initializer=_begin)
+        context, nicer = multiprocessing.get_context("spawn"), AWAITED if self._answering else NICER
+        return ProcessPoolExecutor(max_workers=self.size, mp_context=context, initializer=_begin, initargs=(nicer,))
 
     def warmed(self) -> bool:
         """Whether every process has started; raises what hindered one."""
@@ -78,15 +83,15 @@ def _pass(done: Future[Any], answer: Future[Any]) -> None:
 # ---------------------------------------------------------------- in a process of the pool
 
 _houses: list[House] = []
+_nicer: list[int] = []  # by how much this process will give way
 
 
-def _begin() -> None:
-    """Give way to who answers; leave signals to the parent, and end when it has ended."""
+def _begin(nicer: int) -> None:
+    """Leave signals to the parent, and end when it has ended."""
     logs.begin()
+    _nicer.append(nicer)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(NICER)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -97,9 +102,19 @@ def _begin() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _warm() -> bool:
+def _warm(answering: bool) -> bool:
     _house().warm()
+    if answering:
+        _house().rehearse()
+    _give_way()  # only now: until all are warm nobody answers whom this keeps waiting
     return True
+
+
+def _give_way() -> None:
+    """From now on, give way to who answers."""
+    while _nicer:
+        with contextlib.suppress(OSError):
+            os.nice(_nicer.pop())
 
 
 def _house() -> House:
@@ -113,6 +128,7 @@ class _Ended(KeyboardInterrupt):
 
 
 def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any], end: float | None) -> Any:
+    _give_way()
     try:
         with _until(end):
             return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
@@ -184,9 +200,14 @@ def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) 
     return upload.take(app.desk, table, body, kind, **told)
 
 
-def predicted(app: App, *, task: str, request: Mapping[str, Any], **told: Any) -> dict[str, Any]:
-    """Predict by a model that fits when it is asked; the answer as callers get it."""
-    return Told.of(app.desk.task(task), app.predict(task, request, **told)).model_dump(mode="json")
+def predicted(
+    app: App, *, task: str, url: str | None, body: bytes, cache_bypass: bool = False, **told: Any
+) -> dict[str, Any]:
+    """Predict by a fit, from a body as it came to a path; the answer as callers get it."""
+    declared = app.desk.task(task)
+    request, afresh = body_of(declared, url, body)
+    said = app.predict(task, request, cache_bypass=cache_bypass or afresh, **told)
+    return Told.of(declared, said).model_dump(mode="json")
 
 
 def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str | ForetellError]]:

@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from foretell.contract import Request
+from foretell.contract import Request, Task
 from foretell.errors import InvalidRequest
+
+MOST = 5  # things wrong with a request that are told
 
 Body = Mapping[str, Any] | Request
 """A request as it came, or as its task's own model."""
@@ -20,9 +22,27 @@ def request_of(model: type[BaseModel], body: Body) -> Any:
     try:
         request = body if isinstance(body, model) else model.model_validate(body)
     except ValidationError as error:
-        raise InvalidRequest("; ".join(_words(problem) for problem in error.errors())) from None
+        raise _refused(error) from None
     writable(request.model_dump())
     return request
+
+
+def body_of(task: Task, url: str | None, sent: bytes) -> tuple[Body, bool]:
+    """What a task is asked by a body in JSON, as our own path has it, or the documented one of this URL.
+
+    And whether the document's own `cache_bypass` says that nothing kept will do. Raises InvalidRequest.
+    """
+    route = next((route for route in task.routes if route.url == url), None)
+    try:
+        body = (route.request if route else task.request).model_validate_json(sent)
+    except ValidationError as error:
+        raise _refused(error) from None
+    return (route.adapt_in(body), getattr(body, "cache_bypass", False)) if route else (body, False)
+
+
+def _refused(error: ValidationError) -> InvalidRequest:
+    wrong = error.errors(include_url=False, include_input=False, include_context=False)
+    return InvalidRequest("; ".join(_words(problem) for problem in wrong[:MOST]))
 
 
 def writable(value: Any) -> None:

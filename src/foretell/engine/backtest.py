@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from foretell.contract import (
     Forecast,
@@ -62,13 +64,19 @@ class Backtest:
 
     def scores(self, where: pl.Series | None = None) -> dict[str, dict[str, float | None]]:
         """Every metric of every candidate that ran, the baseline first; `where` keeps some of the questions."""
-        keep = pl.repeat(True, self.asked.height, eager=True) if where is None else where
-        value = self.asked.filter(keep)["value"]
-        base = self.forecasts[self.task.baseline].filter(keep)
-        return {
-            name: score(self.task.target, rows.filter(keep), value, baseline=base)
-            for name, rows in self.forecasts.items()
-        }
+        if where is None:
+            return self._scores
+        forecasts = {name: rows.filter(where) for name, rows in self.forecasts.items()}
+        return _scored(self.task, forecasts, self.asked["value"].filter(where))
+
+    @cached_property
+    def _scores(self) -> dict[str, dict[str, float | None]]:
+        return _scored(self.task, self.forecasts, self.asked["value"])
+
+
+def _scored(task: Task, forecasts: Mapping[str, Frame], value: pl.Series) -> dict[str, dict[str, float | None]]:
+    base = forecasts[task.baseline]
+    return {name: score(task.target, rows, value, baseline=base) for name, rows in forecasts.items()}
 
 
 def backtest(
@@ -90,15 +98,16 @@ def backtest(
     if asked["value"].is_null().all():
         raise NotReady(f"{task.name}: no settled outcome to test on; bring more history")
     chosen, skipped = _within(task, folds, task.budget if budget is None else budget)
-    keep = asked["value"].is_not_null()
-    raw = {name: _joined(said).filter(keep) for name, said in race(task, chosen, folds, progress).items()}
-    asked = asked.filter(keep)
+    raw = {name: _joined(said) for name, said in race(task, chosen, folds, progress).items()}
+    if asked["value"].null_count():
+        keep = asked["value"].is_not_null()
+        raw, asked = {name: rows.filter(keep) for name, rows in raw.items()}, asked.filter(keep)
     raw, asked = _answered(task, raw, asked, skipped)
     return Backtest(
         task=task,
         asked=asked,
         raw=raw,
-        forecasts={name: calibrated(task, asked, rows) for name, rows in raw.items()},
+        forecasts=calibrated(task, asked, raw),
         skipped=skipped,
         folds=tuple((fold.start, fold.end) for fold in folds),
     )
@@ -106,7 +115,7 @@ def backtest(
 
 def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     """The folds of the last spans."""
-    questions = task.questions(history).sort("as_of", "entity", "at")
+    questions = past_questions(task, history)
     newest = questions["as_of"].max()
     if not isinstance(newest, datetime):
         return []
@@ -115,6 +124,11 @@ def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     )  # where the questions end: a series may have stopped a while ago
     edges = [end - rolling.span * k for k in range(rolling.folds, -1, -1)]
     return folded(task, history, questions, edges, rolling.every)
+
+
+def past_questions(task: Task, history: History) -> Frame:
+    """The questions that could have been asked, in order of `as_of`, entity and `at`; made once for a history."""
+    return history.once(lambda history: task.questions(history).sort("as_of", "entity", "at"), ("questions", task.name))
 
 
 def folded(
@@ -128,12 +142,13 @@ def folded(
     if every:
         span = pl.col("as_of").dt.epoch("s") // int(every.total_seconds())
         asked = questions.filter(pl.col("as_of") == pl.col("as_of").min().over("entity", span))
+    moments = np.array([edge.astimezone(UTC).replace(tzinfo=None) for edge in edges], dtype="datetime64[us]")
+    before, places = (np.searchsorted(frame["as_of"].to_numpy(), moments).tolist() for frame in (questions, asked))
     made = []
-    for start, end in pairwise(edges):
-        past = questions.filter(pl.col("as_of") < start)
-        test = asked.filter((pl.col("as_of") >= start) & (pl.col("as_of") < end))
-        if test.is_empty():
+    for k, (start, end) in enumerate(pairwise(edges)):
+        if places[k] == places[k + 1]:
             continue
+        past, test = questions.head(before[k]), asked[places[k] : places[k + 1]]
         then = history.cut(start)
         learned = settled(task, then, past)
         if learned.is_empty():
@@ -209,25 +224,47 @@ def _answered(
     task: Task, raw: dict[str, Frame], asked: Frame, skipped: dict[str, str]
 ) -> tuple[dict[str, Frame], Frame]:
     """Questions the baseline has no answer to are left out; a candidate silent on any other is out of the race."""
-    keep = ~raw[task.baseline].select(pl.any_horizontal(pl.all().is_null())).to_series()
-    if not keep.any():
-        raise NotReady(f"{task.name}: the baseline {task.baseline} has too little history to answer; bring more")
-    raw = {name: rows.filter(keep) for name, rows in raw.items()}
+    if (silent := _silent(raw[task.baseline])) is not None:
+        if silent.all():
+            raise NotReady(f"{task.name}: the baseline {task.baseline} has too little history to answer; bring more")
+        raw, asked = {name: rows.filter(~silent) for name, rows in raw.items()}, asked.filter(~silent)
     for name in list(raw):
-        if silent := int(raw[name].select(pl.any_horizontal(pl.all().is_null())).to_series().sum()):
-            skipped[name] = f"gave no forecast for {silent} of {raw[name].height} questions"
+        if (silent := _silent(raw[name])) is not None:
+            skipped[name] = f"gave no forecast for {silent.sum()} of {raw[name].height} questions"
             del raw[name]
-    return raw, asked.filter(keep)
+    return raw, asked
 
 
-def calibrated(task: Task, asked: Frame, rows: Frame) -> Frame:
-    """What would have been said of `asked` (with outcomes) with the calibration of each day."""
-    day = asked["as_of"].dt.truncate("1d")
-    known = asked["known_at"]
-    out = []
-    for moment in day.unique().sort():
-        today, seen = (day == moment), known <= moment
-        calibration = calibrate(task.target, rows.filter(seen), asked.filter(seen), moment)
-        out.append(calibration.apply(Forecast(rows=rows.filter(today))).rows)
-    places = np.concatenate([(day == moment).arg_true().to_numpy() for moment in day.unique().sort()])
-    return pl.concat(out)[np.argsort(places)] if out else rows
+def _silent(rows: Frame) -> pl.Series | None:
+    """Which questions have no answer; None where all of them have one."""
+    if not any(column.null_count() for column in rows):
+        return None
+    return rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
+
+
+def calibrated(task: Task, asked: Frame, said: Mapping[str, Frame]) -> dict[str, Frame]:
+    """What each candidate would have said of `asked` (with outcomes) with the calibration of each day."""
+    as_of, known = asked["as_of"].to_numpy(), asked["known_at"].to_numpy()
+    day = as_of.astype("datetime64[D]")
+    out: dict[str, list[Frame]] = {name: [] for name in said}
+    places = [np.flatnonzero(day == moment) for moment in np.unique(day)]
+    for today in places:
+        seen = np.flatnonzero(known <= day[today[0]])
+        moment, then = (
+            asked["as_of"][int(today[0])].replace(hour=0, minute=0, second=0, microsecond=0),
+            _at(asked, seen),
+        )
+        for name, rows in said.items():
+            calibration = calibrate(task.target, _at(rows, seen), then, moment)
+            out[name].append(calibration.apply(Forecast(rows=_at(rows, today))).rows)
+    if len(places) < 2:
+        return {name: out[name][0] if places else rows for name, rows in said.items()}
+    order = np.argsort(np.concatenate(places))
+    return {name: _at(pl.concat(parts), order) for name, parts in out.items()}
+
+
+def _at(rows: Frame, places: NDArray[np.int64]) -> Frame:
+    """The rows at these places; without a copy where they follow each other."""
+    if len(places) and (np.diff(places) == 1).all():
+        return rows.slice(int(places[0]), len(places))
+    return rows[places]

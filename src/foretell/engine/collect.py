@@ -39,6 +39,11 @@ def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
     return out
 
 
+def brings(task: Task, request: Request) -> bool:
+    """Whether a request is about nobody of whom facts are stored: it brings its own."""
+    return task.about is not None and not any(task.about(request).values())
+
+
 def _both(one: Need, other: Need) -> Need:
     """A need that covers two."""
     window, reads = max(one.window, other.window), tuple(dict.fromkeys((*one.reads, *other.reads)))

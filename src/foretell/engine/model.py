@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,26 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from foretell.contract import Choice, Forecast, Forecaster, Frame, History, Quantity, Study, Target, Task, quantile
+from foretell.contract import (
+    Choice,
+    Floats,
+    Forecast,
+    Forecaster,
+    Frame,
+    History,
+    Quantity,
+    Study,
+    Target,
+    Task,
+    quantile,
+)
 from foretell.engine.trust import Reliability, trusted
 from foretell.errors import BrokenDomain, Damaged, NotReady
 from foretell.models.conformal import Bands
 from foretell.models.isotonic import Isotonic
 from foretell.models.logistic import Logistic
 
+DAY = 86_400_000_000  # microseconds
 HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a calibration
 
 Calibration = Bands | Isotonic
@@ -171,7 +184,8 @@ def held(target: Target, rows: Frame, settled: Frame) -> Held:
 def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Calibration:
     """Learn a calibration, standing at `now`, from out-of-sample forecasts and the settled questions behind them."""
     value = settled["value"]
-    age = settled.select((pl.lit(now) - pl.col("known_at")) / timedelta(days=1)).to_series().to_numpy()
+    then = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us")
+    age: Floats = (then - settled["known_at"].to_numpy().astype("datetime64[us]")).astype(np.int64) / DAY
     age = age - age.min() if len(age) else age  # against the newest: an old series is calibrated like a fresh one
     if isinstance(target, Quantity):
         return Bands.fit(target, rows, value.cast(pl.Float64).to_numpy(), age, HALF_LIFE)

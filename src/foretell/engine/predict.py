@@ -21,6 +21,11 @@ from foretell.engine.train import fit, train
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
 
 REMEMBERED = 440  # questions up to which a forecast is kept with its history
+HEAVY = 1.0  # seconds that a method expects for 1,000 questions, from which on it is no light one
+
+
+class TooHeavy(ForetellError):  # noqa: N818 - no failure
+    """The answer takes a fit, which has no place beside other requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +68,12 @@ class _Plan:
 
 
 def predict(
-    asked: Sequence[tuple[Task, Request]], history: History, models: Mapping[str, Model]
+    asked: Sequence[tuple[Task, Request]], history: History, models: Mapping[str, Model], *, light: bool = False
 ) -> list[Prediction | ForetellError]:
     """One prediction a request, in order; a request that can't be answered gets its error and harms no other.
 
     `models` are the champions by task name. A task without one falls back to its first candidate that needs no
-    training, and the prediction says so.
+    training, and the prediction says so. With `light`, TooHeavy is in the place of each answer that takes a fit.
     """
     out: list[Prediction | ForetellError] = [NotReady("not asked")] * len(asked)
     together: dict[str, list[_Plan]] = {}
@@ -81,7 +86,7 @@ def predict(
         alone = plan.history is not history or plan.ask.candidate is not None
         together.setdefault(f"{place}" if alone else f"task {task.name}", []).append(plan)
     for plans in together.values():
-        for plan, said in zip(plans, _answers(plans, models), strict=True):
+        for plan, said in zip(plans, _answers(plans, models, light=light), strict=True):
             out[plan.place] = said
     return out
 
@@ -97,14 +102,14 @@ def _plan(place: int, task: Task, request: Request, history: History) -> _Plan:
     return _Plan(place=place, task=task, request=request, ask=ask, history=history)
 
 
-def _answers(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction | ForetellError]:
+def _answers(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -> list[Prediction | ForetellError]:
     """Forecast the plans in one go; if that fails, each alone, so that only the one at fault fails."""
     try:
-        return list(_forecast(plans, models))
+        return list(_forecast(plans, models, light=light))
     except Exception as error:
         if len(plans) == 1:
             return [_named(plans[0].task, error)]
-        return [said for plan in plans for said in _answers([plan], models)]
+        return [said for plan in plans for said in _answers([plan], models, light=light)]
 
 
 def _named(task: Task, error: Exception) -> ForetellError:
@@ -116,11 +121,15 @@ def _named(task: Task, error: Exception) -> ForetellError:
     return broken
 
 
-def _forecast(plans: list[_Plan], models: Mapping[str, Model]) -> list[Prediction]:
+def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -> list[Prediction]:
     task, history = plans[0].task, plans[0].history
     asked = [plan.ask.questions for plan in plans]
     questions = asked[0] if len(asked) == 1 else pl.concat(asked, how="diagonal")
+    if light and plans[0].ask.history is not None:
+        raise TooHeavy(f"{task.name}: a history that came along is fitted when asked")
     model, fallback = _who(plans[0], models)
+    if light and model.forecaster.cost.forecast > HEAVY:
+        raise TooHeavy(f"{task.name}: {model.card.candidate} is fitted when asked")
     key = _key(model.card, questions)
     cached = history.has(key)
     if key is None:

@@ -52,9 +52,8 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
                 promote=False, reason=f"{words}, and it learned from {mine.days} days, the champion from {its.days}"
             )
         return Verdict(promote=True, reason=words)
-    challenger, held = (
-        score(task.target, calibrated(task, asked, rows), asked["value"]).get(metric) for rows in (new, old)
-    )
+    said = calibrated(task, asked, {"new": new, "old": old})
+    challenger, held = (score(task.target, rows, asked["value"]).get(metric) for rows in said.values())
     if challenger is None or held is None:
         return Verdict(promote=False, reason=f"{metric} could not be measured on {asked.height} newer outcomes")
     better = challenger <= held * (1 - task.gate.margin)

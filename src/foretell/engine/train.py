@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from foretell.contract import Frame, History, Study, Table, Task
-from foretell.engine.backtest import Backtest, Progress, backtest
+from foretell.engine.backtest import Backtest, Progress, backtest, past_questions
 from foretell.engine.model import Card, Model, Span, calibrate, held, versioned
 from foretell.engine.outcomes import counts, join
 from foretell.engine.trust import learn
@@ -81,7 +81,7 @@ def fit(
     facts: Mapping[str, Span] | None = None,
 ) -> Model:
     """Fit one candidate on every outcome settled by now; calibrate it, and learn how sure it is, with its backtest."""
-    joined = join(task, history, task.questions(history).sort("as_of", "entity", "at"))
+    joined = join(task, history, past_questions(task, history))
     learned = joined.filter(pl.col("state") == "settled")
     if learned.is_empty():
         raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")

@@ -14,10 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
-from foretell.app import App
-from foretell.app.answering import TooHeavy
-from foretell.app.basis import Basis, Told
-from foretell.app.requests import Body
+from foretell.app.basis import Basis
 from foretell.app.upload import take
 from foretell.contract import Domain, Table, Task
 from foretell.engine.mapping import pairs_of
@@ -36,10 +33,10 @@ from foretell.web.office import (
     office,
 )
 from foretell.web.problems import ERRORS, problem
-from foretell.web.quick import QuickRoute
+from foretell.web.quick import HEAVY, QuickRoute
+from foretell.web.telling import one_of, told_of
 
 BATCH = 1000  # requests in a batch
-HEAVY = 100_000  # bytes of a body from which on it is read in a process of its own
 ROWS = 100_000  # facts in an answer
 
 
@@ -176,22 +173,6 @@ def plain(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def told_of(request: Request, app: App, task: Task, body: Body, **how: Any) -> Told:
-    """A prediction, measured; made in a process of its own where the model fits when it is asked."""
-    began = time.perf_counter()
-    held, repeated = office(request), False
-    try:
-        said = app.predict(task.name, body, light=True, **how)
-        told, repeated = Told.of(task, said), said.repeated
-    except TooHeavy:
-        asked = body.model_dump() if isinstance(body, BaseModel) else body
-        work = {"task": task.name, "request": asked, **how}
-        done = held.pool.do("predict", app.tenant, app.desk.who, work).result()
-        told = Told.again(task, done)
-    held.meter.predicted(app.tenant, task, told, time.perf_counter() - began, repeated=repeated)
-    return told
-
-
 def router(domains: Mapping[str, Domain]) -> APIRouter:
     """The paths of every installed domain."""
     made = APIRouter(prefix="/v1", responses=ERRORS)
@@ -237,8 +218,10 @@ def _predict(made: APIRouter, task: Task, path: str) -> None:
         f"{task.answer.__name__}Told", task=(str, ...), answer=(task.answer, ...), foretell=(Basis, ...)
     )
 
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing, cache_bypass: Bypassing) -> Response:
-        return plain(told_of(request, app, task, body, as_of=as_of, cache_bypass=cache_bypass))
+    async def predict(
+        request: Request, body: BaseModel | None, app: Reading, as_of: Standing, cache_bypass: Bypassing
+    ) -> Response:
+        return plain(await told_of(request, app, task, body, url=None, as_of=as_of, cache_bypass=cache_bypass))
 
     predict.__annotations__["body"] = task.request
     made.add_api_route(
@@ -259,7 +242,7 @@ def _each(made: APIRouter, task: Task, path: str, whom: str) -> None:
     ) -> Response:
         asked = body.model_dump(mode="json", exclude_unset=True)
         work = {"whom": asked.pop(whom, None), "as_of": as_of, "cache_bypass": cache_bypass}
-        said = await office(request).do(app, "predict_each", task=task.name, request=asked, **work)
+        said = await office(request).jobs.do(app, "predict_each", task=task.name, request=asked, **work)
         each = (
             f"{json.dumps(name)}:{problem(one).model_dump_json() if isinstance(one, ForetellError) else one}"
             for name, one in said
@@ -275,19 +258,23 @@ def _each(made: APIRouter, task: Task, path: str, whom: str) -> None:
 
 def _batch(made: APIRouter, domain: Domain) -> None:
     @made.post(f"/{domain.name}/predict", summary=f"Predict many of {domain.name} at once", response_model=Answers)
-    def predict_many(request: Request, body: Batch, app: Reading, as_of: Standing) -> Any:
+    async def predict_many(request: Request, body: Batch, app: Working, as_of: Standing) -> Any:
+        held = office(request)
         asked = [(f"{domain.name}.{one.task}", one.request) for one in body.requests]
-        began = time.perf_counter()
-        answers = app.predict_many(asked, as_of=as_of)
-        each = (time.perf_counter() - began) / len(asked)
+        async with held.turns.of(app.tenant):
+            began = time.perf_counter()
+            answers = await run_in_threadpool(app.predict_many, asked, as_of=as_of, light=True)
+            each = (time.perf_counter() - began) / len(asked)
         told: list[dict[str, Any]] = []
-        for (name, _), said in zip(asked, answers, strict=True):
-            if isinstance(said, ForetellError):
-                told.append(problem(said).model_dump())
+        for (name, sent), said in zip(asked, answers, strict=True):
+            began = time.perf_counter()
+            try:
+                one, repeated = await one_of(held, app, name, sent, said, as_of)
+            except ForetellError as error:
+                told.append(problem(error).model_dump())
                 continue
-            task = app.desk.task(name)
-            one = Told.of(task, said)
-            office(request).meter.predicted(app.tenant, task, one, each, repeated=said.repeated)
+            took = each + time.perf_counter() - began
+            held.meter.predicted(app.tenant, app.desk.task(name), one, took, repeated=repeated)
             told.append(one.model_dump())
         return plain(Answers(predictions=told))
 
@@ -296,12 +283,12 @@ def _learn(made: APIRouter, task: Task, path: str) -> None:
     @made.post(f"{path}/train", summary=f"Train {task.name}; answers when it is done", response_model=Trained)
     async def train(request: Request, app: Learning, as_of: Standing, body: TrainOptions | None = None) -> Any:
         told = (body or TrainOptions()).model_dump()
-        return await office(request).do(app, "train", task=task.name, as_of=as_of, **told)
+        return await office(request).jobs.do(app, "train", task=task.name, as_of=as_of, **told)
 
     @made.post(f"{path}/backtest", summary=f"Ask {task.name} old questions", response_model=Backtested)
     async def backtest(request: Request, app: Testing, as_of: Standing, body: BacktestOptions | None = None) -> Any:
         told = (body or BacktestOptions()).model_dump()
-        return await office(request).do(app, "backtest", task=task.name, as_of=as_of, **told)
+        return await office(request).jobs.do(app, "backtest", task=task.name, as_of=as_of, **told)
 
 
 def _models(made: APIRouter, task: Task, path: str) -> None:
@@ -374,7 +361,7 @@ def _facts(made: APIRouter, name: str, path: str, table: Table) -> None:
         body = await request.body()
         told = {"zone": zone, "interval": interval, "given": given, "key": idempotency_key}
         if len(body) > HEAVY or kind == "parquet":  # of which few bytes can be many rows
-            return await office(request).do(app, "take", table=name, body=body, kind=kind, **told)
+            return await office(request).jobs.do(app, "take", table=name, body=body, kind=kind, **told)
         async with office(request).turns.of(app.tenant):
             return await run_in_threadpool(take, app.desk, name, body, kind, **told)  # type: ignore[arg-type]
 

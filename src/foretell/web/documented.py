@@ -12,9 +12,10 @@ from pydantic import BaseModel, create_model
 
 from foretell.app.basis import Basis
 from foretell.contract import Domain, Route, Task
-from foretell.web.api import plain, told_of
+from foretell.web.api import plain
 from foretell.web.office import Bypassing, Learning, Reading, Standing, office
 from foretell.web.quick import QuickRoute
+from foretell.web.telling import told_of
 
 
 class Refusal(BaseModel):
@@ -52,10 +53,12 @@ def _told(route: Route, extra: Any) -> type[BaseModel]:
 def _predict(made: APIRouter, task: Task, route: Route) -> None:
     shape = _told(route, (Basis, ...))
 
-    def predict(request: Request, body: BaseModel, app: Reading, as_of: Standing, cache_bypass: Bypassing) -> Response:
+    async def predict(
+        request: Request, body: BaseModel | None, app: Reading, as_of: Standing, cache_bypass: Bypassing
+    ) -> Response:
         afresh = cache_bypass or getattr(body, "cache_bypass", False)  # in the query, or as a document has it
         how = {"as_of": as_of, "trained": route.trained, "cache_bypass": afresh}
-        told = told_of(request, app, task, route.adapt_in(body), **how)
+        told = await told_of(request, app, task, None if body is None else route.adapt_in(body), url=route.url, **how)
         answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
         return plain(shape.model_validate({**answer, "foretell": told.foretell}))
 
@@ -64,7 +67,7 @@ def _predict(made: APIRouter, task: Task, route: Route) -> None:
 
 def _train(made: APIRouter, task: Task, route: Route) -> None:
     async def train(request: Request, body: BaseModel, app: Learning, as_of: Standing) -> Any:
-        told = await office(request).do(app, "train", task=task.name, as_of=as_of, **route.adapt_in(body))
+        told = await office(request).jobs.do(app, "train", task=task.name, as_of=as_of, **route.adapt_in(body))
         extra = {name: told[name] for name in ("task", "version", "candidate", "promoted", "reason")}
         return {**route.adapt_out(told), "foretell": extra}
 

@@ -20,6 +20,7 @@ OPEN = {"/health", "/ready"}
 AT_HOME = {"/docs", "/openapi.json"}  # open to those at this machine
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 LARGEST = 64_000_000  # bytes of a body of facts,
+LARGER = 8_000_000  # of a request for a prediction, which may bring its history,
 LARGE = 2_000_000  # and of any other
 SCHEME = "bearer "
 
@@ -103,9 +104,12 @@ def _at_home(scope: Scope, headers: Headers) -> bool:
 
 def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
     """What comes in, up to a limit. Raises TooLarge at once where the request says that it is larger."""
-    facts = "/facts/" in scope["path"]
-    limit = LARGEST if facts else LARGE
-    words = f"{limit:,} bytes at most in one request" + ("; put the rows into a file: foretell import" if facts else "")
+    limit, instead = LARGE, ""
+    if "/facts/" in scope["path"]:
+        limit, instead = LARGEST, "; put the rows into a file: foretell import"
+    elif scope["path"] in scope["app"].state.quick:
+        limit, instead = LARGER, "; bring a longer history as facts"
+    words = f"{limit:,} bytes at most in one request{instead}"
     declared = headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(words)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from foretell.app import App
 from foretell.app.house import House
-from foretell.app.pool import Pool
+from foretell.app.pool import Pool, Verb
 from foretell.app.tenancy import AsOf, Tenancy, as_of_told
 from foretell.app.tokens import Keys, Role, Who
 from foretell.errors import Forbidden, Unavailable
@@ -22,7 +23,8 @@ from foretell.web.meter import Meter
 
 THREADS = 8  # requests answered at once in a process, each with a database connection
 EACH = 2  # of them one tenant's: more threads that compute at once take longer for the same
-HEAVY = 16  # trainings and the like of one tenant that may wait for each other
+HEAVY = 16  # trainings and the like of one tenant that may wait for each other,
+FITS = 64  # and answers that take a fit
 
 _BEARER = HTTPBearer(auto_error=False, description="A token, as `foretell token` makes it.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
@@ -51,35 +53,65 @@ class Turns:
                 self._of[tenant] = turn, users - 1
 
 
+class Shop:
+    """Where heavy work is done: a pool, with turns of tenants for it. Up to `most` things of each may be under way."""
+
+    def __init__(self, pool: Pool, each: int, most: int, what: str) -> None:
+        self.pool, self.most, self.what = pool, most, what
+        self._turns = Turns(each)
+        self._of: dict[str, int] = defaultdict(int)
+
+    async def do(self, app: App, verb: Verb, **told: Any) -> Any:
+        """Have work done for a tenant in a process of its own. Raises Unavailable for too much at once."""
+        if self._of[app.tenant] >= self.most:
+            raise Unavailable(f"{self.most} {self.what} of {app.tenant} are waiting already; ask later")
+        self._of[app.tenant] += 1
+        try:
+            async with self._turns.of(app.tenant):
+                return await asyncio.wrap_future(self.pool.do(verb, app.tenant, app.desk.who, told))
+        finally:
+            self._of[app.tenant] -= 1
+            if not self._of[app.tenant]:
+                del self._of[app.tenant]
+
+
 @dataclass
 class Office:
-    """Open stores, the pool for heavy work, keys and meters of one process."""
+    """Open stores, the shops for heavy work, keys and meters of one process.
+
+    `jobs` are trainings and the like, one of a tenant at a time; `fits` answers that take a fit, which never wait for a
+    training.
+    """
 
     house: House
-    pool: Pool
+    jobs: Shop
+    fits: Shop
     keys: Keys
     meter: Meter
     turns: Turns = field(default_factory=lambda: Turns(EACH))
-    jobs: Turns = field(default_factory=lambda: Turns(1))
-    heavy: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     open: bool = False  # whether requests are taken
+
+    @classmethod
+    def of(cls, house: House, keys: Keys) -> Self:
+        """An office in a house, with processes by the machine's cores."""
+        size = max(1, (os.cpu_count() or 2) // 2)
+        jobs = Shop(Pool(size), 1, HEAVY, "trainings and the like")
+        fits = Shop(Pool(size, answering=True), size, FITS, "requests that take a fit")
+        return cls(house=house, jobs=jobs, fits=fits, keys=keys, meter=Meter(house.domains.values()))
+
+    def warmed(self) -> bool:
+        """Whether every process for heavy work has started; raises what hindered one."""
+        return self.jobs.pool.warmed() and self.fits.pool.warmed()
+
+    def close(self) -> None:
+        """Wait for the heavy work that is being done, then end."""
+        self.jobs.pool.close()
+        self.fits.pool.close()
+        self.house.close()
 
     def app(self, who: Who) -> App:
         """The app of whoever asks."""
         return App(Tenancy(house=self.house, tenant=who.tenant, who=who.user))
-
-    async def do(self, app: App, verb: Any, **told: Any) -> Any:
-        """Have heavy work done for a tenant in a process of its own. Raises Unavailable for too much at once."""
-        if self.heavy[app.tenant] >= HEAVY:
-            raise Unavailable(f"{HEAVY} trainings and the like of {app.tenant} are waiting already; ask later")
-        self.heavy[app.tenant] += 1
-        try:
-            async with self.jobs.of(app.tenant):
-                return await asyncio.wrap_future(self.pool.do(verb, app.tenant, app.desk.who, told))
-        finally:
-            self.heavy[app.tenant] -= 1
-            if not self.heavy[app.tenant]:
-                del self.heavy[app.tenant]
 
 
 def office(request: Request) -> Office:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -16,6 +15,8 @@ from starlette.requests import ClientDisconnect
 from foretell.app.tenancy import as_of_told
 from foretell.web.office import READERS, allowed, office
 
+HEAVY = 100_000  # bytes of a body from which on it is read in a process of its own
+
 _BOOLEAN = TypeAdapter(bool)
 
 
@@ -23,7 +24,7 @@ class QuickRoute(APIRoute):
     """A route whose endpoint takes `request`, a `body`, the reader's `app`, `as_of`, `cache_bypass`; gives a Response.
 
     It does what FastAPI would do of the same signature, at once: resolving these through its dependencies takes as long
-    as a prediction.
+    as a prediction. The `body` of a large request is None: reading it would keep everybody waiting.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -36,23 +37,26 @@ class QuickRoute(APIRoute):
                 sent = await request.body()
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody is there to read it
-            body = _read(model, request.headers.get("content-type", ""), sent)
+            _json(request.headers.get("content-type", ""))
+            body = _read(model, sent) if len(sent) <= HEAVY else None
             as_of = as_of_told(request.query_params.get("as_of"))
             cache_bypass = _flag("cache_bypass", request.query_params.get("cache_bypass", "false"))
-            held = office(request)
-            async with held.turns.of(who.tenant):
-                said: Response = await run_in_threadpool(endpoint, request, body, held.app(who), as_of, cache_bypass)
-                return said
+            said: Response = await endpoint(request, body, office(request).app(who), as_of, cache_bypass)
+            return said
 
         return handler
 
 
-def _read(model: type[BaseModel], media: str, body: bytes) -> BaseModel:
-    """The body as its model. Raises RequestValidationError, as FastAPI does."""
+def _json(media: str) -> None:
+    """Raises RequestValidationError, as FastAPI does, for a body that is not said to be JSON."""
     kind = media.partition(";")[0].strip().lower()
     if not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         words = "send JSON, with a Content-Type of application/json"
         raise RequestValidationError([{"type": "media_type", "loc": ("body",), "msg": words, "input": None}])
+
+
+def _read(model: type[BaseModel], body: bytes) -> BaseModel:
+    """The body as its model. Raises RequestValidationError, as FastAPI does."""
     try:
         return model.model_validate_json(body or b"null")
     except ValidationError as error:

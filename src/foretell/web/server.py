@@ -23,13 +23,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from foretell.app import logs
 from foretell.app.declared import domains
 from foretell.app.house import House
-from foretell.app.pool import Pool
 from foretell.app.tokens import Keys
 from foretell.settings import ForetellSettings
 from foretell.web import api, decisions, documented, problems
 from foretell.web.door import Door
-from foretell.web.meter import FOLDER, Meter
+from foretell.web.meter import FOLDER
 from foretell.web.office import THREADS, Office, operator
+from foretell.web.quick import QuickRoute
 
 PATIENCE = 120  # seconds that requests in flight have to finish when the server is told to end
 WELL = 1.0  # seconds in which a database that is well answers
@@ -80,18 +80,17 @@ def create() -> FastAPI:
     app.add_middleware(Door, seconds=ForetellSettings().timeout)
     problems.install(app)
     _upkeep(app)
-    app.include_router(api.router(installed))
-    app.include_router(decisions.router(installed))
-    app.include_router(documented.router(installed))
+    made = [each.router(installed) for each in (api, decisions, documented)]
+    for each in made:
+        app.include_router(each)
+    app.state.quick = {route.path for each in made for route in each.routes if isinstance(route, QuickRoute)}
     return app
 
 
 @asynccontextmanager
 async def _living(app: FastAPI) -> AsyncIterator[None]:
-    keys = await anyio.to_thread.run_sync(_opened, app)
+    office = await anyio.to_thread.run_sync(_opened, app)
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    office: Office = app.state.office
-    office.keys = keys
     gc.collect()
     gc.freeze()  # what is there now stays: looking through it for garbage would take as long as ten predictions
     office.open = True
@@ -99,22 +98,19 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         office.open = False
-        await anyio.to_thread.run_sync(office.pool.close)
-        office.house.close()
+        await anyio.to_thread.run_sync(office.close)
 
 
-def _opened(app: FastAPI) -> Keys:
-    """Open the stores and start the pool; what hinders it ends the server with the line to type."""
+def _opened(app: FastAPI) -> Office:
+    """Open the stores and start the pools; what hinders it ends the server with the line to type."""
     logs.begin()
     house = House.open(size=THREADS)
-    keys = Keys.of(ForetellSettings())
-    house.warm()
-    pool = Pool(max(1, (os.cpu_count() or 2) // 2))
-    app.state.office = Office(house=house, pool=pool, keys=keys, meter=Meter(house.domains.values()))
+    app.state.office = office = Office.of(house, Keys.of(ForetellSettings()))
+    house.warm()  # beside the pools, which do the same
     if house.reads:
         logs.log.info("the database is open for reading alone: predictions are kept, recommendations are not made")
     app.state.pulse = Pulse(house)
-    return keys
+    return office
 
 
 class Pulse:
@@ -150,7 +146,7 @@ def _upkeep(app: FastAPI) -> None:
     @app.get("/ready", summary="Whether requests are taken")
     async def ready() -> JSONResponse:
         office: Office = app.state.office
-        taken = office.open and office.pool.warmed()
+        taken = office.open and office.warmed()
         return JSONResponse({"status": "ready" if taken else "not ready"}, 200 if taken else 503)
 
     refusals: Any = {status: problems.ERRORS[status] for status in (401, 403)}
