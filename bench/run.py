@@ -21,11 +21,12 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     """Everything that is measured, by name."""
     from functools import partial
 
-    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, store
+    from bench import accuracy, catalogue, confidence, inventory, ramadan, replay, serve, speed, store
 
     return {
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
+        **{f"catalogue:{name}": partial(catalogue.measure, name) for name in catalogue.SETS},
         **{f"confidence:{name}": partial(confidence.measure, name) for name in confidence.TESTS},
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
         **{f"replay:{name}": one for name, one in replay.PARTS.items()},

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.inventory import decide, features, models, routes, sample, stockout
+from foretell.domains.inventory import catalogue, decide, features, models, routes, sample, stockout
 from foretell.domains.inventory.schema import (
     MOVEMENTS,
+    PRODUCTS,
+    PROMOTIONS,
     DemandAnswer,
     DemandRequest,
     Settings,
@@ -28,7 +30,7 @@ DEMAND = Task(
     questions=features.questions,
     features=None,
     outcomes=features.outcomes,
-    candidates=models.candidates(),
+    candidates=catalogue.candidates(),
     decide=decide.decide,
     headline=decide.headline,
     rolling=ROLLING,
@@ -51,7 +53,7 @@ STOCKOUT = Task(
     questions=features.totals,
     features=None,
     outcomes=features.used,
-    candidates=models.candidates(summed=True),
+    candidates=catalogue.candidates(summed=True),
     decide=stockout.decide,
     headline=stockout.headline,
     rolling=ROLLING,
@@ -67,7 +69,7 @@ DOMAIN = Domain(
     name="inventory",
     summary="from daily demand to the day the shelf is empty",
     settings=Settings,
-    tables=[MOVEMENTS],
+    tables=[MOVEMENTS, PRODUCTS, PROMOTIONS],
     tasks=[DEMAND, STOCKOUT],
     sample=sample.sample,
 )

@@ -13,7 +13,15 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
-from foretell.domains.inventory.schema import MOVEMENTS, Day, DemandRequest, Settings, StockoutRequest
+from foretell.domains.inventory.schema import (
+    MOVEMENTS,
+    PRODUCTS,
+    PROMOTIONS,
+    Day,
+    DemandRequest,
+    Settings,
+    StockoutRequest,
+)
 
 ZONE = "Europe/Berlin"
 NOON = datetime(2024, 6, 30, 12, tzinfo=ZoneInfo(ZONE))
@@ -55,13 +63,26 @@ def movements(seed: int) -> Frame:
     )  # fmt: skip
 
 
+def offers() -> dict[str, Frame]:
+    """What the products are, and a promotion of milk that begins tomorrow and was planned a week ago."""
+    begun = (NOON - timedelta(days=DAYS)).astimezone(UTC)
+    names = ["milk", "coffee", "lamp", "chair"]
+    kinds, prices = ["food", "food", "home", "home"], [1.2, 6.0, 30.0, 80.0]
+    products = pl.DataFrame({"product": names, "category": kinds, "price": prices, "entity": names})
+    products = products.with_columns(pl.lit(begun, INSTANT).alias(name) for name in ("time", "known_at"))
+    promotions = pl.DataFrame({"product": ["milk"], "kind": ["flyer"], "discount": [0.2], "entity": ["milk"]})
+    when = {"time": END + timedelta(days=1), "until": END + timedelta(days=4), "known_at": END - timedelta(days=7)}
+    promotions = promotions.with_columns(pl.lit(moment, INSTANT).alias(name) for name, moment in when.items())
+    return {PRODUCTS.name: products, PROMOTIONS.name: promotions}
+
+
 def sample(seed: int) -> Sample:
     """The world for a seed: the same seed gives the same rows."""
     standpoint = Standpoint(tenant="sample", now=END, zone=ZONE, settings=Settings())
     milk = demand(seed)["milk"]
     own = [Day(date=(NOON - timedelta(days=DAYS - 1 - k)).date(), quantity=float(milk[k])) for k in range(60, DAYS - 1)]
     return Sample(
-        history=History(standpoint, {MOVEMENTS.name: movements(seed)}),
+        history=History(standpoint, {MOVEMENTS.name: movements(seed), **offers()}),
         requests={
             "inventory.demand": [
                 DemandRequest(product="milk", horizon_days=14),
