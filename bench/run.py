@@ -21,11 +21,24 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     """Everything that is measured, by name."""
     from functools import partial
 
-    from bench import accuracy, confidence, inventory, ramadan, replay, serve, speed, stateless, store, vn2
+    from bench import (
+        accuracy,
+        catalogue,
+        confidence,
+        inventory,
+        ramadan,
+        replay,
+        serve,
+        speed,
+        stateless,
+        store,
+        vn2,
+    )
 
     return {
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
+        **{f"catalogue:{name}": partial(catalogue.measure, name) for name in catalogue.SETS},
         **{f"confidence:{name}": partial(confidence.measure, name) for name in confidence.TESTS},
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
         "inventory:vn2": vn2.measure,

@@ -163,6 +163,34 @@ class BoostedQuantiles(_Trees):
         return self
 
 
+class BoostedMean(_Trees):
+    """The mean of a number that is never below zero and often zero, by boosted trees (Tweedie deviance), on arrays."""
+
+    def __init__(self, *, rounds: int, power: float, shape: dict[str, Any] | None = None) -> None:
+        """`power` is the variance's: between 1 (counts) and 2 (sizes alone)."""
+        super().__init__(columns=(), rounds=rounds, most=0, shape=shape)
+        self.power = power
+
+    def learn(self, inputs: Floats, value: Floats, weight: Floats) -> Self:
+        """Grow on one row of `inputs` a value, NaN where one is missing; return self."""
+        self._grow(inputs, value, [{"objective": "tweedie", "tweedie_variance_power": self.power}], weight)
+        return self
+
+    def mean(self, inputs: Floats) -> Floats:
+        """The expected value of each row."""
+        said: Floats = self.boosters[0].predict(inputs, num_threads=1)
+        return said
+
+    def save(self, folder: Path) -> None:
+        """Write the trees as LightGBM text."""
+        self._save_trees(folder)
+
+    def load(self, folder: Path) -> Self:
+        """Read the trees."""
+        self._load_trees(folder)
+        return self
+
+
 class BoostedChance(_Trees):
     """The chance of an event by boosted trees (log loss)."""
 

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
-from foretell.domains.inventory import decide, features, models, replay, routes, sample, stockout, supply
+from foretell.domains.inventory import catalogue, decide, features, models, replay, routes, sample, stockout, supply
 from foretell.domains.inventory.schema import (
     INCOMING,
     LEAD_TIMES,
     MOVEMENTS,
+    PRODUCTS,
+    PROMOTIONS,
     STOCK_LEVELS,
     DemandAnswer,
     DemandRequest,
@@ -31,7 +33,7 @@ DEMAND = Task(
     questions=features.questions,
     features=None,
     outcomes=features.outcomes,
-    candidates=models.candidates(),
+    candidates=catalogue.candidates(),
     decide=decide.decide,
     headline=decide.headline,
     rolling=ROLLING,
@@ -54,7 +56,7 @@ STOCKOUT = Task(
     questions=features.totals,
     features=None,
     outcomes=features.used,
-    candidates=models.candidates(summed=True),
+    candidates=catalogue.candidates(summed=True),
     decide=stockout.decide,
     headline=stockout.headline,
     rolling=ROLLING,
@@ -72,7 +74,7 @@ DOMAIN = Domain(
     name="inventory",
     summary="from daily demand to the day the shelf is empty",
     settings=Settings,
-    tables=[MOVEMENTS, STOCK_LEVELS, INCOMING, LEAD_TIMES],
+    tables=[MOVEMENTS, PRODUCTS, PROMOTIONS, STOCK_LEVELS, INCOMING, LEAD_TIMES],
     tasks=[DEMAND, STOCKOUT],
     sample=sample.sample,
 )

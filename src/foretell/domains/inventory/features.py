@@ -7,9 +7,10 @@ It is known at the day's end. Days without a movement had no demand; days out of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,7 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame, History, Read
-from foretell.domains.inventory.schema import MOVEMENTS
+from foretell.domains.inventory.schema import MOVEMENTS, PRODUCTS, PROMOTIONS
+from foretell.features.days import Days
+from foretell.features.offers import Offers
 
 DAY = timedelta(days=1)
 EPOCH = date(1970, 1, 1)
@@ -26,6 +29,9 @@ SPAN = 28  # days ahead that old questions are asked for, of a series that is lo
 SHORT = 7  # and of one that is not
 ORIGINS = 4  # old standpoints, `SPAN` days apart
 LEAST = 14  # days before the first standpoint
+MANY = 250  # products that are asked about at most: a fixed few of a large catalogue judge the methods
+LASTING = timedelta(days=3650)  # how long what a product is and costs is remembered
+KEPT = 1096  # days of the past that a catalogue learns from
 READS = (
     Read(
         table="movements",
@@ -33,7 +39,14 @@ READS = (
         by="entity",
         columns=("time", "quantity", "kind"),
     ),
+    Read(table="products", window=LASTING, by="entity", columns=("time", "category", "price")),
+    Read(table="promotions", window=LASTING, by="entity", columns=("time", "until", "discount")),
 )
+
+NOTHING = {
+    "place": pl.Int64(), "category": pl.String(), "time": INSTANT, "until": INSTANT, "known_at": INSTANT,
+    "discount": pl.Float64(), "price": pl.Float64(),
+}  # fmt: skip
 
 Numbers = NDArray[np.int64]
 
@@ -96,6 +109,12 @@ def dated(day: int) -> date:
     return EPOCH + DAY * day
 
 
+def micros(moment: datetime) -> int:
+    """An instant in microseconds since 1970."""
+    found: int = pl.Series([moment], dtype=INSTANT).cast(pl.Int64)[0]
+    return found
+
+
 def numbers(moments: pl.Series, zone: str) -> Numbers:
     """The same as `number`, for a column."""
     return moments.dt.convert_time_zone(zone).dt.date().cast(pl.Int32).cast(pl.Int64).to_numpy()
@@ -126,6 +145,32 @@ def _lines(history: History) -> dict[str, Line]:
     return out
 
 
+def panel(history: History) -> Days:
+    """The days of every product that has sales, as one array; the same days as `lines` has."""
+    return history.once(_panel)
+
+
+def _panel(history: History) -> Days:
+    sent = history[MOVEMENTS.name].select("entity", "time", "quantity", "kind").filter(pl.col("kind") != "receipt")
+    names = sent.filter(pl.col("kind") == "sale")["entity"].unique().sort()
+    sent = sent.filter(pl.col("entity").is_in(names.implode()))
+    day, kind = numbers(sent["time"], history.standpoint.zone), sent["kind"].to_numpy()
+    last = int(day.max(initial=0))
+    first = max(int(day.min(initial=last)), last - KEPT)
+    late = day >= first
+    row = sent["entity"].replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64)).to_numpy()
+    shape = (len(names), last - first + 1 if len(names) else 0)
+    place = row[late] * shape[1] + day[late] - first
+    sold, back, gone = (kind[late] == name for name in ("sale", "return", "out_of_stock"))
+    signed = np.where(sold, 1.0, np.where(back, -1.0, 0.0)) * sent["quantity"].to_numpy()[late]
+    size = shape[0] * shape[1]
+    total = np.maximum(np.bincount(place, signed, minlength=size), 0.0)
+    unknown = np.bincount(place[gone], minlength=size) > 0
+    moved = np.bincount(place[sold], minlength=size) > 0
+    value = np.where(unknown, np.nan, total).reshape(shape)
+    return Days(names=tuple(names), first=first, value=value, moved=moved.reshape(shape))
+
+
 def standing(history: History) -> datetime:
     """Up to when days are over: now, or later where a history came along that has today as a whole day."""
     newest = history[MOVEMENTS.name]["known_at"].max()
@@ -142,11 +187,14 @@ def ends(history: History) -> int:
 def questions(history: History) -> Frame:
     """The days after a few old standpoints, of every product with enough days before them.
 
-    The standpoints are four weeks apart and ask for four weeks; of a young product a week apart, for a week.
+    The standpoints are four weeks apart and ask for four weeks; of a young product a week apart, for a week. Of more
+    than `MANY` products a fixed few are asked about.
     """
     zone, end = history.standpoint.zone, ends(history)
     asked: list[tuple[str, int, int]] = []
-    for entity, line in lines(history).items():
+    every = lines(history)
+    few = sorted(every, key=lambda name: crc32(name.encode()))[:MANY]
+    for entity, line in ((name, every[name]) for name in few):
         first = max(line.first, end - WINDOW)
         long = end - first >= LEAST + SPAN * 2
         span = SPAN if long else SHORT
@@ -214,3 +262,40 @@ def _outcomes(history: History, asked: Frame, *, summed: bool) -> Frame:
     closed = known <= over
     made = pl.DataFrame({"value": pl.Series(value).fill_nan(None), "known_at": known})
     return made.select(pl.when(closed).then(pl.col(name)).alias(name) for name in made.columns)
+
+
+def offers(history: History, names: Sequence[str]) -> Offers:
+    """The promotions and prices of products, by their places among `names`."""
+    zone = history.standpoint.zone
+    sales, prices = (_placed(history, table.name, names) for table in (PROMOTIONS, PRODUCTS))
+    prices = prices.filter(pl.col("price").is_not_null()).sort("place", "time", "known_at")
+    last = sales["until"].dt.offset_by("-1us")
+    return Offers(
+        promoted=_days(sales, zone) | {"last": numbers(last, zone)},
+        discount=sales["discount"].to_numpy(),
+        priced=_days(prices, zone),
+        price=prices["price"].to_numpy(),
+    )
+
+
+def _placed(history: History, table: str, names: Sequence[str]) -> Frame:
+    """The rows of a table that are about one of `names`, with its place among them."""
+    frame = history.tables.get(table)
+    if frame is None or frame.is_empty():
+        return pl.DataFrame(schema=NOTHING)
+    places = pl.DataFrame({"entity": names, "place": np.arange(len(names))}, schema_overrides={"entity": pl.String})
+    return frame.join(places, on="entity", how="inner", maintain_order="left")
+
+
+def _days(rows: Frame, zone: str) -> dict[str, Numbers]:
+    known = rows["known_at"].cast(pl.Int64).to_numpy()
+    return {"place": rows["place"].to_numpy(), "first": numbers(rows["time"], zone), "known": known}
+
+
+def categories(history: History, names: Sequence[str], moment: datetime) -> list[str]:
+    """The newest category that is known of each product at a moment; empty where none is."""
+    rows = _placed(history, PRODUCTS.name, names).filter(pl.col("category") != "", pl.col("known_at") <= moment)
+    found = ["" for _ in names]
+    for place, category in rows.sort("place", "time", "known_at").select("place", "category").iter_rows():
+        found[place] = category
+    return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -23,6 +25,7 @@ USED = Quantity(unit="units", levels=LEVELS, lower=0.0)
 FITTED = 364  # days that the methods that optimise look back on: more make them slow, not better
 AT_LEAST = 14  # days
 
+Around = Callable[[Floats, Floats, np.random.Generator], Floats]
 Mean = Callable[[Floats, int, int], Floats]
 """What is expected of each of the coming days: from the days so far, how many to say, and the number of the first."""
 
@@ -114,10 +117,58 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+class Expected(NamedTuple):
+    """A product's expected days, by which method, and its own possible futures (days x worlds) where it has them."""
+
+    mean: Floats
+    by: str
+    worlds: Floats | None = None
+
+
+Said = Callable[[str, datetime, int, Floats, int], Expected | None]
+"""What is expected of a product: its name, when it is asked, the number of that day, the days before it, and how many
+to say. None where there is no answer."""
+
+
+def told(study: Study, said: Said, *, summed: bool, around: Around = paths.paths) -> Forecast:
+    """Mean and quantiles from possible futures, those `around` what is `said` or its own; the method as evidence.
+
+    With `summed` it is what has gone out from the standpoint to the day asked about, and draws are whole paths. Null
+    for a product with fewer than `AT_LEAST` days before the standpoint.
+    """
+    asked, zone = study.questions, study.history.standpoint.zone
+    found, at = lines(study.history), numbers(study.questions["at"], study.history.standpoint.zone)
+    rows = np.full((asked.height, 1 + len(LEVELS)), np.nan)
+    draws = np.full((asked.height, paths.WORLDS), np.nan) if summed else None
+    by = np.full(asked.height, "unknown", dtype=object)
+    groups = asked.select("entity", "as_of").with_row_index("place").partition_by("entity", "as_of", as_dict=True)
+    for (entity, as_of), group in groups.items():
+        day = number(as_of, zone)
+        line = found.get(str(entity))
+        known = line and line.until(day)
+        if known is None or len(known.value) < AT_LEAST:
+            continue
+        place = group["place"].to_numpy()
+        step = np.maximum(at[place] - day, 0)
+        one = said(str(entity), as_of, day, known.filled, int(step.max()) + 1)
+        if one is None:
+            continue
+        mean, worlds = np.maximum(one.mean, 0.0), one.worlds
+        if worlds is None:
+            worlds = around(known.filled, mean, paths.generator(str(entity), day))
+        worlds, mean = (np.cumsum(worlds, axis=0), np.cumsum(mean)) if summed else (worlds, mean)
+        rows[place, 0], rows[place, 1:], by[place] = mean[step], np.quantile(worlds[step], LEVELS, axis=1).T, one.by
+        if draws is not None:
+            draws[place] = worlds[step]
+    columns = ["point", *map(quantile, LEVELS)]
+    frame = pl.DataFrame({name: rows[:, k] for k, name in enumerate(columns)}).fill_nan(None)
+    return Forecast(rows=frame, draws=draws, evidence=pl.DataFrame({"method": pl.Series(list(by), dtype=pl.String)}))
+
+
 class Local:
     """One of `METHODS`, fitted to a product's own days each time it is asked, with bounds from whole paths about it.
 
-    With `summed` it says what has gone out from the standpoint to the day asked about, and its draws are whole paths.
+    `summed` is that of `told`.
     """
 
     needs_training = False
@@ -132,44 +183,18 @@ class Local:
         return self
 
     def forecast(self, study: Study) -> Forecast:
-        """Mean and quantiles; null for a product with fewer than `AT_LEAST` days before the standpoint."""
-        asked, zone = study.questions, study.history.standpoint.zone
-        found = lines(study.history)
-        said = np.full((asked.height, 1 + len(LEVELS)), np.nan)
-        draws = np.full((asked.height, paths.WORLDS), np.nan) if self.summed else None
-        at = numbers(asked["at"], zone)
-        groups = asked.select("entity", "as_of").with_row_index("place").partition_by("entity", "as_of", as_dict=True)
-        for (entity, as_of), group in groups.items():
-            day = number(as_of, zone)
-            line = found.get(str(entity))
-            known = line and line.until(day)
-            if known is None or len(known.value) < AT_LEAST:
-                continue
-            place = group["place"].to_numpy()
-            steps, random = int(max(at[place].max() - day, 0)) + 1, paths.generator(str(entity), day)
-            worlds, mean = self._worlds(known.filled, steps, day, random, rules(study.history.standpoint))
-            step = np.maximum(at[place] - day, 0)
-            said[place, 0], said[place, 1:] = mean[step], np.quantile(worlds[step], LEVELS, axis=1).T
-            if draws is not None:
-                draws[place] = worlds[step]
-        columns = ["point", *map(quantile, LEVELS)]
-        rows = pl.DataFrame({name: said[:, k] for k, name in enumerate(columns)}).fill_nan(None)
-        return Forecast(rows=rows, draws=draws)
+        """As `told`."""
+        own = rules(study.history.standpoint)
+        around = paths.errors_around if self.method == "weekly_naive" else paths.paths
+        return told(study, partial(self._said, own), summed=self.summed, around=around)
 
-    def _worlds(
-        self, past: Floats, steps: int, day: int, random: np.random.Generator, own: Settings
-    ) -> tuple[Floats, Floats]:
-        """Possible futures (steps x worlds) and their mean. Prophet's are its own; others' are paths about the mean."""
-        said = METHODS[self.method].mean
-        if said is None:
-            mode = own.prophet_seasonality_mode
-            mean, worlds = prophet.ahead(past, steps, day, mode=mode, random=random, worlds=paths.WORLDS)
-            mean, worlds = np.maximum(mean, 0.0), np.maximum(worlds, 0.0)
-        else:
-            mean = np.maximum(said(past, steps, day), 0.0)
-            make = paths.errors_around if self.method == "weekly_naive" else paths.paths
-            worlds = make(past, mean, random)
-        return (np.cumsum(worlds, axis=0), np.cumsum(mean)) if self.summed else (worlds, mean)
+    def _said(self, own: Settings, entity: str, _: datetime, day: int, past: Floats, steps: int) -> Expected:
+        mean = METHODS[self.method].mean
+        if mean is not None:
+            return Expected(mean(past, steps, day), self.method)
+        random, mode = paths.generator(entity, day), own.prophet_seasonality_mode
+        expected, worlds = prophet.ahead(past, steps, day, mode=mode, random=random, worlds=paths.WORLDS)
+        return Expected(expected, self.method, np.maximum(worlds, 0.0))
 
     def save(self, folder: Path) -> None:
         """Write the method's name: all else is in the history."""
@@ -180,10 +205,6 @@ class Local:
         return self
 
 
-def _maker(method: str, summed: bool) -> Callable[[], Local]:
-    return lambda: Local(method, summed=summed)
-
-
 def candidates(*, summed: bool = False) -> dict[str, Callable[[], Local]]:
     """Every method, the baseline first."""
-    return {name: _maker(name, summed) for name in METHODS}
+    return {name: partial(Local, name, summed=summed) for name in METHODS}

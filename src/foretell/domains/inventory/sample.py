@@ -18,6 +18,8 @@ from foretell.domains.inventory.schema import (
     INCOMING,
     LEAD_TIMES,
     MOVEMENTS,
+    PRODUCTS,
+    PROMOTIONS,
     STOCK_LEVELS,
     Day,
     DemandRequest,
@@ -65,6 +67,19 @@ def movements(seed: int) -> Frame:
     )  # fmt: skip
 
 
+def offers() -> dict[str, Frame]:
+    """What the products are, and a promotion of milk that begins tomorrow and was planned a week ago."""
+    begun = (NOON - timedelta(days=DAYS)).astimezone(UTC)
+    names = ["milk", "coffee", "lamp", "chair"]
+    kinds, prices = ["food", "food", "home", "home"], [1.2, 6.0, 30.0, 80.0]
+    products = pl.DataFrame({"product": names, "category": kinds, "price": prices, "entity": names})
+    products = products.with_columns(pl.lit(begun, INSTANT).alias(name) for name in ("time", "known_at"))
+    promotions = pl.DataFrame({"product": ["milk"], "kind": ["flyer"], "discount": [0.2], "entity": ["milk"]})
+    when = {"time": END + timedelta(days=1), "until": END + timedelta(days=4), "known_at": END - timedelta(days=7)}
+    promotions = promotions.with_columns(pl.lit(moment, INSTANT).alias(name) for name, moment in when.items())
+    return {PRODUCTS.name: products, PROMOTIONS.name: promotions}
+
+
 def supply(seed: int) -> dict[str, Frame]:
     """What the shop knows of its supply: counts of three products a week ago, an order under way, deliveries."""
     week_ago = END - timedelta(days=7)
@@ -97,7 +112,7 @@ def sample(seed: int) -> Sample:
     milk = demand(seed)["milk"]
     own = [Day(date=(NOON - timedelta(days=DAYS - 1 - k)).date(), quantity=float(milk[k])) for k in range(60, DAYS - 1)]
     return Sample(
-        history=History(standpoint, {MOVEMENTS.name: movements(seed), **supply(seed)}),
+        history=History(standpoint, {MOVEMENTS.name: movements(seed), **offers(), **supply(seed)}),
         requests={
             "inventory.demand": [
                 DemandRequest(product="milk", horizon_days=14),

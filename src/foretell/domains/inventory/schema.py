@@ -45,6 +45,47 @@ MOVEMENTS = Table(
 )
 
 
+# ---------------------------------------------------------------- what is sold, and at which price
+
+
+class Offered(BaseModel):
+    """What a product is and costs from a time on; the newest known counts. A price to come has its `known_at`."""
+
+    product: Product
+    time: AwareDatetime
+    category: Annotated[str, Field(max_length=200)] = ""
+    price: Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None = None
+    known_at: AwareDatetime | None = None
+
+
+class Promotion(BaseModel):
+    """A time, `time` to `until`, in which a product is promoted; `discount` is the share off its price.
+
+    `known_at` says since when it has been planned: only from then on do forecasts count on it.
+    """
+
+    product: Product
+    time: AwareDatetime
+    until: AwareDatetime
+    kind: Annotated[str, Field(max_length=100)] = ""
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    known_at: AwareDatetime | None = None
+
+
+PRODUCTS = Table(
+    name="products", row=Offered, key=("product", "time"), time="time", entity=("product",), known_at="known_at"
+)
+PROMOTIONS = Table(
+    name="promotions",
+    row=Promotion,
+    key=("product", "time", "kind"),
+    time="time",
+    entity=("product",),
+    known_at="known_at",
+    rules={"a promotion ends after it begins": pl.col("until") > pl.col("time")},
+)
+
+
 # ---------------------------------------------------------------- supply: what is there, on its way, how long it takes
 
 Days = Annotated[float, Field(ge=0, le=365, allow_inf_nan=False)]
