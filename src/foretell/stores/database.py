@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from foretell.errors import InvalidRequest, Misconfigured, Unavailable, first_line
@@ -17,10 +18,10 @@ from foretell.stores.migrations import HEAD
 PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone at the next try
 UNWRITABLE = ("22021", "22P05")  # errors of texts with NUL or half a character; without a number where we find it
 OLDEST = 16  # the PostgreSQL that is still understood
-REPEATABLE, COMMITTED = IsolationLevel.REPEATABLE_READ, IsolationLevel.READ_COMMITTED
 WAIT = 10.0  # seconds that a request waits for a connection
-BEGUN = "SELECT set_config('app.current_tenant', %s, true)"
-BEGUN_LIGHTLY = f"{BEGUN}, set_config('synchronous_commit', 'off', true)"
+BEGIN = {False: "BEGIN", True: "BEGIN ISOLATION LEVEL REPEATABLE READ"}  # by whether it sees one moment
+TENANT = "; SELECT set_config('app.current_tenant', {}, true)"
+LIGHTLY = ", set_config('synchronous_commit', 'off', true)"
 
 
 class Database:
@@ -47,19 +48,18 @@ class Database:
         nothing else, may lose the last half second of what was committed so. Raises Unavailable, and InvalidRequest for
         a text that holds NUL or half a character.
         """
-        with self._connection() as connection:
-            connection.isolation_level = REPEATABLE if snapshot else COMMITTED  # goes with the BEGIN
-            with connection.transaction():
-                connection.execute(BEGUN if durable else BEGUN_LIGHTLY, [tenant])
-                yield connection
+        with self._connection() as connection:  # which rolls back
+            connection.execute(_begun(tenant, snapshot, durable))
+            yield connection
+            connection.commit()
 
     @contextmanager
     def nobody(self) -> Iterator[Connection[Any]]:
         """A transaction of no tenant: it sees what belongs to none, and what the role may see of all."""
         with self._connection() as connection:
-            connection.isolation_level = COMMITTED
-            with connection.transaction():
-                yield connection
+            connection.execute(BEGIN[False])
+            yield connection
+            connection.commit()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection[Any]]:
@@ -87,6 +87,13 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+@lru_cache(maxsize=1000)
+def _begun(tenant: str, snapshot: bool, durable: bool) -> bytes:  # noqa: FBT001 - a cache takes no names
+    """What begins a transaction: one text, for it goes to the server in one trip."""
+    told = sql.SQL(BEGIN[snapshot] + TENANT + ("" if durable else LIGHTLY))
+    return told.format(tenant).as_bytes()
 
 
 def schema(url: str, role: str) -> tuple[str | None, Mapping[tuple[str, str], str]]:
