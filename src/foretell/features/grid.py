@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from foretell.contract import INSTANT, Floats, Frame
 
 CHUNK = 10_000
-FEW = 16  # rows up to which plain Python makes a wide frame sooner than Polars' engine wakes
 
 Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
@@ -187,7 +186,8 @@ def distinct(places: Places) -> tuple[Places, Places]:
     """The distinct numbers, rising, and where among them each one is; quick where all are the same."""
     if len(places) and (places == places[0]).all():
         return places[:1], np.zeros(len(places), dtype=np.int64)
-    return np.unique(places, return_inverse=True)
+    found: tuple[Places, Places] = np.unique(places, return_inverse=True)
+    return found
 
 
 def total(columns: Floats, steps: int) -> Floats:
@@ -196,7 +196,7 @@ def total(columns: Floats, steps: int) -> Floats:
     By doubling: a number depends on the values of its window alone, to the last bit, wherever the column begins.
     """
     rows = columns.shape[-1]
-    out, width = np.zeros((2, *columns.shape))
+    out, width = np.zeros_like(columns), np.zeros_like(columns)
     width[..., 1:] = columns[..., :-1]
     span, done = 1, 0
     while steps:
@@ -238,15 +238,6 @@ def moments(window: Floats) -> tuple[Floats, Floats]:
         middle = np.where(there, window, 0.0).sum(axis=1) / count
         square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
         return middle, np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
-
-
-def table(columns: dict[str, Floats]) -> Frame:
-    """A frame of float columns; much faster than one by one where rows are few and columns many."""
-    block = np.array(list(columns.values())).T
-    if 0 < len(block) <= FEW:
-        return pl.from_dicts([dict(zip(columns, row, strict=True)) for row in block.tolist()])
-    array = pl.Series(block, dtype=pl.Array(pl.Float64, len(columns)))
-    return array.arr.to_struct(fields=list(columns)).struct.unnest()
 
 
 def median(block: Floats) -> Floats:

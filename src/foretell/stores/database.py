@@ -90,7 +90,7 @@ class Database:
 
 
 @lru_cache(maxsize=1000)
-def _begun(tenant: str, snapshot: bool, durable: bool) -> bytes:  # noqa: FBT001 - a cache takes no names
+def _begun(tenant: str, snapshot: bool, durable: bool) -> bytes:
     """What begins a transaction: one text, for it goes to the server in one trip."""
     told = sql.SQL(BEGIN[snapshot] + TENANT + ("" if durable else LIGHTLY))
     return told.format(tenant).as_bytes()

@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from foretell.contract import Floats, Frame, History, Read
+from foretell.contract import Block, Floats, Frame, History, Read
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.schema import BEYOND, LAGS, METRICS, NINETEEN, RECENT, ROLLING, Settings
 from foretell.errors import InvalidRequest
@@ -29,7 +29,6 @@ from foretell.features.grid import (
     off_hour,
     over,
     share,
-    table,
 )
 
 HOUR = timedelta(hours=1)
@@ -86,7 +85,7 @@ def outcomes(history: History, asked: Frame) -> Frame:
     )
 
 
-def features(history: History, asked: Frame) -> Frame:
+def features(history: History, asked: Frame) -> Block:
     """The 19 features of the documents, and those beyond them; one row a question, in the order asked.
 
     Rolling windows and `lag_1h` end with the newest complete hour; `lag_24h` and `lag_168h` count from `at`. Ratios are
@@ -99,7 +98,7 @@ def features(history: History, asked: Frame) -> Frame:
     step = (when - begun) // 3_600_000_000 + 1
     made = windows(grid.value, start) | _recent(grid.value, start, at, step)
     made |= calendars.hours(when, zone, settings)
-    return table({name: made[name] for name in (*NINETEEN, *BEYOND)})
+    return Block.of_columns({name: made[name] for name in (*NINETEEN, *BEYOND)})
 
 
 def tenant_settings(history: History) -> Settings:
