@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 from tests.toys import DAY, HOUR, START, ask, plain, world
 from tests.toys.plain import Told
 
-from foretell import Chance, Choice, Cost, Forecast, Frame, History, Quantity, Read, Rolling, Study
+from foretell import Block, Chance, Choice, Cost, Forecast, Frame, History, Quantity, Read, Rolling, Study
 from foretell.engine.backtest import backtest
 from foretell.engine.collect import narrowed
 from foretell.errors import BrokenDomain, NotReady
@@ -46,13 +46,13 @@ def test_a_fold_does_not_see_the_future(late: timedelta) -> None:
         assert newest(learn.history["values"]) <= start
         assert newest(outcomes) <= start
         assert newest(outcomes) > start - 2 * HOUR  # and nothing known by then is held back
-        assert learn.questions.height == learn.features.height == outcomes.height
+        assert learn.questions.height == len(learn.features) == outcomes.height
         assert newest(learn.questions, "as_of") < start
         assert study.history.now <= end
         assert newest(study.history["values"]) <= end
         assert study.questions["as_of"].is_between(start, end, closed="left").all()
-        assert study.features["hour"].to_list() == [at.hour for at in study.questions["at"]]
-        assert learn.features["hour"].to_list() == [at.hour for at in learn.questions["at"]]
+        assert study.features["hour"].tolist() == [at.hour for at in study.questions["at"]]
+        assert learn.features["hour"].tolist() == [at.hour for at in learn.questions["at"]]
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -225,11 +225,11 @@ def test_a_study_by_moment_covers_each_question_once_with_what_was_known() -> No
     history = plain.history(3)
     moments = [START + HOUR * h for h in (30, 20, 30, 10)]
     questions = ask(list("abab"), moments, moments)
-    study = Study(history=history, questions=questions, features=pl.DataFrame({"place": range(4)}))
+    study = Study(history=history, questions=questions, features=Block.of(pl.DataFrame({"place": range(4)})))
     places: list[int] = []
     for place, part in study.by_as_of():
         places += place.tolist()
-        assert part.features["place"].to_list() == place.tolist()
+        assert part.features["place"].tolist() == place.tolist()
         assert part.questions["as_of"].unique().to_list() == [part.history.now]
         assert newest(part.history["values"]) == part.history.now
     assert sorted(places) == [0, 1, 2, 3]

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from tests.toys import START, ask, world
 
-from foretell import Frame, Study
+from foretell import Block, Frame, Study
 from foretell.errors import NotReady
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedChance, BoostedChoice, BoostedQuantiles
@@ -22,7 +22,8 @@ ONE: dict[str, Any] = {"num_threads": 1, "min_data_in_leaf": 10}
 
 def study(features: Frame) -> Study:
     when = [START] * features.height
-    return Study(history=world(START), questions=ask(["x"] * features.height, when, when), features=features)
+    questions = ask(["x"] * features.height, when, when)
+    return Study(history=world(START), questions=questions, features=Block.of(features))
 
 
 def data(count: int = 600) -> tuple[Study, Frame]:
@@ -63,7 +64,7 @@ def test_quantiles_are_in_order_under_their_own_names(levels: tuple[float, ...])
 
 def test_learning_relative_to_a_scale_is_the_same_at_every_scale() -> None:
     seen, outcomes = data()
-    larger = study(seen.features.with_columns(pl.col("load") * 1024))
+    larger = study(seen.features.frame().with_columns(pl.col("load") * 1024))
     once = quantiles(scale="load").fit(seen, outcomes).forecast(seen).rows
     again = quantiles(scale="load").fit(larger, outcomes * 1024).forecast(larger).rows
     assert_frame_equal(once * 1024, again, check_exact=True)
@@ -91,15 +92,15 @@ def test_few_outcomes_still_grow_a_tree_and_none_are_refused() -> None:
     seen, outcomes = data(12)
     assert quantiles().fit(seen, outcomes).forecast(seen).rows.height == 12
     with pytest.raises(NotReady, match="bring more history"):
-        quantiles().fit(study(seen.features.head(0)), outcomes.head(0))
+        quantiles().fit(study(seen.features.frame().head(0)), outcomes.head(0))
 
 
 @pytest.mark.parametrize("kind", ["quantiles", "chance", "choice", "averages"])
 def test_a_reload_changes_no_bit(kind: str, tmp_path: Path) -> None:
     seen, outcomes = data()
-    bins = study(seen.features.with_columns(bin=(pl.col("x") * 7).cast(pl.Int64)))
+    bins = study(seen.features.frame().with_columns(bin=(pl.col("x") * 7).cast(pl.Int64)))
     high = pl.col("value") > 8
-    happened, words = outcomes.select(high.cast(pl.Int64)), seen.features.hstack(outcomes)
+    happened, words = outcomes.select(high.cast(pl.Int64)), seen.features.frame().hstack(outcomes)
     word = pl.when(pl.col("x") > 0.7).then(pl.lit("ä/b")).when(high).then(pl.lit("b")).otherwise(pl.lit("c"))
     made: dict[str, tuple[Any, Any, Frame]] = {
         "quantiles": (quantiles(scale="load"), quantiles(scale="load"), outcomes),

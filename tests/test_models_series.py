@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toys import DAY, START, ask, world
 
-from foretell import Frame, History, Study
+from foretell import Block, Frame, History, Study
 from foretell.errors import NotFound
 from foretell.models.averages import Averages
 from foretell.models.naive import SeasonalNaive
@@ -27,7 +27,7 @@ def series(history: History) -> Frame:
 
 
 def study(history: History, questions: Frame) -> Study:
-    return Study(history=history, questions=questions, features=questions.select(one=pl.repeat(1, pl.len())))
+    return Study(history=history, questions=questions, features=Block((), np.empty((questions.height, 0))))
 
 
 def facts(values: dict[str, list[float | None]], late: dict[tuple[str, int], int] | None = None) -> Frame:
@@ -142,8 +142,8 @@ def test_averages_speak_from_the_finest_group_that_was_seen_often_enough(data: s
     model = Averages(groups=[["day", "hour"], ["day"]], levels=LEVELS, least=3, scale="usual")
     empty = ask(["x"] * len(seen), [START] * len(seen), [START] * len(seen))
     nothing = world(START)
-    model.fit(Study(history=nothing, questions=empty, features=past), past.select("value"))
-    said = model.forecast(Study(history=nothing, questions=empty, features=new)).rows
+    model.fit(Study(history=nothing, questions=empty, features=Block.of(past)), past.select("value"))
+    said = model.forecast(Study(history=nothing, questions=empty, features=Block.of(new))).rows
     for place, (day, hour, usual, _) in enumerate(asked):
         relative = [(d, h, v / u) for d, h, u, v in seen if u]
         fine = [v for d, h, v in relative if None not in (d, h) and (d, h) == (day, hour)]

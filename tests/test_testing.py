@@ -60,11 +60,11 @@ class Shift:
         self.shift = 0.0
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        self.shift = float((outcomes["value"] - study.features["recent"]).to_numpy().astype(float)[60:].mean())
+        self.shift = float((outcomes["value"].to_numpy() - study.features["recent"])[60:].mean())
         return self
 
     def point(self, study: Study) -> pl.Series:
-        return study.features["recent"] + self.shift
+        return pl.Series(study.features["recent"] + self.shift).fill_nan(None)
 
     def forecast(self, study: Study) -> Forecast:
         point = self.point(study)
@@ -519,13 +519,13 @@ def test_a_forecaster_that_depends_on_the_order_is_caught() -> None:
 
 class AddsAColumn(Shift):
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        study.features.insert_column(0, pl.repeat(1, study.features.height, eager=True).alias("one"))
+        study.questions.insert_column(0, pl.repeat(1, study.questions.height, eager=True).alias("one"))
         return super().fit(study, outcomes)
 
 
 class SetsAValue(Shift):
     def forecast(self, study: Study) -> Forecast:
-        study.features[0, "recent"] = 99.0
+        study.features["recent"][0] = 99.0
         return super().forecast(study)
 
 
@@ -544,7 +544,7 @@ class SwapsATable(Shift):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (AddsAColumn, "the features of the questions learned from, column one was added"),
+        (AddsAColumn, "the questions learned from, column one was added"),
         (SetsAValue, "the features of the questions asked, column recent: "),
         (SetsAnOutcome, "the outcomes, column value: "),
         (SwapsATable, "table values of the history"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from foretell.contract import (
         Ask,
+        Block,
         Chance,
         Choice,
         Cost,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ask",
+    "Block",
     "Chance",
     "Choice",
     "Cost",

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tests.toys import START, ask, world
 
-from foretell import Frame, Study
+from foretell import Block, Frame, Study
 from foretell.errors import BrokenDomain, Damaged, InvalidRequest, Misconfigured, NotFound, Unavailable
 from foretell.models.boosted import BoostedQuantiles
 from foretell.stores.blobs import Blobs, pack, try_in_child, unpack
@@ -558,7 +558,7 @@ def study() -> tuple[Study, Frame]:
     rng = np.random.default_rng(1)
     x = rng.uniform(0, 1, 300)
     when = [START] * len(x)
-    features = pl.DataFrame({"x": x})
+    features = Block(("x",), x[:, None])
     asked = Study(history=world(START), questions=ask(["x"] * len(x), when, when), features=features)
     return asked, pl.DataFrame({"value": 1 + 3 * (x > 0.5) + rng.exponential(0.3, len(x))})
 

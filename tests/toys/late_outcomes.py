@@ -59,12 +59,13 @@ class Rate:
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         self.learned = study.questions.with_columns(outcomes)
-        seen = study.features.select(key=self.by).with_columns(value=outcomes["value"])
-        self.rates = dict(seen.group_by("key").agg(pl.col("value").mean()).sort("key").iter_rows())
+        seen = pl.DataFrame({"key": study.features[self.by], "value": outcomes["value"]})
+        means = seen.group_by("key").agg(pl.col("value").mean()).sort("key")
+        self.rates = {str(key): rate for key, rate in means.iter_rows()}
         return self
 
     def forecast(self, study: Study) -> Forecast:
-        chance = study.features[self.by].replace_strict(self.rates, default=0.5, return_dtype=pl.Float64)
+        chance = [self.rates.get(str(key), 0.5) for key in study.features[self.by]]
         return Forecast(rows=pl.DataFrame({"chance": chance}))
 
     def save(self, folder: Path) -> None:
@@ -77,7 +78,7 @@ class Rate:
 
 def features(history: History, questions: Frame) -> Frame:
     found = questions.join(history["orders"], on="entity", how="left", maintain_order="left")
-    return found.select("shop", all=pl.lit("all"))
+    return found.select(shop=pl.col("shop") == "b", all=1)
 
 
 def outcomes(history: History, questions: Frame) -> Frame:

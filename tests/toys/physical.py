@@ -44,7 +44,7 @@ class Newton:
 
     def forecast(self, study: Study) -> Forecast:
         point = pl.col("room") + (pl.col("hot") - pl.col("room")) * (-RATE * pl.col("minutes")).exp()
-        rows = study.features.select(point=point)
+        rows = study.features.frame().select(point=point)
         bands = {
             f"q{100 * level:g}": rows["point"] + 0.5 * z for level, z in zip(LEVELS, (-1.28, 0, 1.28), strict=True)
         }

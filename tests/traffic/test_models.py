@@ -13,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from tests.traffic import DAY, ENTITY, FASTS, HOUR, history, local, metrics, utc
 
-from foretell import Forecaster, Frame, History, Study
+from foretell import Block, Forecaster, Frame, History, Study
 from foretell.contract import QUESTION, Floats
 from foretell.domains.traffic import LOAD, sample
 from foretell.domains.traffic.features import features, outcomes, questions
@@ -122,11 +122,11 @@ def test_the_baseline_tells_the_days_of_ramadan_apart_and_weekdays_outside_it() 
     names = ["fasting_day", "is_ramadan", "day_of_week", "hour", "average"]
     seen = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row").fill_null(float("nan"))
     asked = pl.DataFrame([(ENTITY, utc(2024, 1, 1), utc(2024, 1, 1))] * len(rows), schema=QUESTION, orient="row")
-    study = Study(history=history(metrics([]), utc(2024, 1, 1)), questions=asked, features=seen)
+    study = Study(history=history(metrics([]), utc(2024, 1, 1)), questions=asked, features=Block.of(seen))
     model = SeasonalBaselineModel().fit(study, pl.DataFrame({"value": value}))
     told = np.repeat(np.array(value).reshape(-1, 4).mean(axis=1), 4)
     np.testing.assert_allclose(model.forecast(study).rows["point"].to_numpy(), told)
-    doubled = Study(history=study.history, questions=asked, features=seen.with_columns(average=pl.lit(100.0)))
+    doubled = Study(history=study.history, questions=asked, features=Block.of(seen.with_columns(average=100.0)))
     np.testing.assert_allclose(model.forecast(doubled).rows["point"].to_numpy(), 2 * told)
 
 

@@ -45,6 +45,10 @@ def asked(*triples: tuple[str, datetime, datetime]) -> Frame:
     return pl.DataFrame(list(triples), schema=QUESTION, orient="row")
 
 
+def made(history: History, questions: Frame) -> Frame:
+    return features.features(history, questions).frame()
+
+
 def by_hand(frame: Frame, entity: str, zone: str) -> dict[datetime, float]:
     """Each hour's mean over the rows that became known in it (an interval's end belongs to the hour it closes)."""
     seen: dict[datetime, list[float]] = {}
@@ -72,7 +76,7 @@ def test_the_first_step_s_nineteen_are_the_engineer_s_row_at_that_hour(zone: str
         told = add(told)
     moments = told.filter(pl.col("time") >= first + 10 * DAY)["time"].to_list()
     questions = asked(*(("api/requests_per_minute", moment, moment) for moment in moments))
-    said = features.features(whole, questions)
+    said = made(whole, questions)
     for name in schema.NINETEEN:
         wanted = told.filter(pl.col("time") >= first + 10 * DAY)[name].cast(pl.Float64).fill_null(math.nan)
         np.testing.assert_allclose(said[name].to_numpy(), wanted.to_numpy(), rtol=1e-9, atol=1e-6, err_msg=name)
@@ -89,9 +93,9 @@ def test_a_question_sees_nothing_that_became_known_later(minute: int, zone: str,
     questions = asked(("api/requests_per_minute", as_of, at), ("web/requests_per_minute", as_of, at))
     whole = history(frame, first + 45 * DAY, zone)
     then = whole.cut(as_of)
-    assert_frame_equal(features.features(whole, questions), features.features(then, questions), check_exact=True)
+    assert_frame_equal(made(whole, questions), made(then, questions), check_exact=True)
     served = narrowed(then, features.READS, questions)
-    assert_frame_equal(features.features(whole, questions), features.features(served, questions), check_exact=True)
+    assert_frame_equal(made(whole, questions), made(served, questions), check_exact=True)
 
 
 def test_what_is_measured_in_the_running_hour_changes_nothing() -> None:
@@ -99,11 +103,11 @@ def test_what_is_measured_in_the_running_hour_changes_nothing() -> None:
     as_of = local(zone, 2024, 3, 20, 14, 40)
     question = asked(("api/requests_per_minute", as_of, local(zone, 2024, 3, 20, 15)))
     running = metrics([(local(zone, 2024, 3, 20, 14, k), 1e9) for k in range(40)], service="api", lasting=0 * HOUR)
-    before = features.features(history(frame, as_of, zone), question)
-    after = features.features(history(pl.concat([frame, running]), as_of, zone), question)
+    before = made(history(frame, as_of, zone), question)
+    after = made(history(pl.concat([frame, running]), as_of, zone), question)
     assert_frame_equal(before, after)
     assert before["step"].to_list() == [2]
-    lag = features.features(history(frame, as_of, zone), question)["lag_1h"][0]
+    lag = made(history(frame, as_of, zone), question)["lag_1h"][0]
     told = by_hand(frame, "api/requests_per_minute", zone).get(local(zone, 2024, 3, 20, 13))
     assert lag == pytest.approx(told)
 
@@ -178,7 +182,7 @@ def test_questions_stand_at_every_hour_after_a_week_and_ask_for_the_day(zone: st
     assert (standing.diff().drop_nulls() == HOUR).all()
     a_day = one.filter(pl.col("as_of") > standing[-24] - HOUR)["step"].unique()
     assert set(a_day) == set(range(1, 26)), "a day of standpoints covers the far steps"
-    said = features.features(whole, questions)
+    said = made(whole, questions)
     assert said.height == questions.height
     assert_frame_equal(said["step"].to_frame(), step.alias("step").to_frame())
 
@@ -187,14 +191,14 @@ def test_nothing_known_asks_nothing() -> None:
     none = history(world("UTC", 6).clear(), utc(2024, 3, 1))
     assert features.questions(none).height == 0
     assert features.outcomes(none, asked((ENTITY, utc(2024, 2, 1), utc(2024, 2, 1))))["value"].to_list() == [None]
-    one = features.features(none, asked((ENTITY, utc(2024, 2, 1), utc(2024, 2, 1))))
+    one = made(none, asked((ENTITY, utc(2024, 2, 1), utc(2024, 2, 1))))
     assert math.isnan(one["lag_1h"][0])
     assert one["hour"].to_list() == [0.0]
 
 
 def test_an_unknown_entity_has_a_calendar_but_no_past() -> None:
     whole: History = history(world("UTC", 7, days=10), utc(2024, 3, 1))
-    said = features.features(whole, asked(("nobody/requests_per_minute", utc(2024, 2, 20), utc(2024, 2, 20, 3))))
+    said = made(whole, asked(("nobody/requests_per_minute", utc(2024, 2, 20), utc(2024, 2, 20, 3))))
     assert math.isnan(said["lag_24h"][0])
     assert math.isnan(said["rolling_mean_24h"][0])
     assert said["hour"].to_list() == [3.0]
@@ -208,7 +212,7 @@ def test_lags_of_far_steps_count_from_the_hour_asked_about(ahead: int) -> None:
     as_of = utc(2024, 3, 20, 7)
     at = as_of + HOUR * (ahead - 1)
     later = history(frame, utc(2024, 3, 28))  # what came after must not be seen
-    said = features.features(later, asked(("api/requests_per_minute", as_of, at)))
+    said = made(later, asked(("api/requests_per_minute", as_of, at)))
     day, week = at - DAY, at - 7 * DAY
     for name, hour in (("lag_24h", day), ("lag_168h", week)):
         wanted = told.get(hour, math.nan) if hour < as_of else math.nan
@@ -221,7 +225,7 @@ def test_features_of_polar_days_and_nights() -> None:
     zone = "Arctic/Longyearbyen"
     for first in (utc(2024, 6, 10), utc(2024, 12, 10)):
         whole = history(metrics([(first + HOUR * k, 1.0 + k % 24) for k in range(240)]), first + 10 * DAY, zone)
-        said = features.features(whole, asked(*((ENTITY, whole.now, whole.now + HOUR * k) for k in range(25))))
+        said = made(whole, asked(*((ENTITY, whole.now, whole.now + HOUR * k) for k in range(25))))
         assert said.height == 25
         assert said["is_ramadan"].to_list() == [0.0] * 25
         assert said["is_prayer_window"].is_in([0.0, 1.0]).all()
@@ -237,7 +241,7 @@ def test_the_days_on_which_the_clocks_change() -> None:
         first = start - 9 * DAY
         whole = history(metrics([(first + HOUR * k, float(k)) for k in range(11 * 24)]), first + 11 * 24 * HOUR, zone)
         at = [start + HOUR * k for k in range(count)]
-        said = features.features(whole, asked(*((ENTITY, hour, hour) for hour in at)))
+        said = made(whole, asked(*((ENTITY, hour, hour) for hour in at)))
         assert said["hour"].to_list() == [hour.astimezone(ZoneInfo(zone)).hour for hour in at]
         assert set(said["day_of_month"]) == {float(day)}
         for name, back in (("lag_1h", 1), ("lag_24h", 24), ("lag_168h", 168)):

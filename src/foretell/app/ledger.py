@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from foretell.contract import INSTANT, Forecast, Frame, Task
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
 from foretell.stores.records import Served
+
+EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 def entry(task: Task, request: BaseModel, said: Prediction, number: UUID, marks: Mapping[str, int]) -> Served:
@@ -60,8 +62,10 @@ def again(task: Task, served: Served, card: Card, known_at: datetime | None) -> 
 def _told(frame: Frame) -> dict[str, list[Any]]:
     """A frame by column, as JSON has it; instants in ISO 8601."""
     return {
-        column.name: [moment.isoformat() for moment in column] if column.dtype == INSTANT else column.to_list()
-        for column in frame
+        column.name: [(EPOCH + MICRO * micro).isoformat() for micro in column.cast(pl.Int64).to_list()]
+        if column.dtype == INSTANT
+        else column.to_list()
+        for column in frame.get_columns()
     }
 
 

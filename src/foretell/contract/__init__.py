@@ -15,6 +15,7 @@ Column names with a fixed meaning, in every frame that crosses the contract:
 
 from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Approved, Frame, History, Kind, Read, Standpoint, Table
 from foretell.contract.forecasts import (
+    Block,
     Chance,
     Choice,
     Cost,
@@ -53,6 +54,7 @@ __all__ = [
     "Answer",
     "Approved",
     "Ask",
+    "Block",
     "Chance",
     "Choice",
     "Cost",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -12,8 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract.facts import Frame, History
+from foretell.errors import BrokenDomain
 
 Floats = NDArray[np.float64]
+FEW = 16  # rows up to which plain Python makes a frame sooner than Polars' engine wakes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +107,60 @@ class Forecast:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Numbers by name, one row a question; NaN where one is missing. To be read, not written."""
+
+    names: tuple[str, ...]
+    values: Floats  # questions x names
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """The numbers of a frame, truths as 0 and 1, nulls as NaN. Raises BrokenDomain for any other column."""
+        for name, dtype in frame.schema.items():
+            if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+                raise BrokenDomain(f"{name} is no number but {dtype}")
+        return cls(tuple(frame.columns), frame.cast(pl.Float64).fill_null(np.nan).to_numpy())
+
+    @classmethod
+    def of_columns(cls, columns: Mapping[str, Floats]) -> Self:
+        """The columns, all of one length, side by side."""
+        return cls(tuple(columns), np.array(list(columns.values())).T)
+
+    @cached_property
+    def _place(self) -> Mapping[str, int]:
+        return {name: k for k, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, name: str) -> Floats:
+        column: Floats = self.values[:, self._place[name]]
+        return column
+
+    def of_names(self, names: Sequence[str]) -> Floats:
+        """The numbers of these columns (questions x names)."""
+        return self.values[:, [self._place[name] for name in names]]
+
+    def rows(self, places: NDArray[np.int64] | slice) -> Block:
+        """The rows of some questions, in the order of `places`."""
+        return Block(self.names, self.values[places])
+
+    def frame(self) -> Frame:
+        """The same as a frame."""
+        if 0 < len(self) <= FEW:
+            return pl.from_dicts([dict(zip(self.names, row, strict=True)) for row in self.values.tolist()])
+        array = pl.Series(self.values, dtype=pl.Array(pl.Float64, len(self.names)))
+        return array.arr.to_struct(fields=[*self.names]).struct.unnest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """What a forecaster sees: questions, their features (same order), and the history behind them."""
 
     history: History
     questions: Frame
-    features: Frame
+    features: Block
 
     def by_as_of(self) -> Iterator[tuple[NDArray[np.int64], Study]]:
         """For each distinct `as_of`: the positions of its questions, and the study as known then."""
@@ -122,7 +172,7 @@ class Study:
                 Study(
                     history=self.history.cut(as_of),
                     questions=self.questions[place],
-                    features=self.features[place],
+                    features=self.features.rows(place),
                 ),
             )
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel
 
 from foretell.contract.facts import Frame, History, Read, Standpoint, Table
-from foretell.contract.forecasts import Forecast, Forecaster, Study, Target
+from foretell.contract.forecasts import Block, Forecast, Forecaster, Study, Target
 from foretell.contract.replays import Replay
 from foretell.errors import BrokenDomain, ForetellError
 
@@ -144,7 +145,8 @@ class Task:
 
     The first candidate is the baseline to beat. `about` says whom a request is about, by the column that `reads` name
     (`entity`); a task without it reads everyone. `headline` is the figure of an answer that must not fall when
-    the forecast rises; the checks hold `decide` to it.
+    the forecast rises; the checks hold `decide` to it. `features` are numbers: a frame, or a block where it must be
+    quick.
     """
 
     name: str
@@ -154,7 +156,7 @@ class Task:
     answer: type[BaseModel]
     ask: Callable[[Request, History], Ask]
     questions: Callable[[History], Frame]
-    features: Callable[[History, Frame], Frame] | None
+    features: Callable[[History, Frame], Frame | Block] | None
     outcomes: Callable[[History, Frame], Frame]
     candidates: Mapping[str, Callable[[], Forecaster]]
     decide: Callable[[Forecast, Request, History], Answer]
@@ -178,13 +180,17 @@ class Task:
         return next(iter(self.candidates))
 
     def study(self, history: History, questions: Frame) -> Study:
-        """The questions with their features, as every forecaster sees them; without any, the questions' own columns.
+        """The questions with their features, as every forecaster sees them.
 
-        Raises BrokenDomain unless there is one row of features a question.
+        Raises BrokenDomain unless there is one row of features a question, all of them numbers.
         """
-        features = self.features(history, questions) if self.features else questions
-        if features.height != questions.height:
-            raise BrokenDomain(f"{self.name}: {features.height} rows of features for {questions.height} questions")
+        made = self.features(history, questions) if self.features else Block((), np.empty((questions.height, 0)))
+        try:
+            features = made if isinstance(made, Block) else Block.of(made)
+        except BrokenDomain as error:
+            raise BrokenDomain(f"{self.name}: feature {error}") from None
+        if len(features) != questions.height:
+            raise BrokenDomain(f"{self.name}: {len(features)} rows of features for {questions.height} questions")
         return Study(history=history, questions=questions, features=features)
 
 

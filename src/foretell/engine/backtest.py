@@ -159,9 +159,9 @@ def folded(
             Fold(
                 start=start,
                 end=end,
-                learn=Study(history=then, questions=past, features=both.features.head(past.height)),
+                learn=Study(history=then, questions=past, features=both.features.rows(slice(past.height))),
                 outcomes=outcomes,
-                ask=replace(both, questions=test, features=both.features.tail(test.height)),
+                ask=replace(both, questions=test, features=both.features.rows(slice(past.height, None))),
             )
         )
     return made

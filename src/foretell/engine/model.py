@@ -99,7 +99,7 @@ class Model:
     def raw(self, study: Study) -> Forecast:
         """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
-        if any(column.null_count() for column in said.rows):
+        if any(column.null_count() for column in said.rows.get_columns()):
             missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
             whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
             raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
@@ -152,14 +152,14 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     missing = [c for c in wanted if c not in said.rows.columns]
     if missing or not wanted:
         raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing or ['p:…'])}")
-    evidence = said.evidence if said.evidence.width else pl.DataFrame({"method": [candidate] * questions.height})
+    evidence = said.evidence if said.evidence.width else pl.Series("method", [candidate] * len(questions)).to_frame()
     for what, other in {"draws": said.draws, "evidence": evidence}.items():
         if other is not None and len(other) != questions.height:
             raise BrokenDomain(f"{task.name}: candidate {candidate} gave {what} for {len(other)} questions")
     rows = said.rows if said.rows.columns == wanted else said.rows.select(wanted)
     if any(dtype != pl.Float64 for dtype in rows.dtypes):
         rows = rows.cast(pl.Float64)
-    numbers = np.column_stack([column.to_numpy() for column in rows])
+    numbers = np.array([column.to_numpy() for column in rows.get_columns()])
     if np.isnan(numbers).any():
         rows = rows.fill_nan(None)
     if np.isinf(numbers).any():

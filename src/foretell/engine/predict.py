@@ -139,7 +139,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -
     out, start = [], 0
     for plan in plans:
         length = plan.ask.questions.height
-        part = _trusted(plan, model, said.slice(start, length))
+        part = _trusted(plan, model, said.slice(start, length), key if len(plans) == 1 else None)
         part = replace(part, record=_record(model, fallback))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
@@ -191,9 +191,10 @@ def _said(task: Task, model: Model, history: History, questions: Frame) -> tuple
     return raw, model.calibrated(raw)
 
 
-def _trusted(plan: _Plan, model: Model, said: Forecast) -> Forecast:
-    """What was said to one request, with how sure it is."""
-    key, questions = _key(model.card, plan.ask.questions), plan.ask.questions
+def _trusted(plan: _Plan, model: Model, said: Forecast, key: tuple[Any, ...] | None) -> Forecast:
+    """What was said to one request, with how sure it is; `key` is that of its questions, if it is known."""
+    questions = plan.ask.questions
+    key = key or _key(model.card, questions)
     if key is None:
         return model.trusted(plan.history, questions, said)
     return plan.history.once(lambda history: model.trusted(history, questions, said), ("trusted", *key))

@@ -145,7 +145,7 @@ def _card(
             "scored": tested.asked.height,
             "scores": tested.scores(),
             "skipped": dict(tested.skipped),
-            "features": tuple(study.features.columns),
+            "features": study.features.names,
             "reason": reason,
         }
     )

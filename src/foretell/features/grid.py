@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from foretell.contract import INSTANT, Floats, Frame
 
 CHUNK = 10_000
-FEW = 16  # rows up to which plain Python makes a wide frame sooner than Polars' engine wakes
 
 Places = NDArray[np.int64]
 """Rows of a grid, one a question; -1 where the grid has none."""
@@ -84,8 +83,7 @@ class Grid:
         With `until` (a moment too) a series that has fallen silent goes on to it, empty, for `behind` steps at most.
         """
         long, late = step // timedelta(microseconds=1), offset * 60_000_000
-        alone = len(entity) > 0 and bool((entity == entity[0]).all())
-        names = entity.head(1) if alone else entity.unique().sort()
+        names = tuple(entity.head(1) if alike(entity) else entity.unique().sort())
         code = _codes(entity, names)
         tick = (micro - late) // long
         first, last = np.full(len(names), np.iinfo(np.int64).max), np.full(len(names), np.iinfo(np.int64).min)
@@ -101,7 +99,7 @@ class Grid:
         peak = np.full(total, np.nan)
         np.fmax.at(peak, rows, value)
         return cls(
-            step=step, entities=tuple(names), first=first * long + late, base=base, size=size,
+            step=step, entities=names, first=first * long + late, base=base, size=size,
             value=average, peak=peak,
         )  # fmt: skip
 
@@ -112,7 +110,7 @@ class Grid:
         """
         if not self.entities:
             return [np.full(len(entity), -1) for _ in times]
-        code = _codes(entity, pl.Series(self.entities, dtype=pl.String))
+        code = _codes(entity, self.entities)
         known, code = code >= 0, np.maximum(code, 0)
         micro = self.step // timedelta(microseconds=1)
         rows = [(time - self.first[code]) // micro for time in times]
@@ -135,13 +133,17 @@ class Grid:
         )
 
 
-def _codes(entity: pl.Series, names: pl.Series) -> Places:
+def alike(column: pl.Series) -> bool:
+    """Whether a column without nulls holds one value alone; at once where Polars knows that it is sorted."""
+    return len(column) > 0 and bool(column.min() == column.max())
+
+
+def _codes(entity: pl.Series, names: Sequence[str]) -> Places:
     """The position of each entity in `names`; -1 where it is not there."""
-    if len(names) == 1:
-        return np.where((entity == names[0]).to_numpy(), 0, -1)
-    if len(entity) and (entity == entity[0]).all():
-        return np.full(len(entity), next(iter(np.flatnonzero((names == entity[0]).to_numpy())), -1))
-    return entity.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=-1).to_numpy()
+    if alike(entity):
+        return np.full(len(entity), names.index(entity[0]) if entity[0] in names else -1)
+    places = pl.Series(range(len(names)), dtype=pl.Int64)
+    return entity.replace_strict(pl.Series(names, dtype=pl.String), places, default=-1).to_numpy()
 
 
 def back(column: Floats, places: Places, steps: int | Places = 0) -> Floats:
@@ -173,35 +175,37 @@ def over(columns: Sequence[Floats], places: Places, steps: int, make: Callable[.
     Worked out once for each distinct place, a chunk at a time: many questions share a standpoint, and a million rows
     times the window would fill the memory.
     """
-    rows, which = np.unique(places, return_inverse=True)
+    rows, which = distinct(places)
     before = np.arange(steps, 0, -1)
     chunks = [rows[start : start + CHUNK] for start in range(0, max(len(rows), 1), CHUNK)]
     made = [make(*(back(column, chunk, before) for column in columns)) for chunk in chunks]
     return [np.concatenate(parts)[which] for parts in zip(*made, strict=True)]
 
 
-def lagged(column: Floats, steps: int, empty: float = np.nan) -> Floats:
-    """The whole column `steps` rows later: each row holds the value `steps` before it, the first rows `empty`."""
-    out = np.full(len(column), empty)
-    kept = max(0, len(column) - steps)
-    out[len(column) - kept :] = column[:kept]
-    return out
+def distinct(places: Places) -> tuple[Places, Places]:
+    """The distinct numbers, rising, and where among them each one is; quick where all are the same."""
+    if len(places) and (places == places[0]).all():
+        return places[:1], np.zeros(len(places), dtype=np.int64)
+    found: tuple[Places, Places] = np.unique(places, return_inverse=True)
+    return found
 
 
-def total(column: Floats, steps: int) -> Floats:
-    """For each row the sum of the `steps` rows before it, the row itself left out.
+def total(columns: Floats, steps: int) -> Floats:
+    """For each row (the last axis) the sum of the `steps` rows before it, the row itself left out.
 
     By doubling: a number depends on the values of its window alone, to the last bit, wherever the column begins.
     """
-    out = np.zeros(len(column))
-    width, span, done = lagged(column, 1, 0.0), 1, 0
+    rows = columns.shape[-1]
+    out, width = np.zeros_like(columns), np.zeros_like(columns)
+    width[..., 1:] = columns[..., :-1]
+    span, done = 1, 0
     while steps:
         if steps & 1:
-            out = out + lagged(width, done, 0.0)
+            out[..., done:] += width[..., : max(0, rows - done)]
             done += span
         steps >>= 1
         if steps:
-            width = width + lagged(width, span, 0.0)
+            width[..., span:] += width[..., :-span]
             span *= 2
     return out
 
@@ -209,8 +213,10 @@ def total(column: Floats, steps: int) -> Floats:
 def mean(column: Floats, steps: int) -> Floats:
     """For each row the mean of the `steps` rows before it; missing values are skipped, NaN where all are."""
     there = ~np.isnan(column)
+    value, count = total(np.array([np.where(there, column, 0.0), there]), steps)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return total(np.where(there, column, 0.0), steps) / total(there.astype(float), steps)
+        average: Floats = value / count
+    return average
 
 
 def share(column: Floats, of: Floats) -> Floats:
@@ -232,15 +238,6 @@ def moments(window: Floats) -> tuple[Floats, Floats]:
         middle = np.where(there, window, 0.0).sum(axis=1) / count
         square = np.where(there, np.square(window - middle[:, None]), 0.0).sum(axis=1)
         return middle, np.where(count > 1, np.sqrt(square / (count - 1)), np.nan)
-
-
-def table(columns: dict[str, Floats]) -> Frame:
-    """A frame of float columns; much faster than one by one where rows are few and columns many."""
-    block = np.stack(list(columns.values()), axis=1)
-    if 0 < len(block) <= FEW:
-        return pl.from_dicts([dict(zip(columns, row, strict=True)) for row in block.tolist()])
-    array = pl.Series(block, dtype=pl.Array(pl.Float64, len(columns)))
-    return array.arr.to_struct(fields=list(columns)).struct.unnest()
 
 
 def median(block: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Frame
-from foretell.features.grid import Places, micros
+from foretell.features.grid import Places, alike, distinct, micros
 
 
 def tops(said: Frame, within: timedelta) -> tuple[Places, Places]:
@@ -18,10 +18,8 @@ def tops(said: Frame, within: timedelta) -> tuple[Places, Places]:
     band. An answer without such a question has any other.
     """
     as_of, entity = micros(said["as_of"]), said["entity"]
-    which = np.zeros(len(as_of), dtype=np.int64)
-    if not (as_of == as_of[0]).all():
-        which = np.unique(as_of, return_inverse=True)[1]
-    if len(set(entity.to_list())) > 1:
+    _, which = distinct(as_of)
+    if not alike(entity):
         names = entity.rank("dense").to_numpy().astype(np.int64)
         which = np.unique(which * (names.max() + 1) + names, return_inverse=True)[1]
     near = micros(said["at"]) < as_of + within // timedelta(microseconds=1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import polars as pl
 
 from foretell.contract import Cost, Forecast, Frame, Study, quantile
@@ -38,14 +39,11 @@ class Averages:
     def _columns(self) -> list[str]:
         return ["point", *(quantile(q) for q in self.levels)]
 
-    def _scale(self) -> pl.Expr:
-        scale = pl.col(self.scale).fill_nan(None) if self.scale else pl.lit(1.0)
-        return pl.when(scale > 0).then(scale)
-
     def _keyed(self, study: Study) -> Frame:
-        keys = sorted({key for group in self.groups for key in group})
-        plain = [pl.col(key).cast(pl.Float64).fill_nan(None).cast(pl.Int64) for key in keys]
-        return study.features.select(*plain, self._scale().alias("_scale"))
+        features, keys = study.features, sorted({key for group in self.groups for key in group})
+        plain = [pl.Series(key, features[key]).fill_nan(None).cast(pl.Int64) for key in keys]
+        scale = features[self.scale] if self.scale else np.ones(len(features))
+        return pl.DataFrame([*plain, pl.Series("_scale", np.where(scale > 0, scale, np.nan)).fill_nan(None)])
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Average the outcomes of every group, those without a scale left out; return self."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from foretell.contract import Cost, Floats, Forecast, Frame, Study, quantile
+from foretell.contract import Block, Cost, Floats, Forecast, Frame, Study, quantile
 from foretell.errors import NotReady
 
 SHAPE: dict[str, Any] = {
@@ -47,17 +47,7 @@ class _Trees:
         self.shape = SHAPE | (shape or {})
         self.boosters: list[Any] = []
 
-    def _matrix(self, features: Frame) -> Floats:
-        place = {name: k for k, name in enumerate(features.columns)}
-        if features.height <= 16:  # plain Python is done before Polars' threads are awake
-            picked = [place[name] for name in self.columns]
-            return np.array([[row[k] for k in picked] for row in features.rows()], np.float64).reshape(-1, len(picked))
-        if any(not dtype.is_float() for dtype in features.dtypes):
-            features = features.select(self.columns).cast(pl.Float64)
-            return features.to_numpy()
-        return features.to_numpy()[:, [place[name] for name in self.columns]]
-
-    def _sample(self, study: Study, outcomes: Frame) -> tuple[Frame, Frame]:
+    def _sample(self, study: Study, outcomes: Frame) -> tuple[Block, Frame]:
         """Features and outcomes of the questions to learn from; raises NotReady where there are none."""
         if outcomes.is_empty():
             raise NotReady("no settled outcome to learn from; bring more history")
@@ -69,7 +59,7 @@ class _Trees:
         old, new = order[:-newest], order[-newest:]
         thinned = old[np.linspace(0, len(old) - 1, self.most - len(new)).astype(int)]
         rows = np.sort(np.concatenate([thinned, new]))
-        return study.features[rows], outcomes[rows]
+        return study.features.rows(rows), outcomes[rows]
 
     def _grow(
         self, inputs: Floats, value: Floats, objectives: Sequence[dict[str, Any]], weight: Floats | None = None
@@ -124,10 +114,10 @@ class BoostedQuantiles(_Trees):
         self.levels, self.scale, self.lower = tuple(sorted(levels)), scale, lower
         self.usual = 1.0
 
-    def _scales(self, features: Frame) -> Floats:
+    def _scales(self, features: Block) -> Floats:
         if self.scale is None:
-            return np.ones(features.height)
-        scale = features[self.scale].to_numpy()
+            return np.ones(len(features))
+        scale = features[self.scale]
         return np.where(np.nan_to_num(scale) > 0, scale, self.usual)
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
@@ -137,19 +127,19 @@ class BoostedQuantiles(_Trees):
         self.usual = float(np.abs(value).mean()) or 1.0
         goals = [{"objective": "quantile", "alpha": level} for level in self.levels]
         scale = self._scales(features)
-        self._grow(self._matrix(features), value / scale, goals, weight=np.sqrt(scale / scale.mean()))
+        self._grow(features.of_names(self.columns), value / scale, goals, weight=np.sqrt(scale / scale.mean()))
         return self
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles in rising order (sorted: crossing ones are rearranged, Chernozhukov et al. 2010)."""
-        inputs, scale = self._matrix(study.features), self._scales(study.features)
-        said = np.column_stack([b.predict(inputs, num_threads=1) for b in self.boosters]) * scale[:, None]
+        inputs, scale = study.features.of_names(self.columns), self._scales(study.features)
+        said = np.array([b.predict(inputs, num_threads=1) for b in self.boosters]).T * scale[:, None]
         said = np.sort(said, axis=1)
         if self.lower is not None:
             said = np.maximum(said, self.lower)
-        rows = {quantile(level): said[:, k] for k, level in enumerate(self.levels)}
-        middle = int(np.argmin(np.abs(np.asarray(self.levels) - 0.5)))
-        return Forecast(rows=pl.DataFrame({"point": said[:, middle], **rows}))
+        middle = min(range(len(self.levels)), key=lambda k: abs(self.levels[k] - 0.5))
+        names = ("point", *map(quantile, self.levels))
+        return Forecast(rows=Block(names, said[:, [middle, *range(len(self.levels))]]).frame())
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM text, the rest as JSON."""
@@ -205,12 +195,12 @@ class BoostedChance(_Trees):
         """Grow one booster on outcomes 0 and 1; return self."""
         features, outcomes = self._sample(study, outcomes)
         value = outcomes["value"].cast(pl.Float64).to_numpy()
-        self._grow(self._matrix(features), value, [{"objective": "binary"}])
+        self._grow(features.of_names(self.columns), value, [{"objective": "binary"}])
         return self
 
     def forecast(self, study: Study) -> Forecast:
         """The chance, 0 to 1."""
-        chance = self.boosters[0].predict(self._matrix(study.features), num_threads=1)
+        chance = self.boosters[0].predict(study.features.of_names(self.columns), num_threads=1)
         return Forecast(rows=pl.DataFrame({"chance": chance}))
 
     def save(self, folder: Path) -> None:
@@ -241,12 +231,12 @@ class BoostedChoice(_Trees):
         code = {name: float(place) for place, name in enumerate(self.classes)}
         value = np.array([code[name] for name in outcomes["value"]])
         goal = {"objective": "multiclass", "num_class": max(2, len(self.classes))}
-        self._grow(self._matrix(features), value, [goal])
+        self._grow(features.of_names(self.columns), value, [goal])
         return self
 
     def forecast(self, study: Study) -> Forecast:
         """One column `p:<class>` for each class, summing to 1."""
-        said = self.boosters[0].predict(self._matrix(study.features), num_threads=1)
+        said = self.boosters[0].predict(study.features.of_names(self.columns), num_threads=1)
         said = said[:, : len(self.classes)] / said[:, : len(self.classes)].sum(axis=1, keepdims=True)
         return Forecast(rows=pl.DataFrame({f"p:{name}": said[:, k] for k, name in enumerate(self.classes)}))
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from foretell.contract import Floats, Forecast, Quantity, quantile
+from foretell.contract import Block, Floats, Forecast, Quantity, quantile
 
 LEAST = 50  # fewer errors than this say too little about a 10 % quantile
 
@@ -49,7 +49,7 @@ class Bands:
         if not any(self.shift.values()):
             return forecast
         names = [quantile(level) for level in sorted(self.target.levels)]
-        raw = np.column_stack([forecast.rows[name].to_numpy() for name in names])
+        raw = np.array([forecast.rows[name].to_numpy() for name in names]).T
         width = np.maximum(raw[:, -1] - raw[:, 0], self.least)
         moved = np.sort(raw + width[:, None] * np.array([self.shift[name] for name in names]), axis=1)
         if self.target.lower is not None:
@@ -59,7 +59,7 @@ class Bands:
             middle = names.index("q50")
             point = point + moved[:, middle] - raw[:, middle]
             point = point if self.target.lower is None else np.maximum(point, self.target.lower)
-        rows = pl.DataFrame({"point": point} | {name: moved[:, k] for k, name in enumerate(names)})
+        rows = Block(("point", *names), np.column_stack([point, moved])).frame()
         draws = None if forecast.draws is None else _remap(forecast.draws, np.sort(raw, axis=1), moved)
         if draws is not None and self.target.lower is not None:
             draws = np.maximum(draws, self.target.lower)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from foretell.errors import Forbidden, InvalidRequest, Misconfigured, Unavailable, first_line
@@ -17,13 +18,11 @@ from foretell.stores.migrations import HEAD
 PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone at the next try
 UNWRITABLE = ("22021", "22P05")  # errors of texts with NUL or half a character; without a number where we find it
 OLDEST = 16  # the PostgreSQL that is still understood
-REPEATABLE, COMMITTED = IsolationLevel.REPEATABLE_READ, IsolationLevel.READ_COMMITTED
 WAIT = 10.0  # seconds that a request waits for a connection
-BEGUN = "SELECT set_config('app.current_tenant', %s, true)"
+BEGIN = {False: "BEGIN", True: "BEGIN ISOLATION LEVEL REPEATABLE READ"}  # by whether it sees one moment
+TENANT = "; SELECT set_config('app.current_tenant', {}, true)"
 LIGHTLY = ", set_config('synchronous_commit', 'off', true)"
-LIMITED = ", set_config('statement_timeout', %s, true)"
-
-
+LIMITED = b"; SET LOCAL statement_timeout = %d"
 READ_ONLY = "the database is open for reading alone (--read-only): predictions are made, and nothing else is changed"
 
 
@@ -54,21 +53,19 @@ class Database:
         where they are given. Raises Unavailable; InvalidRequest for a text that holds NUL or half a character;
         Forbidden for a write by one who only reads.
         """
-        with self._connection() as connection:
-            connection.isolation_level = REPEATABLE if snapshot else COMMITTED  # goes with the BEGIN
-            with connection.transaction():
-                limit = [] if seconds is None else [f"{max(round(seconds * 1000), 1)}"]
-                begun = BEGUN + ("" if durable else LIGHTLY) + (LIMITED if limit else "")
-                connection.execute(begun.encode(), [tenant, *limit])
-                yield connection
+        with self._connection() as connection:  # which rolls back
+            limit = b"" if seconds is None else LIMITED % max(round(seconds * 1000), 1)
+            connection.execute(_begun(tenant, snapshot, durable) + limit)
+            yield connection
+            connection.commit()
 
     @contextmanager
     def nobody(self) -> Iterator[Connection[Any]]:
         """A transaction of no tenant: it sees what belongs to none, and what the role may see of all."""
         with self._connection() as connection:
-            connection.isolation_level = COMMITTED
-            with connection.transaction():
-                yield connection
+            connection.execute(BEGIN[False])
+            yield connection
+            connection.commit()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection[Any]]:
@@ -100,6 +97,13 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+@lru_cache(maxsize=1000)
+def _begun(tenant: str, snapshot: bool, durable: bool) -> bytes:
+    """What begins a transaction: one text, for it goes to the server in one trip."""
+    told = sql.SQL(BEGIN[snapshot] + TENANT + ("" if durable else LIGHTLY))
+    return told.format(tenant).as_bytes()
 
 
 def schema(url: str, role: str) -> tuple[str | None, Mapping[tuple[str, str], str]]:

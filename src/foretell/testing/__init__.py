@@ -59,7 +59,7 @@ def check_model(
     asked = exam.some(study, places.astype("int64"))
 
     def again(history: History, places: Places) -> Study:
-        return Study(history=history, questions=asked.questions[places], features=asked.features[places])
+        return Study(history=history, questions=asked.questions[places], features=asked.features.rows(places))
 
     where = f"model {name or getattr(make, '__name__', type(make).__name__)}"
     one = Exam(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +67,7 @@ class Exam:
 
 def some(study: Study, places: Places) -> Study:
     """The study of some of its questions, in the order of `places`."""
-    return Study(history=study.history, questions=study.questions[places], features=study.features[places])
+    return Study(history=study.history, questions=study.questions[places], features=study.features.rows(places))
 
 
 def one_row_each(exam: Exam, study: Study, said: Forecast) -> Forecast:
@@ -83,15 +83,11 @@ def one_row_each(exam: Exam, study: Study, said: Forecast) -> Forecast:
 
 def nothing_given_is_changed(exam: Exam) -> None:
     """Fitting and forecasting change nothing of what they were given."""
-    frames = {"the outcomes": exam.outcomes}
-    for name, study in {"learned from": exam.learn, "asked": exam.asked}.items():
-        frames |= {f"the questions {name}": study.questions, f"the features of the questions {name}": study.features}
-        frames |= {f"table {n} of the history {name}": frame for n, frame in study.history.tables.items()}
-    before = {name: frame.clone() for name, frame in frames.items()}
+    before = {name: frame.clone() for name, frame in _given(exam)}
     tables = {id(study): dict(study.history.tables) for study in (exam.learn, exam.asked)}
     _ = exam.whole
-    for name, frame in frames.items():
-        if frame.schema != before[name].schema or not frame.equals(before[name]):
+    for name, frame in _given(exam):
+        if name in before and (frame.schema != before[name].schema or not frame.equals(before[name])):
             words = _first_change(before[name], frame)
             raise BrokenDomain(f"{exam.where} changes what it was given: {name}, {words}")
     for study in (exam.learn, exam.asked):
@@ -99,6 +95,16 @@ def nothing_given_is_changed(exam: Exam) -> None:
         changed = [n for n in {**held, **study.history.tables} if held.get(n) is not study.history.tables.get(n)]
         if changed:
             raise BrokenDomain(f"{exam.where} changes what it was given: table {changed[0]} of the history")
+
+
+def _given(exam: Exam) -> Iterator[tuple[str, Frame]]:
+    yield "the outcomes", exam.outcomes
+    for name, study in {"learned from": exam.learn, "asked": exam.asked}.items():
+        yield f"the questions {name}", study.questions
+        if study.features.names:
+            yield f"the features of the questions {name}", study.features.frame()
+        for table, frame in study.history.tables.items():
+            yield f"table {table} of the history {name}", frame
 
 
 def _first_change(before: Frame, after: Frame) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from foretell.contract import Frame, History
+from foretell.contract import Frame, History, Study
 from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
 from foretell.errors import BrokenDomain
@@ -26,7 +26,7 @@ def one_row_a_question_in_any_order(trial: Trial) -> None:
     order = np.append(order, order[0]).astype(np.int64)
     shuffled, told = asked[order], ("shuffled", "in order")
     made = {
-        "feature": [trial.task.study(trial.history, q).features for q in (asked, shuffled)],
+        "feature": [_features(trial.task.study(trial.history, q)) for q in (asked, shuffled)],
         "the outcome's": [_outcomes(trial, trial.history, q) for q in (asked, shuffled)],
     }
     for what, (straight, mixed) in made.items():
@@ -34,38 +34,44 @@ def one_row_a_question_in_any_order(trial: Trial) -> None:
         same(trial.where, words, shuffled, mixed, straight[order], said=told)
 
 
+def _features(study: Study) -> Frame:
+    """The features as a frame; without any, the questions."""
+    return study.features.frame() if study.features.names else study.questions
+
+
 def no_feature_is_infinite(trial: Trial) -> None:
     """Every feature of a settled question is finite, or declared missing (null or NaN)."""
     asked = join(trial.task, trial.history, trial.pick(MANY)).filter(pl.col("state") == "settled")
     asked = asked.drop("value", "known_at", "state")
-    for column in trial.task.study(trial.history, asked).features.select(pl.selectors.float()):
-        wrong = column.is_infinite().fill_null(False).arg_true()
-        if len(wrong):
-            raise BrokenDomain(f"{trial.where}: feature {column.name} is infinite for {about(asked, wrong[0])}")
+    features = trial.task.study(trial.history, asked).features
+    wrong = np.argwhere(np.isinf(features.values))
+    if len(wrong):
+        row, column = wrong[0]
+        raise BrokenDomain(f"{trial.where}: feature {features.names[column]} is infinite for {about(asked, row)}")
 
 
 def the_future_changes_no_feature(trial: Trial) -> None:
     """Cutting the future away changes no feature."""
-    told = ("as known then", WHOLE)
+    told, whole = ("as known then", WHOLE), _features(trial.study)
     for places, then in trial.study.by_as_of():
-        features = trial.task.study(then.history, then.questions).features
+        features = _features(trial.task.study(then.history, then.questions))
         words = "cutting the future away changes feature {column}"
-        same(trial.where, words, then.questions, features, trial.study.features[places], said=told)
+        same(trial.where, words, then.questions, features, whole[places], said=told)
 
 
 def the_reads_are_enough(trial: Trial) -> None:
     """The declared lookback is true: with what the reads allow a question, alone or among others, same features."""
-    asked, told = trial.few, ("with what is read", WHOLE)
+    asked, told, whole = trial.few, ("with what is read", WHOLE), _features(trial.study)
     for places in groups(asked.height):
         narrow = narrowed(trial.history, trial.task.reads, asked[places])
         features = _read(trial, narrow, asked[places])
         words = "the declared reads are too narrow: they change feature {column}"
-        same(trial.where, words, asked[places], features, trial.study.features[places], said=told)
+        same(trial.where, words, asked[places], features, whole[places], said=told)
 
 
 def _read(trial: Trial, narrow: History, asked: Frame) -> Frame:
     try:
-        return trial.task.study(narrow, asked).features
+        return _features(trial.task.study(narrow, asked))
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
         raise BrokenDomain(

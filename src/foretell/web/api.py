@@ -176,12 +176,14 @@ def plain(answer: BaseModel) -> Response:
 def router(domains: Mapping[str, Domain]) -> APIRouter:
     """The paths of every installed domain."""
     made = APIRouter(prefix="/v1", responses=ERRORS)
+    tasks = {f"/{task.name.replace('.', '/')}": task for domain in domains.values() for task in domain.tasks}
+    for path, task in tasks.items():  # first: a path is looked for in their order
+        _predict(made, task, path)
     _house(made, domains)
     for name, domain in domains.items():
         _batch(made, domain)
         for task in domain.tasks:
             path = f"/{task.name.replace('.', '/')}"
-            _predict(made, task, path)
             if task.whom:
                 _each(made, task, path, task.whom)
             _learn(made, task, path)

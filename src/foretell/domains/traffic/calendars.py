@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame
 from foretell.domains.traffic.schema import CALENDAR, PRAYER, RAMADAN, TIME, Event, Settings, Trigger
-from foretell.features.grid import Places, micros
+from foretell.features.grid import Places, distinct, micros
 from foretell.features.hijri import Days
 from foretell.features.place import Place, place
 from foretell.features.prayer import Times
@@ -23,6 +23,7 @@ NEEDS = {  # the columns of a day that a group of features is made from
     "ramadan": ["maghrib", *(f"{name}{half}" for name in RAMADAN[1:3] for half in ("", "_night"))],
 }
 FAR = 7  # an Eid further away than this many days says no more than "far"
+RULE = timedelta(hours=2)  # that a rule for scaling lasts
 BLOCK = 720  # hours of the calendar that are worked out and remembered together
 
 
@@ -31,7 +32,7 @@ def hours(micro: Places, zone: str, settings: Settings) -> dict[str, Floats]:
     number, here = micro // 3_600_000_000, place(zone, settings)
     block, names = number // BLOCK, [*TIME, *RAMADAN, *PRAYER, *CALENDAR]
     out = np.empty((len(micro), len(names)))
-    for one in np.unique(block):
+    for one in distinct(block)[0]:
         which = block == one
         off = int(micro[which][0] % 3_600_000_000)
         out[which] = _block(int(one), off, here, settings.events)[number[which] % BLOCK]
@@ -185,21 +186,23 @@ def trigger(moment: datetime, zone: str, here: Place) -> Trigger | None:
     `iftar_approaching`: the two hours before Maghrib; `taraweeh`: the two hours from Isha; `suhoor_window`: the two
     hours before Fajr.
     """
-    two, day = timedelta(hours=2), timedelta(days=1)
-    today = moment.astimezone(ZoneInfo(zone)).date()
-    for date_ in (today - day, today, today + day):
-        fasting = int(here.calendar.ramadan_day(np.array([(date_ - date(1970, 1, 1)).days]))[0]) > 0
-        night = int(here.calendar.ramadan_day(np.array([(date_ - date(1970, 1, 1)).days + 1]))[0]) > 0
-        fajr, _, _, _, maghrib, isha = here.prayers(date_, ramadan=fasting)
-        rules: tuple[tuple[Trigger, bool, datetime | None, timedelta], ...] = (
-            ("iftar_approaching", fasting, maghrib and maghrib - two, two),
-            ("suhoor_window", fasting, fajr and fajr - two, two),
-            ("taraweeh", night, isha, two),
-        )
-        for name, holds, start, length in rules:
-            if holds and start is not None and start <= moment < start + length:
-                return name
-    return None
+    today, day = moment.astimezone(ZoneInfo(zone)).date(), timedelta(days=1)
+    near = (rule for each in (today - day, today, today + day) for rule in _rules(each, here))
+    return next((name for name, start in near if start <= moment < start + RULE), None)
+
+
+@lru_cache(maxsize=10_000)
+def _rules(day: date, here: Place) -> tuple[tuple[Trigger, datetime], ...]:
+    """The rules that a local day sets off, and when each begins."""
+    number = (day - date(1970, 1, 1)).days
+    fasting, night = (here.calendar.ramadan_day(np.array([number, number + 1])) > 0).tolist()
+    fajr, _, _, _, maghrib, isha = here.prayers(day, ramadan=fasting)
+    rules: tuple[tuple[Trigger, bool, datetime | None], ...] = (
+        ("iftar_approaching", fasting, maghrib and maghrib - RULE),
+        ("suhoor_window", fasting, fajr and fajr - RULE),
+        ("taraweeh", night, isha),
+    )
+    return tuple((name, start) for name, holds, start in rules if holds and start is not None)
 
 
 def doubt(moments: Sequence[datetime], zone: str, here: Place) -> str | None:

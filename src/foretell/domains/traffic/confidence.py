@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from foretell.contract import Floats, Frame, History, Trust
+from foretell.contract import Block, Floats, Frame, History, Trust
 from foretell.domains.traffic.features import HOUR, hours
-from foretell.features.grid import hours_of, micros, newest, table
+from foretell.features.grid import hours_of, micros, newest
 from foretell.features.peaks import kept, tops
 
 MEANING = "the highest of the next four hours stays within ±15 % of the highest that was expected"
@@ -55,7 +55,7 @@ def factors(history: History, said: Frame) -> Frame:
         part = peak[start : start + CHUNK]
         (past,) = newest(grid, [grid.value], entity[part] if len(peak) > 1 else entity, begun[part], SPAN)
         made.append(_six(past, width[part]))
-    return table(dict(zip(ConfidenceScorer.WEIGHTS, np.concatenate(made)[which].T, strict=True)))
+    return Block(tuple(ConfidenceScorer.WEIGHTS), np.concatenate(made)[which]).frame()
 
 
 TRUST = Trust(

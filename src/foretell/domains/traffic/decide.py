@@ -63,10 +63,10 @@ def _subject(request: LoadRequest, history: History) -> tuple[str, str, datetime
 def ask(request: LoadRequest, history: History) -> Ask:
     """The whole hours that begin from now on, as many as asked for. Raises NotReady as `subject` does."""
     _, entity, _, _ = subject(request, history)
-    at = coming(request, history)
-    asked = {"as_of": [history.now] * len(at), "at": at}
+    at = [(moment - EPOCH) // MICRO for moment in coming(request, history)]
+    asked = {"as_of": [(history.now - EPOCH) // MICRO] * len(at), "at": at}
     # From whole microseconds: Polars reads eight datetimes ten times slower.
-    times = [pl.Series(name, [(t - EPOCH) // MICRO for t in of]).cast(INSTANT) for name, of in asked.items()]
+    times = [pl.Series(name, np.array(of)).cast(INSTANT) for name, of in asked.items()]
     return Ask(questions=pl.DataFrame([pl.Series("entity", [entity] * len(at)), *times]))
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from foretell.contract import Floats, Frame, History, Read
+from foretell.contract import Block, Floats, Frame, History, Read
 from foretell.domains.traffic import calendars
 from foretell.domains.traffic.schema import BEYOND, LAGS, METRICS, NINETEEN, RECENT, ROLLING, Settings
 from foretell.errors import InvalidRequest
@@ -29,7 +29,6 @@ from foretell.features.grid import (
     off_hour,
     over,
     share,
-    table,
 )
 
 HOUR = timedelta(hours=1)
@@ -37,7 +36,8 @@ LONGEST_WINDOW = 700  # hours that a lag or window may reach back on the grid
 LONGEST = 25  # steps ahead: 24 hours asked for in the middle of an hour
 SETTLE = timedelta(minutes=15)  # an hour's outcome waits this long for rows still on their way
 READS = (Read(table="metrics", window=timedelta(days=43), by="entity", columns=("time", "value")),)
-WEEKS = (1, 2, 3, 4)
+WEEKS = 168 * np.arange(1, 5)
+AGO = np.concatenate([24 * np.arange(1, 8), WEEKS])  # hours before the one asked about: the days of a week, four weeks
 
 
 def hours(history: History) -> Grid:
@@ -85,7 +85,7 @@ def outcomes(history: History, asked: Frame) -> Frame:
     )
 
 
-def features(history: History, asked: Frame) -> Frame:
+def features(history: History, asked: Frame) -> Block:
     """The 19 features of the documents, and those beyond them; one row a question, in the order asked.
 
     Rolling windows and `lag_1h` end with the newest complete hour; `lag_24h` and `lag_168h` count from `at`. Ratios are
@@ -98,7 +98,7 @@ def features(history: History, asked: Frame) -> Frame:
     step = (when - begun) // 3_600_000_000 + 1
     made = windows(grid.value, start) | _recent(grid.value, start, at, step)
     made |= calendars.hours(when, zone, settings)
-    return table({name: made[name] for name in (*NINETEEN, *BEYOND)})
+    return Block.of_columns({name: made[name] for name in (*NINETEEN, *BEYOND)})
 
 
 def tenant_settings(history: History) -> Settings:
@@ -125,7 +125,7 @@ def _usual(value: Floats, first: int) -> tuple[Floats, Floats]:
     """
     average, usual = np.full((2, len(value)), np.nan)
     rows = np.arange(first, len(value))
-    weekly = median(back(value, rows, 168 * np.array(WEEKS)))
+    weekly = median(back(value, rows, WEEKS))
     begin = max(0, first - 672)
     average[first:] = mean(value[begin:], 672)[first - begin :]
     usual[first:] = np.fmax(np.where(np.isnan(weekly), average[first:], weekly), 0.02 * average[first:])
@@ -137,23 +137,19 @@ def _recent(value: Floats, start: Places, at: Places, step: Places) -> dict[str,
     average, usual = _usual(value, max(0, int(start.min(initial=len(value))) - 169))
     past = over([value, usual], start, 169, _standing)
     now, normally, level = past[0], past[1], back(average, start)
-    day, week = 24 * np.arange(1, 8), 168 * np.arange(1, 5)
-
-    def there(column: Floats, ago: Places) -> Floats:
-        """So many hours before the one asked about, where that was complete at `as_of`."""
-        return np.where(step[:, None] <= ago, back(column, at, ago), np.nan)
-
-    days, weeks = there(value, day), there(value, week)
+    known = step[:, None] <= AGO  # so many hours before the one asked about that was complete at `as_of`
+    there = np.where(known, back(value, at, AGO), np.nan)
+    days, weeks = there[:, :7], there[:, 7:]
     weekly = median(weeks)
     scale = np.fmax(np.where(np.isnan(weekly), level, weekly), 0.02 * level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_day = np.clip(now[:, None] * days / back(value, start, 1 + day) / scale[:, None], 0, 10)
-        by_week = np.clip(now[:, None] * weeks / back(value, start, 1 + week) / scale[:, None], 0, 10)
-        ratios = np.clip(days / there(usual, day), 0, 10)
+        carried = _bounded(now[:, None] * there / back(value, start, 1 + AGO) / scale[:, None], 10)
+        by_day, by_week = carried[:, :7], carried[:, 7:]
+        ratios = _bounded(days / np.where(known[:, :7], back(usual, at, AGO[:7]), np.nan), 10)
         relative = weeks / scale[:, None]
         made = [
             now, days[:, 0], weeks[:, 0], step.astype(float), scale, level, scale / level,
-            np.clip(scale / normally, 0, 20), *past[2:],
+            _bounded(scale / normally, 20), *past[2:],
             days[:, 0] / scale, days[:, 1] / scale, ratios[:, 0], ratios[:, 6], median(ratios), *relative.T,
             np.fmax.reduce(relative, axis=1) - np.fmin.reduce(relative, axis=1),
             by_day[:, 0], by_week[:, 0], median(by_day), median(by_week),
@@ -162,10 +158,15 @@ def _recent(value: Floats, start: Places, at: Places, step: Places) -> dict[str,
     return dict(zip((*LAGS, *RECENT), made, strict=True))
 
 
+def _bounded(ratio: Floats, most: float) -> Floats:
+    """A ratio of loads, not below 0 and not above the most that says anything; `np.clip` takes five times longer."""
+    return np.minimum(np.maximum(ratio, 0.0), most)
+
+
 def _standing(value: Floats, usual: Floats) -> list[Floats]:
     """What a standpoint sees of the last 169 hours: the newest value, its usual one, and the ratios of the two."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.clip(value[:, -25:] / usual[:, -25:], 0, 10)
+        ratio = _bounded(value[:, -25:] / usual[:, -25:], 10)
     means = [share(value[:, -n:], usual[:, -n:]) for n in (3, 6, 24, 168)]
     last = [ratio[:, -k] for k in (1, 2, 3)]
     return [value[:, -1], usual[:, -1], *last, last[0] - ratio[:, 0], *means, moments(ratio[:, 1:])[1]]

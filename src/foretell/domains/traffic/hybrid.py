@@ -41,8 +41,8 @@ class HybridForecaster:
     def forecast(self, study: Study) -> Forecast:
         """The learner's forecast, or the baseline's for an hour of no recent week; evidence says whose."""
         learned = self.learner.forecast(study)
-        usual = ~np.isnan(study.features["weeks_spread"].to_numpy())
-        method = pl.DataFrame({"method": np.where(usual, "pattern_learner", "seasonal_baseline")})
+        usual = ~np.isnan(study.features["weeks_spread"])
+        method = pl.Series("method", np.where(usual, "pattern_learner", "seasonal_baseline").tolist()).to_frame()
         if usual.all():
             return Forecast(rows=learned.rows, evidence=method)
         seasonal = self.baseline.forecast(study).rows

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from foretell.contract import Floats, Frame
-from foretell.features.grid import table
+from foretell.contract import Block, Floats
 
 SHRINK = 12.0  # the weight of "no effect", in questions
 
 
-def learn(features: Frame, value: Floats) -> Floats:
+def learn(features: Block, value: Floats) -> Floats:
     """The mean log effect of Ramadan on each hour of the day (24 numbers that sum to 0), from settled outcomes."""
-    column = {
-        name: features[name].to_numpy() for name in (*_STATE, "scale", "mean_24", "days_from_eid", "days_from_adha")
-    }
+    column = {name: features[name] for name in (*_STATE, "scale", "mean_24", "days_from_eid", "days_from_adha")}
     change = column["is_ramadan"] - _usual(column["ramadan_weeks"])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(np.clip(value / column["scale"], 0.1, 10)) - np.log(np.clip(column["mean_24"], 0.1, 10))
@@ -37,9 +34,9 @@ def _usual(weeks: Floats) -> Floats:
     return np.clip((weeks - 1) / 2, 0.0, 1.0)
 
 
-def undo(features: Frame, shape: Floats) -> Frame:
+def undo(features: Block, shape: Floats) -> Block:
     """The features as if Ramadan did not change the shape of days: `scale` with the effect, ratios without it."""
-    state = {name: features[name].to_numpy() for name in _STATE}
+    state = {name: features[name] for name in _STATE}
     now, weeks = state["is_ramadan"], state["ramadan_weeks"]
     if not (now.any() or weeks.any()):
         return features
@@ -65,8 +62,8 @@ def undo(features: Frame, shape: Floats) -> Frame:
         **dict.fromkeys(("carried_week", "carried_least", "carried_most"), week),
         **dict.fromkeys(("yesterday", "before", "week_1", "week_2", "week_3", "week_4", "weeks_spread"), -lift),
     }
-    undone = dict(zip(features.columns, features.to_numpy().T, strict=True))
-    return table(undone | {name: undone[name] * np.exp(log) for name, log in logs.items()})
+    undone = dict(zip(features.names, features.values.T, strict=True))
+    return Block.of_columns(undone | {name: undone[name] * np.exp(log) for name, log in logs.items()})
 
 
 _STATE = ("hour", "step", "is_ramadan", "ramadan_day", "ramadan_weeks", "ramadan_yesterday")
