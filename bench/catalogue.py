@@ -19,11 +19,14 @@ from bench.report import goal, number, table
 
 from foretell import metrics
 from foretell.contract import Floats, Frame, History, Standpoint, Study, quantile
+from foretell.domains.inventory import DEMAND
 from foretell.domains.inventory.catalogue import Catalogue, experts
-from foretell.domains.inventory.features import Numbers, framed, panel
-from foretell.domains.inventory.features import number as day_of
+from foretell.domains.inventory.features import framed, panel
 from foretell.domains.inventory.models import LEVELS, Local
-from foretell.domains.inventory.schema import MOVEMENTS, PRODUCTS, Settings
+from foretell.domains.inventory.schema import Settings
+from foretell.domains.inventory.tables import MOVEMENTS, PRODUCTS
+from foretell.features.dates import Numbers
+from foretell.features.dates import number as day_of
 from foretell.features.days import Days, mean
 from foretell.settings import ForetellSettings
 
@@ -134,7 +137,7 @@ def _history(sent: Frame, now: date) -> History:
 
 
 def _study(history: History, questions: Frame) -> Study:
-    return Study(history=history, questions=questions, features=questions)
+    return DEMAND.study(history, questions)
 
 
 def _forecast(

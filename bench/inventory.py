@@ -24,7 +24,8 @@ from bench.report import goal, met, number, table
 
 from foretell.contract import Floats, Forecast, History, Standpoint
 from foretell.domains.inventory import DEMAND, STOCKOUT, stockout
-from foretell.domains.inventory.schema import MOVEMENTS, Day, DemandAnswer, DemandRequest, Settings, StockoutRequest
+from foretell.domains.inventory.schema import Day, DemandAnswer, DemandRequest, Settings, StockoutRequest
+from foretell.domains.inventory.tables import MOVEMENTS
 from foretell.engine.predict import Prediction, predict
 from foretell.models import paths
 from foretell.models import stock as shelf
@@ -124,8 +125,8 @@ def _drawn(chosen: Data) -> list[tuple[str, Case]]:
 
 
 def _cases(sent: pl.DataFrame, chosen: Data) -> Iterator[tuple[str, Case]]:
-    from foretell.domains.inventory.features import Line
     from foretell.domains.inventory.patterns import kind
+    from foretell.features.days import Line
 
     first, last = sent["date"].min(), sent["date"].max()
     assert isinstance(first, date)

@@ -225,9 +225,10 @@ def forecasts() -> dict[str, Any]:
     """The child of `use`: resident memory in MB after every so many forecasts."""
     from foretell.contract import History, Standpoint
     from foretell.domains.inventory import DOMAIN
-    from foretell.domains.inventory.models import METHODS
-    from foretell.domains.inventory.schema import MOVEMENTS, Settings
+    from foretell.domains.inventory.schema import Settings
+    from foretell.domains.inventory.tables import MOVEMENTS
     from foretell.engine.predict import Prediction, predict
+    from foretell.models.daily import METHODS
 
     nothing = {MOVEMENTS.name: DOMAIN.sample(1).history[MOVEMENTS.name].clear()}
     methods, sizes = cycle(["auto", *METHODS]), {}

@@ -15,9 +15,10 @@ from tests.inventory import LAST, NOW, days, demand, said, stockout, world
 from foretell import History, Standpoint
 from foretell.contract import Floats
 from foretell.domains.inventory import DEMAND
-from foretell.domains.inventory.features import EPOCH
-from foretell.domains.inventory.schema import MOVEMENTS, Settings
+from foretell.domains.inventory.schema import Settings
+from foretell.domains.inventory.tables import MOVEMENTS
 from foretell.engine.predict import Prediction
+from foretell.features.dates import EPOCH
 from foretell.models.prophet import ahead
 
 Mode = Literal["additive", "multiplicative"]

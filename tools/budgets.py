@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = 400  # a file stays under it
 DOMAIN = 1500  # so does a domain, its sample and its declarations as data not counted
 FUNCTION = 60  # a function may have as many
-UNCOUNTED = {"sample.py", "schema.py", "routes.py"}
+UNCOUNTED = {"sample.py", "schema.py", "tables.py", "routes.py"}
 
 
 def lines(path: Path) -> int:

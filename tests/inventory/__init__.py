@@ -11,7 +11,8 @@ import polars as pl
 from foretell import History, Standpoint, Task
 from foretell.contract import INSTANT
 from foretell.domains.inventory import DEMAND, STOCKOUT
-from foretell.domains.inventory.schema import INCOMING, LEAD_TIMES, MOVEMENTS, STOCK_LEVELS, Settings
+from foretell.domains.inventory.schema import Settings
+from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, MOVEMENTS, STOCK_LEVELS
 from foretell.engine.predict import Prediction, predict
 from foretell.errors import ForetellError
 

@@ -15,11 +15,13 @@ from tests.inventory import STORED
 from foretell.contract import INSTANT, Floats, Forecast, History, Standpoint, Study
 from foretell.domains.inventory import DEMAND, STOCKOUT
 from foretell.domains.inventory.catalogue import Catalogue, Learner, classed
-from foretell.domains.inventory.features import framed, lines, number, offers, panel
+from foretell.domains.inventory.features import framed, lines, offers, panel
 from foretell.domains.inventory.patterns import kind
 from foretell.domains.inventory.sample import sample
-from foretell.domains.inventory.schema import PRODUCTS, PROMOTIONS, Settings
+from foretell.domains.inventory.schema import Settings
+from foretell.domains.inventory.tables import PRODUCTS, PROMOTIONS
 from foretell.features import days
+from foretell.features.dates import number
 from foretell.models.weights import weights
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
@@ -58,7 +60,7 @@ def shop(demand: Floats, *, gone: range = range(0), planned: datetime | None = N
 def studied(history: History, names: list[str], steps: int = 7) -> Study:
     """The next days of some products."""
     asked = framed([(name, ASKED, ASKED + step) for name in names for step in range(steps)], "UTC")
-    return Study(history=history, questions=asked, features=asked)
+    return DEMAND.study(history, asked)
 
 
 @cache

@@ -13,10 +13,11 @@ from tests.inventory import LAST, days, demand, said, world
 from foretell.contract import quantile
 from foretell.domains.inventory import DEMAND, DOMAIN
 from foretell.domains.inventory.decide import band
-from foretell.domains.inventory.models import LEVELS, METHODS
+from foretell.domains.inventory.models import LEVELS
 from foretell.domains.inventory.schema import ROWS, DemandRequest
 from foretell.engine.predict import Prediction
 from foretell.errors import InvalidRequest, NotFound, NotReady
+from foretell.models.daily import METHODS
 from foretell.testing import check_domain
 
 WEEK = np.array([5.0, 5, 6, 7, 9, 12, 2])
@@ -223,7 +224,8 @@ def test_the_same_request_has_the_same_answer() -> None:
 
 
 def test_stored_movements_are_sales_less_returns_by_the_clock_of_the_tenant() -> None:
-    from foretell.domains.inventory.features import EPOCH, lines
+    from foretell.domains.inventory.features import lines
+    from foretell.features.dates import EPOCH
 
     night = datetime(2026, 1, 1, 23, 30, tzinfo=UTC)  # in Berlin already the second
     history = world([

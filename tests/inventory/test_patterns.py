@@ -15,10 +15,11 @@ from tests.inventory import LAST, days, demand, stockout
 from tests.inventory.test_demand import weeks
 
 from foretell.contract import Floats
-from foretell.domains.inventory.features import EPOCH, Line
 from foretell.domains.inventory.patterns import kind, pattern, reasons
 from foretell.domains.inventory.schema import Pattern
 from foretell.features import seasons
+from foretell.features.dates import EPOCH
+from foretell.features.days import Line
 
 FIRST = date(2024, 3, 1)  # a Friday
 DAYS = 731

@@ -23,15 +23,9 @@ from foretell.contract import INSTANT, Approved, Floats, Forecast, History, Repl
 from foretell.domains.inventory import STOCKOUT
 from foretell.domains.inventory import stockout as task
 from foretell.domains.inventory.models import LEVELS
-from foretell.domains.inventory.schema import (
-    INCOMING,
-    LEAD_TIMES,
-    STOCK_LEVELS,
-    ReplayRequest,
-    StockoutAnswer,
-    StockoutRequest,
-)
+from foretell.domains.inventory.schema import ReplayRequest, StockoutAnswer, StockoutRequest
 from foretell.domains.inventory.supply import PROPOSING
+from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, STOCK_LEVELS
 from foretell.engine.predict import Prediction
 from foretell.engine.replay import replay
 from foretell.errors import InvalidRequest, NotFound, NotReady, Refused

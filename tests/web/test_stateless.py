@@ -20,7 +20,7 @@ from tests.web.test_inventory import DEMAND, FIRST, STOCKOUT, body
 from tests.web.test_turns import AS_OF, ASKED, PREDICT
 
 from foretell.app import App
-from foretell.domains.inventory.models import METHODS
+from foretell.models.daily import METHODS
 from foretell.web.office import FITS
 
 REQUESTS, AT_ONCE = 100, 10

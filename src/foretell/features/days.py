@@ -26,6 +26,49 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Line:
+    """The days of one product from its first movement to its last: their demand, NaN where unknown.
+
+    `first` counts days since 1970; `moved` says on which days there was a transaction.
+    """
+
+    first: int
+    value: Floats
+    moved: Flags
+
+    @property
+    def last(self) -> int:
+        """The day of the last movement."""
+        return self.first + len(self.value) - 1
+
+    def until(self, day: int, window: int = WINDOW) -> Line | None:
+        """What was known of the days before `day`, up to the day before it; None without a movement among them."""
+        begin = max(self.first, day - window)
+        moved = self.moved[begin - self.first : max(0, day - self.first)]
+        places = np.flatnonzero(moved)
+        if not len(places):
+            return None
+        begin += int(places[0])
+        value, kept = np.zeros(day - begin), np.zeros(day - begin, dtype=bool)
+        known = self.value[begin - self.first : day - self.first]
+        value[: len(known)] = known
+        kept[: len(known)] = moved[places[0] :]
+        return Line(first=begin, value=value, moved=kept)
+
+    @property
+    def filled(self) -> Floats:
+        """The demand, in the place of an unknown day the mean of that weekday; 0 where nothing is known."""
+        gone = np.isnan(self.value)
+        if not gone.any():
+            return self.value
+        place = np.arange(len(self.value)) % 7
+        count = np.bincount(place[~gone], minlength=7)
+        total = np.bincount(place[~gone], self.value[~gone], minlength=7)
+        whole = float(self.value[~gone].mean()) if (~gone).any() else 0.0
+        return np.where(gone, np.where(count > 0, total / np.maximum(count, 1), whole)[place], self.value)
+
+
+@dataclass(frozen=True)
 class Days:
     """The days of several series from `first` on (counted from 1970), a row each; NaN where a day is unknown.
 

@@ -4,19 +4,8 @@ from datetime import timedelta
 
 from foretell.contract import Domain, Gate, Rolling, Task
 from foretell.domains.inventory import catalogue, decide, features, models, replay, routes, sample, stockout, supply
-from foretell.domains.inventory.schema import (
-    INCOMING,
-    LEAD_TIMES,
-    MOVEMENTS,
-    PRODUCTS,
-    PROMOTIONS,
-    STOCK_LEVELS,
-    DemandAnswer,
-    DemandRequest,
-    Settings,
-    StockoutAnswer,
-    StockoutRequest,
-)
+from foretell.domains.inventory.schema import DemandAnswer, DemandRequest, Settings, StockoutAnswer, StockoutRequest
+from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, MOVEMENTS, PRODUCTS, PROMOTIONS, STOCK_LEVELS
 
 # Weeks, so that the standpoints of young products, a week apart, have folds as well.
 ROLLING = Rolling(folds=(features.ORIGINS - 1) * features.SPAN // 7 + 1, span=timedelta(days=7))

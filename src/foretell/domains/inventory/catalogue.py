@@ -18,22 +18,14 @@ import numpy as np
 
 from foretell.contract import Cost, Floats, Forecast, Forecaster, Frame, History, Study
 from foretell.domains.inventory import models
-from foretell.domains.inventory.features import (
-    Numbers,
-    begins,
-    categories,
-    ends,
-    micros,
-    number,
-    numbers,
-    offers,
-    panel,
-)
+from foretell.domains.inventory.features import categories, ends, offers, panel
 from foretell.domains.inventory.models import AT_LEAST, Expected, told
 from foretell.domains.inventory.patterns import CV2, INTERVAL, NEW, SILENT
 from foretell.features import days
+from foretell.features.dates import Numbers, begins, micros, number, numbers
 from foretell.features.days import HORIZON, WINDOW, Days
 from foretell.features.offers import Offers
+from foretell.models import daily
 from foretell.models.boosted import BoostedMean
 from foretell.models.weights import weights
 
@@ -336,7 +328,7 @@ def _errors(said: Experts, true: Floats) -> Floats:
 def candidates(*, summed: bool = False) -> dict[str, Callable[[], Forecaster]]:
     """Every method, the baseline first: the quick ones, the learner and the best of all, then those that take long."""
     local = models.candidates(summed=summed)
-    quick = {name: make for name, make in local.items() if models.METHODS[name].seconds < SLOW}
+    quick = {name: make for name, make in local.items() if daily.METHODS[name].seconds < SLOW}
     ours: dict[str, Callable[[], Forecaster]] = {
         LEARNER: partial(Learner, summed=summed),
         "catalogue": partial(Catalogue, summed=summed),

@@ -11,11 +11,10 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
 from foretell.domains.inventory import patterns
-from foretell.domains.inventory.features import EPOCH, Line, begins, dated, framed, lines, number
-from foretell.domains.inventory.models import LEVELS, METHODS
+from foretell.domains.inventory.features import framed, lines
+from foretell.domains.inventory.models import LEVELS
 from foretell.domains.inventory.schema import (
     LONGEST,
-    MOVEMENTS,
     DemandAnswer,
     DemandRequest,
     Expected,
@@ -24,7 +23,11 @@ from foretell.domains.inventory.schema import (
     StockoutRequest,
     rules,
 )
+from foretell.domains.inventory.tables import MOVEMENTS
 from foretell.errors import InvalidRequest, NotFound, NotReady
+from foretell.features.dates import EPOCH, begins, dated, number
+from foretell.features.days import Line
+from foretell.models.daily import METHODS
 from foretell.models.paths import MOST
 
 AHEAD = timedelta(hours=14)  # by so much the earliest clock on Earth is ahead of UTC

@@ -8,23 +8,19 @@ It is known at the day's end. Days without a movement had no demand; days out of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from zlib import crc32
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from foretell.contract import INSTANT, Floats, Frame, History, Read
-from foretell.domains.inventory.schema import MOVEMENTS, PRODUCTS, PROMOTIONS
-from foretell.features.days import Days
+from foretell.contract import INSTANT, Frame, History, Read
+from foretell.domains.inventory.tables import MOVEMENTS, PRODUCTS, PROMOTIONS
+from foretell.features.dates import Numbers, begins, number, numbers
+from foretell.features.days import WINDOW, Days, Line
 from foretell.features.offers import Offers
 
-DAY = timedelta(days=1)
-EPOCH = date(1970, 1, 1)
-WINDOW = 731  # days back that a forecast looks at: two years from the first to the last
 SPAN = 28  # days ahead that old questions are asked for, of a series that is long enough
 SHORT = 7  # and of one that is not
 ORIGINS = 4  # old standpoints, `SPAN` days apart
@@ -47,77 +43,6 @@ NOTHING = {
     "place": pl.Int64(), "category": pl.String(), "time": INSTANT, "until": INSTANT, "known_at": INSTANT,
     "discount": pl.Float64(), "price": pl.Float64(),
 }  # fmt: skip
-
-Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Line:
-    """The days of one product from its first movement to its last: their demand, NaN where unknown.
-
-    `first` counts days since 1970; `moved` says on which days there was a transaction.
-    """
-
-    first: int
-    value: Floats
-    moved: NDArray[np.bool_]
-
-    @property
-    def last(self) -> int:
-        """The day of the last movement."""
-        return self.first + len(self.value) - 1
-
-    def until(self, day: int, window: int = WINDOW) -> Line | None:
-        """What was known of the days before `day`, up to the day before it; None without a movement among them."""
-        begin = max(self.first, day - window)
-        moved = self.moved[begin - self.first : max(0, day - self.first)]
-        places = np.flatnonzero(moved)
-        if not len(places):
-            return None
-        begin += int(places[0])
-        value, kept = np.zeros(day - begin), np.zeros(day - begin, dtype=bool)
-        known = self.value[begin - self.first : day - self.first]
-        value[: len(known)] = known
-        kept[: len(known)] = moved[places[0] :]
-        return Line(first=begin, value=value, moved=kept)
-
-    @property
-    def filled(self) -> Floats:
-        """The demand, in the place of an unknown day the mean of that weekday; 0 where nothing is known."""
-        gone = np.isnan(self.value)
-        if not gone.any():
-            return self.value
-        place = np.arange(len(self.value)) % 7
-        count = np.bincount(place[~gone], minlength=7)
-        total = np.bincount(place[~gone], self.value[~gone], minlength=7)
-        whole = float(self.value[~gone].mean()) if (~gone).any() else 0.0
-        return np.where(gone, np.where(count > 0, total / np.maximum(count, 1), whole)[place], self.value)
-
-
-def number(moment: datetime, zone: str) -> int:
-    """The day of an instant by a zone's clock, counted from 1970."""
-    return (moment.astimezone(ZoneInfo(zone)).date() - EPOCH).days
-
-
-def begins(day: int, zone: str) -> datetime:
-    """When a day begins by a zone's clock, UTC."""
-    return datetime.combine(EPOCH + DAY * day, time(), ZoneInfo(zone)).astimezone(UTC)
-
-
-def dated(day: int) -> date:
-    """The date of a day counted from 1970."""
-    return EPOCH + DAY * day
-
-
-def micros(moment: datetime) -> int:
-    """An instant in microseconds since 1970."""
-    found: int = pl.Series([moment], dtype=INSTANT).cast(pl.Int64)[0]
-    return found
-
-
-def numbers(moments: pl.Series, zone: str) -> Numbers:
-    """The same as `number`, for a column."""
-    return moments.dt.convert_time_zone(zone).dt.date().cast(pl.Int32).cast(pl.Int64).to_numpy()
 
 
 def lines(history: History) -> Mapping[str, Line]:

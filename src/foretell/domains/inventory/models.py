@@ -1,10 +1,9 @@
-"""Inventory's candidates: last week, the level of four weeks by weekday, and the classics for lumpy demand."""
+"""Inventory's local candidates: what a product's own days say, by the methods for daily series."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,107 +13,18 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Cost, Floats, Forecast, Frame, Quantity, Study, quantile
-from foretell.domains.inventory.features import SPAN, lines, number, numbers
+from foretell.domains.inventory.features import SPAN, lines
 from foretell.domains.inventory.schema import Settings, rules
+from foretell.features.dates import number, numbers
 from foretell.models import paths, prophet
-from foretell.models.statistical import ahead
+from foretell.models.daily import METHODS
 
 LEVELS = (0.005, 0.025, 0.1, 0.25, 0.75, 0.9, 0.975, 0.995)
 DEMAND = Quantity(unit="units a day", levels=LEVELS, lower=0.0)
 USED = Quantity(unit="units", levels=LEVELS, lower=0.0)
-FITTED = 364  # days that the methods that optimise look back on: more make them slow, not better
 AT_LEAST = 14  # days
 
 Around = Callable[[Floats, Floats, np.random.Generator], Floats]
-Mean = Callable[[Floats, int, int], Floats]
-"""What is expected of each of the coming days: from the days so far, how many to say, and the number of the first."""
-
-
-def last_week(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """The same weekday of last week."""
-    return np.resize(past[-7:], steps)
-
-
-def _shaped(past: Floats, steps: int, level: float) -> Floats:
-    """A level, shaped by the weekdays of the last eight weeks."""
-    shaped: Floats = np.resize(paths.weekdays(past[-56:]), steps) * level
-    return shaped
-
-
-def weekday_mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """The mean of the last four weeks, shaped by the weekdays of the last eight."""
-    return _shaped(past, steps, float(past[-28:].mean()))
-
-
-def eight_weeks(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """The mean of the last eight weeks, shaped by their weekdays."""
-    return _shaped(past, steps, float(past[-56:].mean()))
-
-
-def _flat(method: str, **settings: float) -> Mean:
-    """A method that says one level."""
-
-    def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-        late = past[-FITTED:]
-        return _shaped(past, steps, float(ahead(method, late, 1, **settings)[0]))
-
-    return mean
-
-
-def smoothed(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """Exponential smoothing of days that their weekday's share is taken out of: else it would follow the week.
-
-    Not in the race itself: after some days without demand its level is near zero, and its dates are far too sure.
-    """
-    late = past[-FITTED:]
-    shares = np.maximum(paths.weekdays(past[-56:]), 0.25)[(np.arange(len(late)) - len(late)) % 7]
-    return _shaped(past, steps, float(ahead("SimpleExponentialSmoothingOptimized", late / shares, 1)[0]))
-
-
-def _seasonal(method: str, **settings: object) -> Mean:
-    def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-        late = past[-FITTED:]
-        if late.min() == late.max():  # nothing to optimise
-            return np.full(steps, late[-1])
-        return ahead(method, late, steps, season_length=7, **settings)
-
-    return mean
-
-
-croston_sba = _flat("CrostonSBA")
-tsb = _flat("TSB", alpha_d=0.1, alpha_p=0.05)
-adida = _flat("ADIDA")
-imapa = _flat("IMAPA")
-ets = _seasonal("AutoETS", model="ANA")
-theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
-
-
-def ensemble(past: Floats, steps: int, day: int) -> Floats:
-    """The mean of four quick ones that err differently: two levels, smoothing, and demand by its intervals."""
-    said = [each(past, steps, day) for each in (weekday_mean, eight_weeks, smoothed, croston_sba)]
-    return np.asarray(np.mean(said, axis=0), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a method's mean is made, and the seconds that one fit of a year takes; without a mean, by its own futures."""
-
-    mean: Mean | None
-    seconds: float = 0.002
-
-
-METHODS: Mapping[str, Method] = {
-    "weekly_naive": Method(last_week),
-    "weekday_mean": Method(weekday_mean),
-    "croston_sba": Method(croston_sba),
-    "tsb": Method(tsb),
-    "adida": Method(adida),
-    "imapa": Method(imapa),
-    "ensemble": Method(ensemble),
-    "ets": Method(ets, 0.03),
-    "theta": Method(theta, 0.03),
-    "prophet": Method(None, 0.25),
-}
 
 
 class Expected(NamedTuple):

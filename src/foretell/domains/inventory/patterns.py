@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from foretell.domains.inventory.features import Line, dated
 from foretell.domains.inventory.schema import Change, Class, Kinds, Outlier, Pattern, Regular, Trend
 from foretell.features import seasons
+from foretell.features.dates import dated
+from foretell.features.days import Line
 from foretell.models.paths import weekdays
 
 INTERVAL, CV2 = 1.32, 0.49  # where classes meet (Syntetos, Boylan & Croston 2005)

@@ -9,9 +9,11 @@ import numpy as np
 
 from foretell.contract import OURS, Floats, Frame, History, Past, Played, Policy, Replay
 from foretell.domains.inventory.decide import band
-from foretell.domains.inventory.features import LEAST, WINDOW, Line, ends, framed, lines, number, numbers
+from foretell.domains.inventory.features import LEAST, ends, framed, lines
 from foretell.domains.inventory.schema import ReplayRequest, Settings
 from foretell.errors import NotFound, NotReady
+from foretell.features.dates import number, numbers
+from foretell.features.days import WINDOW, Line
 from foretell.models.stock import course
 
 SERVICES = (0.5, 0.75, 0.9, 0.95, 0.975, 0.99)

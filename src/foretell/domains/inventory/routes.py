@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from foretell.contract import Route
-from foretell.domains.inventory.schema import ROWS, Day, DemandAnswer, Product, StockoutAnswer, Units
+from foretell.domains.inventory.schema import ROWS, Day, DemandAnswer, StockoutAnswer
+from foretell.domains.inventory.tables import Product, Units
 from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
 
 STATUSES = {InvalidRequest: 400, NotReady: 400, NotFound: 404, Forbidden: 403}

@@ -14,18 +14,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
-from foretell.domains.inventory.schema import (
-    INCOMING,
-    LEAD_TIMES,
-    MOVEMENTS,
-    PRODUCTS,
-    PROMOTIONS,
-    STOCK_LEVELS,
-    Day,
-    DemandRequest,
-    Settings,
-    StockoutRequest,
-)
+from foretell.domains.inventory.schema import Day, DemandRequest, Settings, StockoutRequest
+from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, MOVEMENTS, PRODUCTS, PROMOTIONS, STOCK_LEVELS
 
 ZONE = "Europe/Berlin"
 NOON = datetime(2024, 6, 30, 12, tzinfo=ZoneInfo(ZONE))

@@ -8,10 +8,10 @@ import numpy as np
 
 from foretell.contract import Ask, Floats, Forecast, History
 from foretell.domains.inventory.decide import asked_days, basis, known
-from foretell.domains.inventory.features import EPOCH, dated
 from foretell.domains.inventory.schema import StockoutAnswer, StockoutRequest, Track, TrackRecord
 from foretell.domains.inventory.supply import order, supply
 from foretell.errors import BrokenDomain, InvalidRequest
+from foretell.features.dates import EPOCH, dated
 from foretell.models import stock as shelf
 
 NEAR, LEAST = 0.2, 3  # of the days until then, and days: how close a date is that counts as right

@@ -11,18 +11,11 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Floats, Frame, History, Proposal, Proposing, Read, Standpoint
-from foretell.domains.inventory.features import EPOCH, WINDOW, begins, dated, number, numbers
-from foretell.domains.inventory.schema import (
-    INCOMING,
-    LEAD_TIMES,
-    MOVEMENTS,
-    STOCK_LEVELS,
-    Order,
-    Settings,
-    StockoutAnswer,
-    StockoutRequest,
-)
+from foretell.domains.inventory.schema import Order, Settings, StockoutAnswer, StockoutRequest
+from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, MOVEMENTS, STOCK_LEVELS
 from foretell.errors import InvalidRequest, NotReady, Refused
+from foretell.features.dates import EPOCH, begins, dated, number, numbers
+from foretell.features.days import WINDOW
 from foretell.models import stock as shelf
 from foretell.models.paths import WORLDS
 
