@@ -14,7 +14,7 @@ from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
 from foretell.errors import Misconfigured
 from foretell.stores import facts
-from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, READER, ROLES, url_of
+from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, READER, ROLES, VISITOR, url_of
 from foretell.stores.database import Database, checked
 from foretell.stores.server import Server
 
@@ -72,7 +72,8 @@ HOLES = {
     "it is above the policies": "SELECT role FROM roles JOIN pg_roles r ON r.rolname = role WHERE r.rolsuper"
     " OR r.rolbypassrls OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication",
     "it can become another": "SELECT role FROM roles, pg_roles r WHERE r.rolname <> role"
-    " AND pg_has_role(role, r.oid, 'MEMBER') AND NOT (role = %(login)s AND r.rolname = ANY (%(roles)s))",
+    " AND pg_has_role(role, r.oid, 'MEMBER') AND NOT (role, r.rolname::text) IN (SELECT * FROM"
+    " unnest(%(members)s::text[], %(of)s::text[]))",
 }
 
 MEANT = {
@@ -105,7 +106,7 @@ def rights(connection: Connection[Any]) -> dict[tuple[str, str], set[str]]:
         " SELECT role, name, what || ' (' || attname || ')' FROM whole JOIN pg_attribute a ON a.attrelid = oid"
         " WHERE NOT has AND what IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND NOT attisdropped"
         " AND has_column_privilege(role, oid, attnum, what)",
-        {"mine": MINE, "roles": [*ROLES, LOGIN], "names": names},
+        {"mine": MINE, "roles": [*ROLES, LOGIN, VISITOR], "names": names},
     )
     found: dict[tuple[str, str], set[str]] = {}
     for role, name, what in told:
@@ -115,7 +116,10 @@ def rights(connection: Connection[Any]) -> dict[tuple[str, str], set[str]]:
 
 def holes(connection: Connection[Any]) -> set[str]:
     """Every way past the policies that the catalogue shows, in words."""
-    values = {"mine": MINE, "roles": [*ROLES, LOGIN], "open": [f"public.{n}" for n in OPEN_TO_ALL], "login": LOGIN}
+    values = {
+        "mine": MINE, "roles": [*ROLES, LOGIN, VISITOR], "open": [f"public.{n}" for n in OPEN_TO_ALL],
+        "members": [*[LOGIN] * len(ROLES), VISITOR], "of": [*ROLES, READER],
+    }  # fmt: skip
     found = {
         f"{name}: {words}"
         for words, query in HOLES.items()
@@ -180,8 +184,8 @@ def test_every_role_has_just_the_rights_meant_for_it(owner: Connection[Any]) -> 
 
 def test_the_login_itself_may_nothing_and_takes_on_our_three_roles_alone(plain: Connection[Any]) -> None:
     """So whoever gets their own SQL into a connection is kept to those three: they see the list of tenants as operator,
-    and any one tenant's data, one at a time; policies stand against mistakes, not against that. A `--read-only` that
-    must hold against it needs a login that is a member of the reader alone.
+    and any one tenant's data, one at a time; policies stand against mistakes, not against that. With `--read-only` it
+    is another login, a member of the reader alone (`test_reader`).
     """
     found = plain.execute("SELECT rolname FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')").fetchall()
     assert {name for (name,) in found} == {LOGIN, *ROLES}
@@ -263,6 +267,7 @@ PLANTED_ABOVE = {
     f"ALTER ROLE {APP} BYPASSRLS": f"{APP}: it is above the policies",
     f"ALTER ROLE {LOGIN} SUPERUSER": f"{LOGIN}: it is above the policies",
     f"GRANT {OWNER} TO {LOGIN}": f"{LOGIN}: it can become another",
+    f"GRANT {APP} TO {VISITOR}": f"{VISITOR}: it can become another",
     f"GRANT {APP} TO {READER}": f"public.audit: {READER} may INSERT",
     f"GRANT pg_write_all_data TO {READER}": f"toy.yearly_2024: {READER} may INSERT",
     f"ALTER TABLE toy.deeds OWNER TO {APP}": "toy.deeds: a role owns it",
