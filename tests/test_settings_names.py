@@ -56,7 +56,6 @@ def give(monkeypatch: pytest.MonkeyPatch) -> Iterator[Give]:
     in_force.cache_clear()
 
 
-@pytest.mark.row("I8")
 @pytest.mark.parametrize("field", DOCUMENTED)
 def test_a_documents_name_is_understood_and_ours_wins(give: Give, field: str) -> None:
     value, becomes = TOLD[field]
@@ -84,7 +83,6 @@ def test_a_database_in_parts_makes_a_url(give: Give) -> None:
     assert give(FORETELL_DATABASE="postgresql://d@e/f").database == "postgresql://d@e/f"
 
 
-@pytest.mark.row("I8")
 @pytest.mark.parametrize("password", ["p@ss:w/rd", "100%", "ü & #?=+ ", "[::1]", "\\'\""])
 def test_the_parts_log_in_whatever_the_password_holds(home: Path, give: Give, password: str) -> None:
     server = launcher.start(home)
@@ -99,7 +97,6 @@ def test_the_parts_log_in_whatever_the_password_holds(home: Path, give: Give, pa
             connection.execute("DROP ROLE parts")
 
 
-@pytest.mark.row("I8")
 @pytest.mark.parametrize(
     ("told", "words"),
     [
@@ -145,7 +142,6 @@ def test_the_help_of_serve_names_what_its_options_may_be_called() -> None:
 # ---------------------------------------------------------------- defaults of tenants
 
 
-@pytest.mark.row("I8")
 def test_the_defaults_of_tenants_come_from_outside_and_a_tenants_own_win(home: Path, give: Give) -> None:
     give(FORETELL_HOME=str(home), MIN_TRAINING_DAYS="45")
     with tenancy() as app:

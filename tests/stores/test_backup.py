@@ -29,7 +29,7 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell.contract import DTYPES, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import clients, decisions, facts, launcher, opened, quarantine, records, registry
+from foretell.stores import clients, decisions, facts, kept, launcher, opened, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
@@ -84,7 +84,7 @@ def rows_of(table: Table, tenant: str, shift: float = 0.0, count: int = 40) -> F
         if name.startswith("maybe") or kind == "object":
             filled[name][0] = None
     schema = {name: pl.String() if kind == "object" else DTYPES[kind] for name, kind in columns(table).items()}
-    return pl.DataFrame(filled, schema=schema)
+    return pl.DataFrame(filled, schema=schema).unique(table.key, keep="first", maintain_order=True)
 
 
 def write_all(database: Database, tenant: str, shift: float = 0.0) -> None:
@@ -190,6 +190,10 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             records.answer(connection, tenant, "key", "print", {"of": tenant})
             decisions.change(connection, tenant, "toy", "me", {"one": {"of": [tenant, None]}, "two": None})
             a_recommendation(connection, tenant, said.prediction_id)
+            kept.keep(
+                connection, tenant, timedelta(days=1),
+                [("hash", said.prediction_id, {"things": f"{START:%Y}"}, {"of": tenant}, START)],
+            )  # fmt: skip
     operator.close()
     database.close()
     yield one
@@ -451,7 +455,7 @@ def test_a_file_that_does_not_fit_is_refused(
 
 def test_a_database_in_use_is_refused(source: Source, copy: tuple[Path, Told], tmp_path: Path) -> None:
     before = counts(source.admin, copy[1])
-    with pytest.raises(Refused, match=r"has public.alembic_version and .* more of these tables; type: so and so"):
+    with pytest.raises(Refused, match=r"has inventory.incoming and .* more of these tables; type: so and so"):
         restore(copy[0], source.admin, Blobs(f"file://{tmp_path}/blobs"), instead="type: so and so")
     assert counts(source.admin, copy[1]) == before
     with pytest.raises(NotFound, match="there is no file"):

@@ -74,7 +74,6 @@ def until(client: httpx.Client, path: str, **how: Any) -> httpx.Response:
     raise AssertionError(told.text)
 
 
-@pytest.mark.row("I8")
 def test_requests_over_the_time_end_with_503_write_nothing_and_free_their_place(
     client: httpx.Client, home: Path, server: Running
 ) -> None:
@@ -97,7 +96,6 @@ def test_requests_over_the_time_end_with_503_write_nothing_and_free_their_place(
     assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.row("I8")
 @pytest.mark.parametrize(
     ("path", "sent"),
     [
@@ -115,7 +113,6 @@ def test_documented_paths_say_so_in_their_own_shape(client: httpx.Client, home: 
     assert told.json()["foretell"]["code"] == "Unavailable"
 
 
-@pytest.mark.row("I8")
 def test_a_training_over_the_time_is_ended_and_the_next_work_is_done(
     server: Running, token: Callable[..., str], home: Path
 ) -> None:

@@ -11,11 +11,13 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from foretell.errors import NotFound, Refused
 
 Json = Mapping[str, Any]
+
+_PLAIN: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ _LEDGER = f"SELECT {', '.join(_SERVED)}, predicted_at FROM ml_predictions".encod
 
 def log(connection: Connection[Any], tenant: str, served: Sequence[Served]) -> None:
     """Add predictions to the ledger, as one value: the driver takes as long for each value as for all of these."""
-    connection.execute(_LOG, [tenant, Jsonb([vars(one) for one in served], to_json)])
+    connection.execute(_LOG, [tenant, Jsonb([vars(one) for one in served], _PLAIN.dump_json)])
 
 
 def served(connection: Connection[Any], tenant: str, name: str) -> list[Served]:
