@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -144,7 +145,7 @@ def load() -> dict[str, Any]:
         newest = here.tenants("bench", *shops, later=60)
         with served(here) as server:
             plan = server.plan("bench", moment=newest, seconds=10.0, rate=RATE)
-            generator.run(plan)
+            generator.run(replace(plan, seconds=5.0, rate=5.0))  # to warm up
             quiet = generator.run(plan)
             runs: list[dict[str, Any]] = []
             began = time.perf_counter()
