@@ -112,23 +112,24 @@ def ends(history: History) -> int:
 def questions(history: History) -> Frame:
     """The days after a few old standpoints, of every product with enough days before them.
 
-    The standpoints are four weeks apart and ask for four weeks; of a young product a week apart, for a week. Of more
-    than `MANY` products a fixed few are asked about.
+    The standpoints are four weeks apart and ask for four weeks; where no product is old enough for that, a week apart,
+    for a week. All products share them, for each costs a fit. Of more than `MANY` products a fixed few are asked about.
     """
     zone, end = history.standpoint.zone, ends(history)
-    asked: list[tuple[str, int, int]] = []
     every = lines(history)
     few = sorted(every, key=lambda name: crc32(name.encode()))[:MANY]
-    for entity, line in ((name, every[name]) for name in few):
-        first = max(line.first, end - WINDOW)
-        long = end - first >= LEAST + SPAN * 2
-        span = SPAN if long else SHORT
+    begun = {name: max(every[name].first, end - WINDOW) for name in few}
+    oldest = min(begun.values(), default=end)
+    long = end - oldest >= LEAST + SPAN * 2
+    span = SPAN if long else SHORT
+    asked: list[tuple[str, int, int]] = []
+    for entity, first in begun.items():
         for k in range(ORIGINS if long else 2 * ORIGINS, 0, -1):
             origin = end - span * k
             if origin - first >= LEAST:
                 asked += [(entity, origin, origin + step) for step in range(span)]
         # One that is over a week before any of them: a race begins where some outcome is known.
-        if end - first > LEAST:
+        if first == oldest and end - first > LEAST:
             asked.append((entity, first + 1, first + 1))
     return framed(asked, zone)
 
