@@ -11,6 +11,7 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
 from foretell.domains.inventory import patterns
+from foretell.domains.inventory.catalogue import candidates
 from foretell.domains.inventory.features import framed, lines
 from foretell.domains.inventory.models import LEVELS
 from foretell.domains.inventory.schema import (
@@ -27,7 +28,6 @@ from foretell.domains.inventory.tables import MOVEMENTS
 from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.features.dates import EPOCH, begins, dated, number
 from foretell.features.days import Line
-from foretell.models.daily import METHODS
 from foretell.models.paths import MOST
 
 AHEAD = timedelta(hours=14)  # by so much the earliest clock on Earth is ahead of UTC
@@ -73,8 +73,8 @@ def asked_days(request: DemandRequest | StockoutRequest, history: History, days:
 def _method(name: str) -> str | None:
     if name == "auto":
         return None
-    if name not in METHODS:
-        raise NotFound(f"there is no method {name!r}; there are auto, {', '.join(METHODS)}")
+    if name not in (there := candidates()):
+        raise NotFound(f"there is no method {name!r}; there are auto, {', '.join(there)}")
     return name
 
 
