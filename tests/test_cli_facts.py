@@ -288,12 +288,16 @@ def test_a_daily_file_is_refused_whole_with_what_to_do(tenant: str, csv: Callabl
     ("words", "error", "told"),
     [
         (["import", "traffic.nothing", "FILE"], NotFound, "no table 'traffic.nothing'; there are traffic.metrics"),
-        (["import", "nothing.metrics", "FILE"], NotFound, "no domain of 'nothing.metrics'; there are traffic"),
+        (
+            ["import", "nothing.metrics", "FILE"],
+            NotFound,
+            "no domain of 'nothing.metrics'; there are inventory, traffic",
+        ),
         (["import", TABLE, "FILE", "--tenant", "nobody-yet"], NotFound, "type: foretell tenant add nobody-yet"),
         (["import", TABLE, "none.csv"], InvalidRequest, "there is no file none.csv"),
         (["import", TABLE, "FILE", "--timezone", "Mars"], InvalidRequest, "no time zone 'Mars'"),
         (["export", "traffic.nothing", "x.csv"], NotFound, r"there are traffic\.metrics"),
-        (["export", "nothing.metrics", "x.csv"], NotFound, "there are traffic"),
+        (["export", "nothing.metrics", "x.csv"], NotFound, "there are inventory, traffic"),
         (["export", TABLE, "x.csv", "--tenant", "nobody-yet"], NotFound, "type: foretell tenant add nobody-yet"),
         (["export", TABLE, "x.xlsx"], InvalidRequest, r"must end in \.csv or \.parquet"),
         (["export", TABLE, "x.csv.gz"], InvalidRequest, r"must end in \.csv or \.parquet"),

@@ -19,7 +19,8 @@ from foretell.app import App
 PREDICT = "/v1/traffic/load/predict"
 WORKLOAD = {"current_replicas": 10, "capacity_per_pod": 10}
 READS = {  # what is asked with a POST and changes nothing but the ledger
-    "/v1/traffic/predict", PREDICT, "/v1/traffic/load/backtest", "/v1/traffic/load/replay", "/v1/inventory/predict",
+    "/v1/traffic/predict", PREDICT, "/v1/traffic/load/backtest", "/v1/traffic/load/replay",
+    "/v1/inventory/stockout/replay", "/v1/inventory/predict",
     "/v1/inventory/demand/predict", "/v1/inventory/demand/backtest", "/v1/inventory/stockout/predict",
     "/v1/inventory/stockout/backtest", "/v1/inventory/demand/predictions", "/v1/inventory/stockout/predictions",
     "/api/ml/predict", "/forecast/demand", "/predict/stockout",

@@ -11,13 +11,14 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from foretell.errors import NotFound, Refused
 
 Json = Mapping[str, Any]
 
-_PLAIN: TypeAdapter[Any] = TypeAdapter(Any)
+# What is no number is not made null on the way: the database refuses it.
+_PLAIN: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="constants"))
 
 
 @dataclass(frozen=True, kw_only=True)
