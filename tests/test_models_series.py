@@ -201,8 +201,9 @@ def test_each_method_answers_a_seasonal_and_an_intermittent_series(method: str) 
         assert said["point"][0] == pytest.approx(np.mean(SHAPE), abs=6)
         assert said["point"][1] == pytest.approx(float(np.mean([v or 0 for v in seldom])), abs=0.8)
     else:
-        assert said["point"][0] == pytest.approx(SHAPE[3], abs=3)
-        assert said["point"][2] == pytest.approx(SHAPE[6], abs=3)
+        near = 5 if method == "MFLES" else 3  # which draws its season towards the level
+        assert said["point"][0] == pytest.approx(SHAPE[3], abs=near)
+        assert said["point"][2] == pytest.approx(SHAPE[6], abs=near)
 
 
 @pytest.mark.usefixtures("quiet")

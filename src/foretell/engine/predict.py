@@ -21,6 +21,7 @@ from foretell.engine.train import fit, train
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
 
 REMEMBERED = 440  # questions up to which a forecast is kept with its history
+TOGETHER = 100  # requests of a batch that are forecast in one go, whose possible futures are in memory at once
 HEAVY = 1.0  # seconds that a method expects for 1,000 questions, from which on it is no light one
 
 
@@ -84,7 +85,7 @@ def predict(
             out[place] = _named(task, error)
             continue
         alone = plan.history is not history or plan.ask.candidate is not None
-        together.setdefault(f"{place}" if alone else f"task {task.name}", []).append(plan)
+        together.setdefault(f"{place}" if alone else f"{task.name} {place // TOGETHER}", []).append(plan)
     for plans in together.values():
         for plan, said in zip(plans, _answers(plans, models, light=light), strict=True):
             out[plan.place] = said

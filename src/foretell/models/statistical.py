@@ -19,6 +19,7 @@ METHODS = {  # seconds for one fit to about 700 values, measured on two cores
     "AutoETS": 0.2,
     "AutoTheta": 0.05,
     "DynamicOptimizedTheta": 0.025,
+    "MFLES": 0.008,
     "SeasonalExponentialSmoothingOptimized": 0.01,
     "SimpleExponentialSmoothingOptimized": 0.0004,
     "CrostonSBA": 0.0004,
