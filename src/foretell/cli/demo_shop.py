@@ -47,7 +47,8 @@ def _demand(console: Console, app: App) -> None:
 def _stockout(console: Console, app: App) -> None:
     request = {"product": PRODUCT, "current_stock_units": STOCK, "horizon_days": 60}
     answer = StockoutAnswer.model_validate(app.predict("inventory.stockout", request, as_of="latest").answer)
+    early, date, late = (answer.dates[share] or "a later day" for share in ("10", "50", "90"))
     console.print(
-        f"with {STOCK:,.0f} on the shelf it is empty on [bold]{answer.predicted_stockout_date}[/]"
-        f" (80 of 100 futures: {answer.dates['10']} to {answer.dates['90']}); confidence {answer.confidence:.2f}\n"
+        f"with {STOCK:,.0f} on the shelf it is empty on [bold]{date}[/]"
+        f" (80 of 100 futures: {early} to {late}); confidence {answer.confidence:.2f}\n"
     )
