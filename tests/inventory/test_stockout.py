@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.inventory import LAST, days, stockout
+from tests.inventory import LAST, days, said, stockout
 from tests.inventory.test_demand import weeks
 
+from foretell.domains.inventory import STOCKOUT
 from foretell.domains.inventory.schema import StockoutRequest
 from foretell.domains.inventory.stockout import by, near, sure
+from foretell.engine.predict import Prediction
 from foretell.errors import InvalidRequest, NotReady
 from foretell.models import paths
 from foretell.models.stock import empty as emptied
@@ -156,3 +158,14 @@ def test_the_interval_holds_the_true_date_and_confidence_is_the_share_that_came_
         right.append(abs(true - answer.days_until_stockout) <= near(answer.days_until_stockout))
     assert 0.7 < np.mean(inside) < 0.92
     assert abs(np.mean(told) - np.mean(right)) < 0.1
+
+
+def test_prophets_futures_add_up_to_what_it_expects() -> None:
+    """Of a product that seldom sells, half of Prophet's days lie below zero: cut off there they must not add up."""
+    seldom = [float(k % 5 == 0) * 6.0 for k in range(200)]
+    one = said(STOCKOUT, history=days(seldom), method="prophet", current_stock_units=30, horizon_days=30)
+    assert isinstance(one, Prediction)
+    assert one.forecast.draws is not None
+    expected = one.forecast.rows["point"].to_numpy()
+    assert expected[-1] == pytest.approx(6 / 5 * len(expected), rel=0.2)
+    assert one.forecast.draws.mean(axis=1)[-1] == pytest.approx(expected[-1], rel=0.02)

@@ -104,7 +104,10 @@ class Local:
             return Expected(mean(past, steps, day), self.method)
         random, mode = paths.generator(entity, day), own.prophet_seasonality_mode
         expected, worlds = prophet.ahead(past, steps, day, mode=mode, random=random, worlds=paths.WORLDS)
-        return Expected(expected, self.method, np.maximum(worlds, 0.0))
+        worlds = np.maximum(worlds, 0.0)
+        if self.summed:  # what is cut off below zero would add up to a total far above what is expected
+            worlds = worlds * (np.maximum(expected, 0.0) / np.maximum(worlds.mean(axis=1), 1e-12))[:, None]
+        return Expected(expected, self.method, worlds)
 
     def save(self, folder: Path) -> None:
         """Write the method's name: all else is in the history."""

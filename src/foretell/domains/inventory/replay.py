@@ -10,7 +10,7 @@ import numpy as np
 from foretell.contract import OURS, Floats, Frame, History, Past, Played, Policy, Replay
 from foretell.domains.inventory.decide import band
 from foretell.domains.inventory.features import LEAST, ends, framed, lines
-from foretell.domains.inventory.schema import ReplayRequest, Settings
+from foretell.domains.inventory.schema import ReplayRequest, rules
 from foretell.errors import NotFound, NotReady
 from foretell.features.dates import number, numbers
 from foretell.features.days import WINDOW, Line
@@ -44,8 +44,7 @@ def subject(request: ReplayRequest, history: History) -> str:
 
 def assumed(request: ReplayRequest, history: History) -> tuple[int, int]:
     """Lead time and days between orders."""
-    own = history.standpoint.settings
-    own = own if isinstance(own, Settings) else Settings()
+    own = rules(history.standpoint)
     lead = round(own.lead_time_days) if request.lead_time_days is None else request.lead_time_days
     return lead, request.cover_days or own.cover_days
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Floats, Frame, History, Proposal, Proposing, Read, Standpoint
-from foretell.domains.inventory.schema import Order, Settings, StockoutAnswer, StockoutRequest
+from foretell.domains.inventory.schema import Order, Settings, StockoutAnswer, StockoutRequest, rules
 from foretell.domains.inventory.tables import INCOMING, LEAD_TIMES, MOVEMENTS, STOCK_LEVELS
 from foretell.errors import InvalidRequest, NotReady, Refused
 from foretell.features.dates import EPOCH, begins, dated, number, numbers
@@ -37,10 +37,9 @@ class Supply:
     arriving: Floats
 
 
-def rules(request: StockoutRequest, history: History) -> tuple[float, int, Settings]:
+def asked(request: StockoutRequest, history: History) -> tuple[float, int, Settings]:
     """The service level and the days an order shall last, and the tenant's settings behind them."""
-    own = history.standpoint.settings
-    own = own if isinstance(own, Settings) else Settings()
+    own = rules(history.standpoint)
     return request.service_level or own.service_level, request.cover_days or own.cover_days, own
 
 
@@ -100,7 +99,7 @@ def _of(history: History, table: str, product: str) -> Frame:
 
 def lead_times(request: StockoutRequest, history: History) -> tuple[Floats, int]:
     """How many days an order takes in each future, and how many own deliveries of the product that rests on."""
-    *_, own = rules(request, history)
+    *_, own = asked(request, history)
     took, mine = np.zeros(0), np.zeros(0, dtype=bool)
     if request.history is None:
         took = history[LEAD_TIMES.name]["days"].to_numpy()
@@ -114,7 +113,7 @@ def order(request: StockoutRequest, history: History, short: Floats, first: int,
 
     `short` is what has gone out by the end of each day less what was there for it, days x futures.
     """
-    service, cover, _ = rules(request, history)
+    service, cover, _ = asked(request, history)
     lead, deliveries = lead_times(request, history)
     quantity = shelf.enough(short, lead, cover, service)
     if not np.isfinite(quantity):
@@ -160,8 +159,7 @@ def review(product: str, action: Mapping[str, Any], standing: Standpoint) -> Map
 
     Raises Refused after another approved order that is not among the incoming yet, and where the settings have changed.
     """
-    settings = standing.settings
-    assert isinstance(settings, Settings)
+    settings = rules(standing)
     if last := standing.approved.get(product):
         raise Refused(
             f"an order of {product} was approved at {last.at:%H:%M} UTC; bring it to inventory.incoming and ask again"
