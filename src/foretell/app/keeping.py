@@ -57,7 +57,7 @@ def slots(
     for place, (task, request) in lasting.items():
         champion = champions.get(task.name)
         rests_on = [
-            VERSION, task.name, champion.card.version if champion else None, look.zone, look.settings, look.approved,
+            VERSION, task.name, champion.card.version if champion else None, look.zone, look.approved,
             settings.model_dump(mode="json"), request.model_dump(mode="json"),
         ]  # fmt: skip
         name = hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()
