@@ -1,0 +1,1 @@
+"""Agile: effort, points, sprints, people, and the honesty to say when nothing is known."""
