@@ -13,6 +13,7 @@ from foretell.app import keeping, ledger, logs, shelf
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
+from foretell.engine.apart import made
 from foretell.engine.collect import Need, brings, needs
 from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, TooHeavy, predict
@@ -221,7 +222,7 @@ def _fitted(desk: Tenancy, said: Prediction) -> bool:
     """Whether a method was fitted when it was asked, be it to facts that came along."""
     if said.cached or said.own_facts:
         return not said.cached
-    return not desk.task(said.card.task).candidates[said.card.candidate]().needs_training
+    return not made(desk.task(said.card.task), said.card.candidate).needs_training
 
 
 def _fallback(said: Prediction, why: str | None) -> str | None:

@@ -28,7 +28,10 @@ class Freshness(BaseModel):
 
 
 class Skill(BaseModel):
-    """The error in the backtest beside the baseline's, on so many outcomes; lower is better."""
+    """The error in the backtest beside the baseline's, on so many outcomes; lower is better.
+
+    Of a task with a scope (a project, a plant) they are those of the scope that is asked about, where it has some.
+    """
 
     metric: str
     value: float | None
@@ -80,9 +83,8 @@ class Basis(BaseModel):
         if card.scores:
             metric = task.gate.metric
             base = card.scores.get(card.baseline, {}).get(metric)
-            skill = Skill(
-                metric=metric, value=mine.get(metric), baseline=card.baseline, baseline_value=base, scored=card.scored
-            )
+            scored, error, usual = _there(task, said) or (card.scored, mine.get(metric), base)
+            skill = Skill(metric=metric, value=error, baseline=card.baseline, baseline_value=usual, scored=scored)
         if said.known_at is not None:
             age = (said.as_of - said.known_at).total_seconds()
             freshness = Freshness(known_at=said.known_at, age_seconds=age)
@@ -93,6 +95,12 @@ class Basis(BaseModel):
             interval=interval, freshness=freshness, skill=skill,
             confidence=card.trust and Confidence.model_validate(card.trust, from_attributes=True),
         )  # fmt: skip
+
+
+def _there(task: Task, said: Prediction) -> tuple[int, float, float] | None:
+    """What it has been worth in the scope that is asked about, where the task has one and something is known."""
+    record = said.forecast.record
+    return record.worth.get(said.questions[task.scope][0]) if record and task.scope else None
 
 
 class Told(BaseModel):

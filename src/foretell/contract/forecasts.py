@@ -72,6 +72,7 @@ class Record:
     `scores` are metrics by candidate, on `scored` outcomes; `skipped` says by candidate why it did not run, `reason`
     why this `method` answers. Without a race scores are empty. `held` is the method's track record by entity, and of
     all under "": of how many old questions the outcome is known, and in what share of them its 80 % band held it.
+    `worth` is, by scope, on how many old questions its error in the gate's metric was what, and the baseline's what.
     """
 
     method: str
@@ -80,6 +81,7 @@ class Record:
     scores: Mapping[str, Mapping[str, float | None]]
     skipped: Mapping[str, str]
     held: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    worth: Mapping[str, tuple[int, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

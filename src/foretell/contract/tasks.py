@@ -169,6 +169,7 @@ class Task:
     routes: Sequence[Route] = ()
     counts: Sequence[Count] = ()
     trust: Trust | None = None
+    scope: str | None = None  # a column of the questions (a project, a plant): who did best there answers there
     whom: str | None = None  # the request's field that names the one entity it is about, where there is one
     lasting: timedelta | None = None  # how long an answer is given again while its facts, model and settings stay
     proposing: Proposing | None = None

@@ -27,7 +27,9 @@ from foretell.contract import (
     Study,
     Task,
 )
-from foretell.engine.model import calibrate, checked
+from foretell.engine import apart
+from foretell.engine.calibration import calibrate
+from foretell.engine.model import checked
 from foretell.engine.outcomes import join, settled
 from foretell.engine.scores import score
 from foretell.errors import NotReady
@@ -103,11 +105,14 @@ def backtest(
         keep = asked["value"].is_not_null()
         raw, asked = {name: rows.filter(keep) for name, rows in raw.items()}, asked.filter(keep)
     raw, asked = _answered(task, raw, asked, skipped)
+    forecasts = calibrated(task, asked, raw)
+    if (each := apart.name_of(task)) and len(raw) > 1 and asked["fold"].n_unique() > 1:
+        raw[each] = forecasts[each] = apart.raced(task, asked, forecasts)
     return Backtest(
         task=task,
         asked=asked,
         raw=raw,
-        forecasts=calibrated(task, asked, raw),
+        forecasts=forecasts,
         skipped=skipped,
         folds=tuple((fold.start, fold.end) for fold in folds),
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from foretell.contract import (
     Choice,
-    Floats,
     Forecast,
     Forecaster,
     Frame,
     History,
-    Quantity,
     Study,
     Target,
     Task,
     quantile,
 )
+from foretell.engine.apart import made
+from foretell.engine.calibration import Calibration, read
 from foretell.engine.trust import Reliability, trusted
 from foretell.errors import BrokenDomain, Damaged, NotReady
-from foretell.models.conformal import Bands
-from foretell.models.isotonic import Isotonic
 from foretell.models.logistic import Logistic
 
-DAY = 86_400_000_000  # microseconds
-HALF_LIFE = 30.0  # days: an error half as old again counts half as much in a calibration
-
-Calibration = Bands | Isotonic
 Held = Mapping[str, tuple[int, float]]  # as in a Record
+Worth = Mapping[str, tuple[int, float, float]]  # likewise
 
 
 class Span(BaseModel):
@@ -83,6 +78,7 @@ class Model:
     card: Card
     chance: Logistic | None = None  # that an answer holds, by the factors of the task's trust
     held: Held = field(default_factory=dict)
+    worth: Worth = field(default_factory=dict)
 
     def forecast(self, study: Study) -> Forecast:
         """What the model says, calibrated, one row a question; raises as `raw` does."""
@@ -112,7 +108,7 @@ class Model:
         calibration = self.calibration.to_dict() if self.calibration else None
         (folder / "calibration.json").write_text(json.dumps(calibration))
         (folder / "trust.json").write_text(json.dumps(self.chance.to_dict() if self.chance else None))
-        (folder / "held.json").write_text(json.dumps(self.held))
+        (folder / "held.json").write_text(json.dumps({"held": self.held, "worth": self.worth}))
         (folder / "card.json").write_text(self.card.model_dump_json(indent=1))
 
     @staticmethod
@@ -125,18 +121,15 @@ class Model:
         """Read what `save` wrote."""
         card = cls.card_of(folder)
         stored = json.loads((folder / "calibration.json").read_text())
-        forecaster = task.candidates[card.candidate]().load(folder / "forecaster")
-        calibration: Calibration | None = None
-        if stored and isinstance(task.target, Quantity):
-            calibration = Bands.from_dict(task.target, stored)
-        elif stored and not isinstance(task.target, Quantity):
-            calibration = Isotonic.from_dict(task.target, stored)
+        forecaster = made(task, card.candidate).load(folder / "forecaster")
+        calibration = read(task.target, stored)
         chance = json.loads((folder / "trust.json").read_text()) if (folder / "trust.json").exists() else None
-        held = json.loads((folder / "held.json").read_text()) if (folder / "held.json").exists() else {}
+        record = json.loads((folder / "held.json").read_text())
         return cls(
             task=task, forecaster=forecaster, calibration=calibration, card=card,
             chance=Logistic.from_dict(chance) if chance else None,
-            held={entity: (n, share) for entity, (n, share) in held.items()},
+            held={entity: (n, share) for entity, (n, share) in record["held"].items()},
+            worth={scope: (n, error, base) for scope, (n, error, base) in record["worth"].items()},
         )  # fmt: skip
 
 
@@ -179,17 +172,6 @@ def held(target: Target, rows: Frame, settled: Frame) -> Held:
     told = pl.concat([told, told.with_columns(entity=pl.lit(""))])
     each = told.group_by("entity", maintain_order=True).agg(pl.len().alias("n"), pl.col("inside").mean())
     return {entity: (n, share) for entity, n, share in each.iter_rows()}
-
-
-def calibrate(target: Target, rows: Frame, settled: Frame, now: datetime) -> Calibration:
-    """Learn a calibration, standing at `now`, from out-of-sample forecasts and the settled questions behind them."""
-    value = settled["value"]
-    then = np.datetime64(now.astimezone(UTC).replace(tzinfo=None), "us")
-    age: Floats = (then - settled["known_at"].to_numpy().astype("datetime64[us]")).astype(np.int64) / DAY
-    age = age - age.min() if len(age) else age  # against the newest: an old series is calibrated like a fresh one
-    if isinstance(target, Quantity):
-        return Bands.fit(target, rows, value.cast(pl.Float64).to_numpy(), age, HALF_LIFE)
-    return Isotonic.fit(target, rows, value, age, HALF_LIFE)
 
 
 def card_read(told: Mapping[str, Any]) -> Card:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import polars as pl
 
 from foretell.contract import Choice, Frame, History, Task
-from foretell.engine.model import Model, calibrate, versioned
+from foretell.engine.calibration import calibrate
+from foretell.engine.model import Model, versioned
 from foretell.engine.outcomes import SETTLED, counts, join, settled
 from foretell.engine.scores import score
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import polars as pl
 
 from foretell.contract import INSTANT, Answer, Ask, Forecast, Frame, History, Record, Request, Task
+from foretell.engine.apart import Apart
 from foretell.engine.backtest import backtest
 from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
@@ -141,7 +142,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -
     for plan in plans:
         length = plan.ask.questions.height
         part = _trusted(plan, model, said.slice(start, length), key if len(plans) == 1 else None)
-        part = replace(part, record=_record(model, fallback))
+        part = replace(part, record=_record(model, _method(model, part), fallback))
         asked_so = key and (*key, plan.request.model_dump_json())
         repeated = history.has(asked_so)
         out.append(
@@ -150,7 +151,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -
                 questions=plan.ask.questions,
                 forecast=part,
                 raw=raw.rows.slice(start, length),
-                method=model.card.candidate,
+                method=_method(model, part),
                 card=model.card,
                 fallback=fallback,
                 own_facts=plan.ask.history is not None or bool(plan.ask.facts),
@@ -166,12 +167,17 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -
     return out
 
 
-def _record(model: Model, fallback: str | None) -> Record:
+def _method(model: Model, said: Forecast) -> str:
+    """The candidate that answers: the one in service, or of those that share the service the one for this scope."""
+    return str(said.evidence["method"][0]) if isinstance(model.forecaster, Apart) else model.card.candidate
+
+
+def _record(model: Model, method: str, fallback: str | None) -> Record:
     """What the method of a model has been worth."""
     card = model.card
     return Record(
-        method=card.candidate, reason=fallback or card.reason, scored=card.scored, scores=card.scores,
-        skipped=card.skipped, held=model.held,
+        method=method, reason=fallback or card.reason, scored=card.scored, scores=card.scores,
+        skipped=card.skipped, held=model.held, worth=model.worth,
     )  # fmt: skip
 
 

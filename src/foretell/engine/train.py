@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from foretell.contract import Frame, History, Study, Table, Task
+from foretell.engine import apart
 from foretell.engine.backtest import Backtest, Progress, backtest, past_questions
-from foretell.engine.model import Card, Model, Span, calibrate, held, versioned
+from foretell.engine.calibration import calibrate
+from foretell.engine.model import Card, Model, Span, held, versioned
 from foretell.engine.outcomes import counts, join
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
@@ -51,6 +53,8 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
     if base is None:
         return task.baseline, f"{metric} could not be measured on {scored} outcomes"
     measured = {name: error for name, error in errors.items() if error is not None}
+    if (each := apart.name_of(task)) in measured:  # it has all of them to choose from, for each scope
+        measured = {name: measured[name] for name in (task.baseline, each) if name}
     name = min(measured, key=lambda name: measured[name])  # the baseline is first: it wins a tie
     best = measured[name]
     if name == task.baseline:
@@ -87,10 +91,15 @@ def fit(
         raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")
     questions = learned.drop("value", "known_at", "state")
     study = task.study(history, questions)
-    forecaster = task.candidates[candidate]()
+    forecaster = apart.made(task, candidate)
+    if isinstance(forecaster, apart.Apart):
+        racing = {name: rows for name, rows in tested.forecasts.items() if name != candidate}
+        who = apart.best(task, tested.asked, racing)
+        meant = {name: calibrate(task.target, tested.raw[name], tested.asked, history.now) for name in {*who.values()}}
+        forecaster = apart.Apart(task, who, meant)
     if forecaster.needs_training:
         forecaster = forecaster.fit(study, learned.select("value", "known_at"))
-    raw = tested.raw.get(candidate)
+    raw = None if isinstance(forecaster, apart.Apart) else tested.raw.get(candidate)  # each in it has its own
     calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
     said = tested.forecasts.get(candidate)
     chance, worth = (None, None) if said is None else learn(task, history, tested.asked.hstack(said.get_columns()))
@@ -102,6 +111,9 @@ def fit(
         card=versioned(card.model_copy(update={"trust": worth})),
         chance=chance,
         held={} if said is None else held(task.target, said, tested.asked),
+        worth={}
+        if said is None or not task.scope
+        else apart.worth(task, tested.asked, said, tested.forecasts[task.baseline]),
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Answer, Choice, Floats, Forecast, Quantity, Target, quantile
-from foretell.engine.model import Model, calibrate, checked
+from foretell.engine.calibration import calibrate
+from foretell.engine.model import Model, checked
 from foretell.engine.predict import untrained
 from foretell.errors import BrokenDomain
 from foretell.testing.compare import apart, flat, same
