@@ -22,6 +22,7 @@ from foretell.app.opening import add_tenant
 from foretell.app.predictions import Predictions
 from foretell.app.quarantine import Quarantine
 from foretell.app.recommendations import Recommendations, recommend
+from foretell.app.reports import Reported, report
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, everything
 from foretell.app.tenant_settings import Settings
@@ -343,6 +344,14 @@ class App:
         except Unavailable as error:  # the answer is on record, and good without it; the next one proposes it again
             log.warning("prediction %s of %s made no recommendation: %s", said.id, self.tenant, error)
             return said
+
+    def report(self, name: str, request: Body, *, as_of: AsOf = None) -> Reported:
+        """What a report says, standing at `as_of`.
+
+        Raises NotFound for an unknown one, or where what it is about is not there; InvalidRequest; Forbidden where the
+        person who asks may not.
+        """
+        return report(self.desk, name, request, as_of=as_of)
 
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
         """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from foretell.app import keeping, ledger, logs, shelf
+from foretell.app.admission import admitted
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
@@ -17,7 +18,7 @@ from foretell.engine.apart import made
 from foretell.engine.collect import Need, brings, needs
 from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, TooHeavy, predict
-from foretell.errors import Damaged, ForetellError, InvalidRequest, NotFound, NotReady
+from foretell.errors import Damaged, Forbidden, ForetellError, InvalidRequest, NotFound, NotReady
 from foretell.stores import facts, records, registry
 
 Asked = dict[int, tuple[Task, Request]]
@@ -55,6 +56,10 @@ def answer(
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
     with desk.transaction(snapshot=True, durable=False) as connection:
         look = _look(desk, connection, domain, [*asked.values()], as_of)
+        for place, error in _admit(desk, connection, domain, asked, as_of).items():
+            said[place] = error
+        if not asked:
+            return said
         serving = _serving(desk, connection, [*asked.values()], look, trained=trained)
         champions = {name: model for name, (model, _) in serving.items() if model}
         slots = keeping.slots(desk, connection, asked, look, champions) if as_of is None else {}
@@ -73,6 +78,23 @@ def answer(
     made = [(slots[place], each) for place, each in fresh.items() if place in slots and isinstance(each, Prediction)]
     keeping.keep(desk, made, champions)
     return said
+
+
+def _admit(desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: AsOf) -> dict[int, ForetellError]:
+    """Complete the requests in `asked`, and take out of it those that may not be asked; their errors, by place."""
+    wanting = [place for place, (task, _) in asked.items() if task.lookups or (desk.person and domain.members)]
+    if not wanting:
+        return {}
+    now = desk.moment(connection, domain, as_of)
+    refused: dict[int, ForetellError] = {}
+    for place in wanting:
+        task, request = asked[place]
+        try:
+            asked[place] = task, admitted(desk, connection, domain, task, request, now)
+        except (NotFound, Forbidden) as error:
+            refused[place] = error
+            del asked[place]
+    return refused
 
 
 def _serving(

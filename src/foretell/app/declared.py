@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from foretell.contract import Domain, Task
+from foretell.contract import Domain, Report, Task
 from foretell.errors import Misconfigured, NotFound
 
 
@@ -15,6 +15,14 @@ def domains() -> dict[str, Domain]:
         if not isinstance(domain, Domain) or domain.name != name:
             raise Misconfigured(f"the entry point foretell.domains:{name} is not a Domain named {name!r}")
     return found
+
+
+def report_of(domain: Domain, name: str) -> Report:
+    """A domain's report by name; raises NotFound with those there are."""
+    reports = {report.name: report for report in domain.reports}
+    if name not in reports:
+        raise NotFound(f"no report {name!r}; there are {', '.join(reports) or 'none'}")
+    return reports[name]
 
 
 def task_of(domain: Domain, name: str) -> Task:

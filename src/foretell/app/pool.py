@@ -50,14 +50,15 @@ class Pool:
         """Whether every process has started; raises what hindered one."""
         return all(each.done() and each.result() for each in self._warmed)
 
-    def do(self, verb: Verb, tenant: str, who: str, told: Mapping[str, Any]) -> Future[Any]:
+    def do(self, verb: Verb, desk: Tenancy, told: Mapping[str, Any]) -> Future[Any]:
         """What will come of a verb for a tenant, as plain JSON; its errors are those of `App`, and Unavailable."""
+        asking = {"tenant": desk.tenant, "who": desk.who, "person": desk.person}
         with self._lock:
             try:
-                given = self._pool.submit(_do, verb, tenant, who, told, patience.end())
+                given = self._pool.submit(_do, verb, asking, told, patience.end())
             except BrokenProcessPool:
                 self._pool = self._fresh()
-                given = self._pool.submit(_do, verb, tenant, who, told, patience.end())
+                given = self._pool.submit(_do, verb, asking, told, patience.end())
         answer: Future[Any] = Future()
         given.add_done_callback(lambda done: _pass(done, answer))
         return answer
@@ -127,11 +128,11 @@ class _Ended(KeyboardInterrupt):
     """The request that is worked for has ended: no `except Exception` goes on, and psycopg cancels its statement."""
 
 
-def _do(verb: Verb, tenant: str, who: str, told: Mapping[str, Any], end: float | None) -> Any:
+def _do(verb: Verb, asking: Mapping[str, Any], told: Mapping[str, Any], end: float | None) -> Any:
     _give_way()
     try:
         with _until(end):
-            return _VERBS[verb](App(Tenancy(house=_house(), tenant=tenant, who=who)), **told)
+            return _VERBS[verb](App(Tenancy(house=_house(), **asking)), **told)
     except _Ended:
         while _houses:  # whatever was being done with it
             _houses.pop().close()

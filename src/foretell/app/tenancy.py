@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from foretell.app import patience
-from foretell.app.declared import task_of
+from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
-from foretell.contract import Approved, Domain, History, Standpoint, Table, Task
+from foretell.contract import Approved, Domain, History, Report, Standpoint, Table, Task
 from foretell.engine.collect import Need
 from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
@@ -27,11 +27,15 @@ AsOf = datetime | Literal["latest"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Tenancy:
-    """One tenant in the house, and who acts for it."""
+    """One tenant in the house, and who acts for it.
+
+    `person` is who may ask only about what they are a member of, where a domain has members; None may about all.
+    """
 
     house: House
     tenant: str
     who: str
+    person: str | None = None
 
     @contextmanager
     def transaction(self, *, snapshot: bool = False, durable: bool = True) -> Iterator[Any]:
@@ -53,6 +57,10 @@ class Tenancy:
     def task(self, name: str) -> Task:
         """A task by name; raises NotFound."""
         return task_of(self.domain(name), name)
+
+    def report(self, name: str) -> Report:
+        """A report by name; raises NotFound."""
+        return report_of(self.domain(name), name)
 
     def table(self, name: str) -> tuple[Domain, Table]:
         """A table by name, with its domain; raises NotFound."""

@@ -63,15 +63,17 @@ Answer = BaseModel
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A path that a document prints, as data: a verb of its task in the document's own dress.
+    """A path that a document prints, as data: a verb of its task, or a report, in the document's own dress.
 
-    `adapt_in` makes of the body what the verb takes (of predict the task's request, of train its options);
-    `adapt_out` of the verb's answer as JSON the documented fields. Errors not in `statuses` are 500. With `trained`
-    a model must have been trained before. Raises of both are the caller's to see. An error of ours is told after the
-    words `failed`, where the document has some.
+    `adapt_in` makes of the body what the verb takes (of predict the task's request, of train its options; of a
+    report, whose body are the fields in the `url`, its request); `adapt_out` of the verb's answer as JSON the
+    documented fields. Errors not in `statuses` are 500. With `trained` a model must have been trained before. Raises of both are the
+    caller's to see. An error of ours is told after the words `failed`, where the document has some; `refused` makes of
+    a problem's fields the error's body, where the document has its own. A `url` that ends in a slash is answered
+    without it too.
     """
 
-    verb: Literal["predict", "train"]
+    verb: Literal["predict", "train", "report"]
     url: str
     summary: str
     request: type[BaseModel]
@@ -81,6 +83,36 @@ class Route:
     statuses: Mapping[type[ForetellError], int]
     trained: bool = False
     failed: str | None = None
+    methods: Sequence[Literal["GET", "POST"]] = ("POST",)
+    refused: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """A field of a request that is found in the facts where a request leaves it out (None).
+
+    It is the `column` of the newest row of `table` whose column `by` has the value of the request's field `of`.
+    """
+
+    field: str
+    table: str
+    column: str
+    by: str
+    of: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """Who may ask: a person whose newest row of `table` for what is asked about has a true `active`.
+
+    `of` and `person` are columns of the table; what a request is about is told by its task's or report's `about`, by
+    the column `of`. It holds for people (a token of role `user`), not for programs and administrators.
+    """
+
+    table: str
+    of: str
+    person: str
+    active: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +196,7 @@ class Task:
     rolling: Rolling
     gate: Gate
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
+    lookups: Sequence[Lookup] = ()
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
     waiting: float | None = None  # the same while somebody waits: over facts that came with a request; None: `budget`
     routes: Sequence[Route] = ()
@@ -196,8 +229,23 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """Something a domain computes from history without learning; `reads`, `about` and `lookups` as a task's."""
+
+    name: str
+    summary: str
+    reads: Sequence[Read]
+    request: type[BaseModel]
+    answer: type[BaseModel]
+    compute: Callable[[Request, History], Answer]
+    about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
+    lookups: Sequence[Lookup] = ()
+    routes: Sequence[Route] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A small world to try a domain on: a history, and requests for each task by name."""
+    """A small world to try a domain on: a history, and requests for each task and report by name."""
 
     history: History
     requests: Mapping[str, Sequence[BaseModel]]
@@ -213,3 +261,5 @@ class Domain:
     tables: Sequence[Table]
     tasks: Sequence[Task]
     sample: Callable[[int], Sample]
+    reports: Sequence[Report] = ()
+    members: Members | None = None  # None: every person of the tenant may ask about everything

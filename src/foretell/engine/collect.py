@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from foretell.contract import Frame, History, Read, Request, Task
+from foretell.contract import Frame, History, Read, Report, Request, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Need:
         return not self.reads or any(read.sees(column) for read in self.reads)
 
 
-def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
+def needs(asked: Sequence[tuple[Task | Report, Request]]) -> dict[str, Need]:
     """What must be read of each table (by name) so that every request can be answered."""
     out: dict[str, Need] = {}
     for task, request in asked:
@@ -39,7 +39,7 @@ def needs(asked: Sequence[tuple[Task, Request]]) -> dict[str, Need]:
     return out
 
 
-def brings(task: Task, request: Request) -> bool:
+def brings(task: Task | Report, request: Request) -> bool:
     """Whether a request is about nobody of whom facts are stored: it brings its own."""
     return task.about is not None and not any(task.about(request).values())
 

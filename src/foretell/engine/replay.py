@@ -152,7 +152,7 @@ def _folds(task: Task, history: History, questions: Frame, edges: Sequence[datet
 
 def _affordable(task: Task, candidate: str, folds: list[Fold]) -> None:
     """Raise InvalidRequest for a candidate that would take longer than the task's budget, by its own estimate."""
-    cost = made(task, candidate).cost
+    cost = task.candidates[candidate]().cost
     seconds = sum(cost.seconds(fold.outcomes.height, fold.ask.questions.height) for fold in folds)
     if seconds > task.budget:
         raise InvalidRequest(

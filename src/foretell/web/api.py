@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app.basis import Basis
 from foretell.app.upload import take
-from foretell.contract import Domain, Table, Task
+from foretell.contract import Domain, Report, Table, Task
 from foretell.engine.mapping import pairs_of
 from foretell.engine.model import Card
 from foretell.errors import ForetellError, InvalidRequest
@@ -34,7 +34,7 @@ from foretell.web.office import (
 )
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import HEAVY, QuickRoute
-from foretell.web.telling import one_of, told_of
+from foretell.web.telling import ReportBasis, one_of, reported, told_of
 
 BATCH = 1000  # requests in a batch
 ROWS = 100_000  # facts in an answer
@@ -189,6 +189,8 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
             _learn(made, task, path)
             _models(made, task, path)
             _ledger(made, task, path)
+        for report in domain.reports:
+            _report(made, report, f"/{report.name.replace('.', '/')}")
         for table in domain.tables:
             _facts(made, f"{name}.{table.name}", f"/{name}/facts/{table.name}", table)
     return made
@@ -199,6 +201,7 @@ def _house(made: APIRouter, domains: Mapping[str, Domain]) -> None:
         "domains": [
             {
                 "name": name, "summary": domain.summary, "tasks": [task.name for task in domain.tasks],
+                "reports": [report.name for report in domain.reports],
                 "tables": [f"{name}.{table.name}" for table in domain.tables],
             }
             for name, domain in domains.items()
@@ -229,6 +232,20 @@ def _predict(made: APIRouter, task: Task, path: str) -> None:
     made.add_api_route(
         f"{path}/predict", predict, methods=["POST"], summary=f"Predict {task.name}", response_model=shape,
         route_class_override=QuickRoute,
+    )  # fmt: skip
+
+
+def _report(made: APIRouter, report: Report, path: str) -> None:
+    shape = create_model(
+        f"{report.answer.__name__}Reported", report=(str, ...), answer=(report.answer, ...), foretell=(ReportBasis, ...)
+    )
+
+    async def computed(request: Request, body: BaseModel, app: Working, as_of: Standing) -> Response:
+        return plain(await reported(request, app, report, body, as_of=as_of))
+
+    computed.__annotations__["body"] = report.request
+    made.add_api_route(
+        f"{path}/report", computed, methods=["POST"], summary=report.summary, response_model=shape
     )  # fmt: skip
 
 

@@ -2,24 +2,31 @@
 
 # No `from __future__ import annotations` here: FastAPI reads the models in the signatures, which are made in functions.
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, create_model
 
 from foretell.app.basis import Basis
-from foretell.contract import Domain, Route, Task
+from foretell.app.requests import request_of
+from foretell.contract import Domain, Report, Route, Task
 from foretell.web.api import plain
-from foretell.web.office import Bypassing, Learning, Reading, Standing, office
+from foretell.web.office import Bypassing, Learning, Reading, Standing, Working, office
+from foretell.web.problems import urls
 from foretell.web.quick import QuickRoute
-from foretell.web.telling import told_of
+from foretell.web.telling import ReportBasis, reported, told_of
+
+FIELDS = re.compile(r"{(\w+)}")  # in a URL
+Field_ = Annotated[str, Path(min_length=1, max_length=200)]
 
 
 class Refusal(BaseModel):
-    """An error of a documented path; fields that are wrong are under `foretell`."""
+    """An error of a documented path, where its document has none of its own; wrong fields are under `foretell`."""
 
     detail: str
     foretell: dict[str, Any]
@@ -32,16 +39,21 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
         for task in domain.tasks:
             for route in task.routes:
                 (_predict if route.verb == "predict" else _train)(made, task, route)
+        for report in domain.reports:
+            for route in report.routes:
+                _report(made, report, route)
     return made
 
 
 def _add(made: APIRouter, route: Route, shape: type[BaseModel], endpoint: Any, kind: type[APIRoute]) -> None:
-    endpoint.__annotations__["body"] = route.request
     statuses = sorted({401, 403, 422, 500, 503, *route.statuses.values()})
-    made.add_api_route(
-        route.url, endpoint, methods=["POST"], summary=route.summary, response_model=shape,
-        responses={status: {"model": Refusal} for status in statuses}, route_class_override=kind,
-    )  # fmt: skip
+    refusal: Any = {} if route.refused else {"model": Refusal}
+    for url in urls(route):
+        made.add_api_route(
+            url, endpoint, methods=[*route.methods], summary=route.summary, response_model=shape,
+            responses={status: {"description": "Refused", **refusal} for status in statuses},
+            route_class_override=kind, include_in_schema=url == route.url,
+        )  # fmt: skip
 
 
 def _told(route: Route, extra: Any) -> type[BaseModel]:
@@ -62,6 +74,7 @@ def _predict(made: APIRouter, task: Task, route: Route) -> None:
         answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
         return plain(shape.model_validate({**answer, "foretell": told.foretell}))
 
+    predict.__annotations__["body"] = route.request
     _add(made, route, shape, predict, QuickRoute)
 
 
@@ -71,4 +84,22 @@ def _train(made: APIRouter, task: Task, route: Route) -> None:
         extra = {name: told[name] for name in ("task", "version", "candidate", "promoted", "reason")}
         return {**route.adapt_out(told), "foretell": extra}
 
+    train.__annotations__["body"] = route.request
     _add(made, route, _told(route, (dict[str, Any], ...)), train, APIRoute)
+
+
+def _report(made: APIRouter, report: Report, route: Route) -> None:
+    shape = _told(route, (ReportBasis, ...))
+
+    async def computed(request: Request, app: Working, as_of: Standing, **fields: str) -> Response:
+        body = route.adapt_in(request_of(route.request, fields))
+        told = await reported(request, app, report, body, as_of=as_of)
+        answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
+        return plain(shape.model_validate({**answer, "foretell": told.foretell}))
+
+    given = signature(computed).parameters
+    fields = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=Field_) for name in FIELDS.findall(route.url)]
+    computed.__signature__ = Signature(  # type: ignore[attr-defined]
+        [*(each for each in given.values() if each.kind is not Parameter.VAR_KEYWORD), *fields]
+    )
+    _add(made, route, shape, computed, APIRoute)

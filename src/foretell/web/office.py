@@ -68,7 +68,7 @@ class Shop:
         self._of[app.tenant] += 1
         try:
             async with self._turns.of(app.tenant):
-                return await asyncio.wrap_future(self.pool.do(verb, app.tenant, app.desk.who, told))
+                return await asyncio.wrap_future(self.pool.do(verb, app.desk, told))
         finally:
             self._of[app.tenant] -= 1
             if not self._of[app.tenant]:
@@ -110,8 +110,9 @@ class Office:
         self.house.close()
 
     def app(self, who: Who) -> App:
-        """The app of whoever asks."""
-        return App(Tenancy(house=self.house, tenant=who.tenant, who=who.user))
+        """The app of whoever asks; programs and administrators may ask about everybody."""
+        person = who.user if who.role == "user" else None
+        return App(Tenancy(house=self.house, tenant=who.tenant, who=who.user, person=person))
 
 
 def office(request: Request) -> Office:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from foretell import errors
-from foretell.contract import Route
+from foretell.contract import Domain, Report, Route, Task
 from foretell.errors import ForetellError, InvalidRequest
 
 STATUS: dict[type[ForetellError], int] = {
@@ -58,6 +59,26 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         422: "InvalidRequest", 500: "BrokenDomain, Damaged or InternalError", 503: "Unavailable",
     }.items()
 }  # fmt: skip
+
+
+class Documented:
+    """The routes that documents print, by the paths that lead to them."""
+
+    def __init__(self, domains: Iterable[Domain]) -> None:
+        whole: list[Task | Report] = [each for domain in domains for each in (*domain.tasks, *domain.reports)]
+        routes = [(url, route) for each in whole for route in each.routes for url in urls(route)]
+        self._plain = {url: route for url, route in routes if "{" not in url}
+        self._with_fields = [(compile_path(url)[0], route) for url, route in routes if "{" in url]
+
+    def at(self, path: str) -> Route | None:
+        """The one at a path, where there is one."""
+        found = self._plain.get(path)
+        return found or next((route for pattern, route in self._with_fields if pattern.match(path)), None)
+
+
+def urls(route: Route) -> list[str]:
+    """The paths of a route: one that ends in a slash is answered without it too."""
+    return [route.url, route.url[:-1]] if route.url.endswith("/") else [route.url]
 
 
 def install(app: FastAPI) -> None:
@@ -130,7 +151,7 @@ def dressed(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """The answer that tells a problem, as the path's document has it or else as our own paths do."""
-    route: Route | None = scope["app"].state.documented.get(scope["path"])
+    route = scope["app"].state.documented.at(scope["path"])
     if route is not None and kind is not None:
         told.status = route.statuses.get(kind, told.status if told.status in (401, 403, 413, 503) else 500)
     headers = headers or {}
@@ -140,6 +161,8 @@ def dressed(
         headers["Retry-After"] = RETRY
     if route is None:
         return JSONResponse(told.model_dump(), told.status, headers, media_type=MEDIA)
+    if route.refused is not None:
+        return JSONResponse(route.refused(told.model_dump()), told.status, headers)
     extra = {"code": told.code, "errors": [each.model_dump() for each in told.errors]}
     failed = route.failed or f"{route.verb.capitalize()} failed"
     detail = told.detail if told.status != 500 else f"{failed}: {told.detail}"

@@ -76,7 +76,7 @@ def create() -> FastAPI:
         title="foretell", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_living,
         summary="Honest predictions for application backends, from the history they already have.",
     )  # fmt: skip
-    app.state.documented = {route.url: route for d in installed.values() for task in d.tasks for route in task.routes}
+    app.state.documented = problems.Documented(installed.values())
     app.add_middleware(Door, seconds=ForetellSettings().timeout)
     problems.install(app)
     _upkeep(app)

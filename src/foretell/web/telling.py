@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, SerializeAsAny
 
 from foretell.app import App
 from foretell.app.basis import Told
 from foretell.app.requests import Body
 from foretell.app.tenancy import AsOf
-from foretell.contract import Task
+from foretell.contract import Report, Task
 from foretell.engine.predict import Prediction, TooHeavy
 from foretell.errors import ForetellError
 from foretell.web.office import Office, office
@@ -47,6 +49,30 @@ async def told_of(request: Request, app: App, task: Task, body: Body | None, *, 
     told = Told.of(task, said) if said else await _fitted(held, app, task, await request.body(), url=url, **how)
     held.meter.predicted(app.tenant, task, told, time.perf_counter() - began, repeated=bool(said and said.repeated))
     return told
+
+
+class ReportBasis(BaseModel):
+    """What a report rests on: it stands at `as_of`, and the newest fact behind it became known at `known_at`."""
+
+    as_of: datetime
+    known_at: datetime | None
+
+
+class ReportTold(BaseModel):
+    """A report as callers get it."""
+
+    report: str
+    answer: SerializeAsAny[BaseModel]
+    foretell: ReportBasis
+
+
+async def reported(request: Request, app: App, report: Report, body: Body, *, as_of: AsOf) -> ReportTold:
+    """A report of a tenant, when it is its turn."""
+    async with office(request).turns.of(app.tenant):
+        said = await run_in_threadpool(app.report, report.name, body, as_of=as_of)
+    return ReportTold(
+        report=report.name, answer=said.answer, foretell=ReportBasis(as_of=said.as_of, known_at=said.known_at)
+    )
 
 
 async def _fitted(held: Office, app: App, task: Task, body: bytes, **how: Any) -> Told:
