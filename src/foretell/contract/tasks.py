@@ -67,10 +67,10 @@ class Route:
 
     `adapt_in` makes of the body what the verb takes (of predict the task's request, of train its options; of a
     report, whose body are the fields in the `url`, its request); `adapt_out` of the verb's answer as JSON the
-    documented fields. Errors not in `statuses` are 500. With `trained` a model must have been trained before. Raises of both are the
-    caller's to see. An error of ours is told after the words `failed`, where the document has some; `refused` makes of
-    a problem's fields the error's body, where the document has its own. A `url` that ends in a slash is answered
-    without it too.
+    documented fields. Errors not in `statuses` are 500. With `trained` a model must have been trained before. Raises of
+    both are the caller's to see. An error of ours is told after the words `failed`, where the document has some;
+    `refused` makes of a problem's fields the error's body, where the document has its own. A `url` that ends in a slash
+    is answered without it too.
     """
 
     verb: Literal["predict", "train", "report"]

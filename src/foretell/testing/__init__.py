@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from foretell.contract import Domain, Forecaster, Frame, History, Study, Target
 from foretell.errors import BrokenDomain
-from foretell.testing import answers, exam, facts, tasks
+from foretell.testing import answers, exam, facts, reports, tasks
 from foretell.testing.exam import Exam, Places
 from foretell.testing.trial import Trial
 
@@ -46,6 +46,10 @@ def check_domain(domain: Domain, *, seed: int = 1, deep: bool = True) -> None:
                 _run(look, one, one.where, look)
         for check in (*answers.VALID, *answers.RACE):
             _run(check, trial, where, check)
+    for report in domain.reports:
+        where = f"{domain.name}, {report.name}"
+        for each in reports.CHECKS:
+            _run(each, reports.Paper(where=where, report=report, sample=sample), where, each)
 
 
 def check_model(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Domain, Frame, Sample, Table
+from foretell.contract import INSTANT, Domain, Frame, Report, Sample, Table, Task
 from foretell.errors import BrokenDomain
 
 ROWS = 50  # of a table, validated one by one
@@ -102,9 +102,10 @@ def _rows(where: str, table: Table, frame: Frame) -> None:
 
 
 def the_requests_are_the_tasks(world: World) -> None:
-    """The sample has requests for every task, each an instance of the task's request that survives a round trip."""
+    """The sample has requests for every task and report, each of its request's kind, that survive a round trip."""
     domain, sample = world.domain, world.sample
-    for task in domain.tasks:
+    asked: list[Task | Report] = [*domain.tasks, *domain.reports]
+    for task in asked:
         where, requests = f"{domain.name}, {task.name}", sample.requests.get(task.name, ())
         if not requests:
             raise BrokenDomain(f"{where}: the sample has no request")
@@ -115,8 +116,10 @@ def the_requests_are_the_tasks(world: World) -> None:
             again: Any = task.request.model_validate(request.model_dump())
             if again != request:
                 raise BrokenDomain(f"{where}: a request changes when dumped and validated: {request!r}, {again!r}")
-    if foreign := set(sample.requests) - {task.name for task in domain.tasks}:
-        raise BrokenDomain(f"{domain.name}: the sample has requests for {', '.join(sorted(foreign))}, which is no task")
+    if foreign := set(sample.requests) - {task.name for task in asked}:
+        raise BrokenDomain(
+            f"{domain.name}: the sample has requests for {', '.join(sorted(foreign))}, which it does not have"
+        )
 
 
 def the_seed_decides(world: World) -> None:

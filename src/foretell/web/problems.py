@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from foretell import errors
-from foretell.contract import Domain, Report, Route, Task
+from foretell.contract import Domain, Route
 from foretell.errors import ForetellError, InvalidRequest
 
 STATUS: dict[type[ForetellError], int] = {
@@ -64,9 +64,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 class Documented:
     """The routes that documents print, by the paths that lead to them."""
 
-    def __init__(self, domains: Iterable[Domain]) -> None:
-        whole: list[Task | Report] = [each for domain in domains for each in (*domain.tasks, *domain.reports)]
-        routes = [(url, route) for each in whole for route in each.routes for url in urls(route)]
+    def __init__(self, domains: Collection[Domain]) -> None:
+        tasks = [route for domain in domains for task in domain.tasks for route in task.routes]
+        reports = [route for domain in domains for report in domain.reports for route in report.routes]
+        routes = [(url, route) for route in (*tasks, *reports) for url in urls(route)]
         self._plain = {url: route for url, route in routes if "{" not in url}
         self._with_fields = [(compile_path(url)[0], route) for url, route in routes if "{" in url]
 
