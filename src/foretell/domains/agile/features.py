@@ -17,7 +17,7 @@ from foretell.features.asof import newest, record
 SEEN = timedelta(days=1096)  # how far back a project is looked at
 READS = (
     Read(table="issues", window=SEEN, by="project"),
-    Read(table="status_changes", window=SEEN, by="project", columns=("issue", "category")),
+    Read(table="status_changes", window=SEEN, by="project", columns=("issue", "status", "category")),
     Read(table="assignments", window=SEEN, by="project", columns=("issue", "person")),
     Read(table="worklogs", window=SEEN, by="project", columns=("issue", "person", "hours")),
 )

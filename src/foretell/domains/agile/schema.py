@@ -1,0 +1,165 @@
+"""What is asked about issues, sprints and projects, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from foretell.domains.agile.tables import Hours, Id, Points, Short, Text, Title
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Method = Literal["ml_model", "similarity", "heuristic"]
+
+
+class Settings(BaseModel):
+    """What counts as late, stale or too much."""
+
+    stale_days: Annotated[int, Field(ge=1, le=365)] = 30  # without any change, until an open issue is stale
+    unassigned_share: Share = 0.3  # of a sprint's or project's open issues from which on it is told
+    overloaded: Annotated[int, Field(ge=1, le=1000)] = 10  # open issues of one person, more are too many
+    behind: Share = 0.2  # of the expected progress that a sprint may lack
+    scope_change: Share = 0.2  # of a sprint's issues that may come after its start
+    velocity_drop: Annotated[float, Field(gt=0, le=10)] = 2.0  # robust standard deviations below the usual
+    stuck: Share = 0.4  # of the open issues in one status from which on it is a bottleneck
+
+
+class IssueRequest(BaseModel):
+    """An issue that is on record, by its name; or a new one, by its project and what is written."""
+
+    project: Id | None = None
+    issue: Id | None = None
+    title: Title = ""
+    description: Text = ""
+    type: Short = "task"
+    priority: Short = ""
+    component: Short = ""
+    epic: Short = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.issue is None and (self.project is None or not self.title.strip()):
+            raise ValueError("name an issue that is on record, or a project and the title of a new one")
+        return self
+
+
+class EffortRequest(IssueRequest):
+    """The same; of a new issue also its points, people's own estimate and who is to do it, where they are known."""
+
+    points: Points | None = None
+    estimate_hours: Hours | None = None
+    assignee: Short = ""
+
+
+class Badge(BaseModel):
+    """How much better than the plain baseline this method was on past issues of this project, out of sample.
+
+    `better` is by which share its error was smaller, on `outcomes` issues; null without any. Where it is not above
+    zero, `baseline` is as good a guess.
+    """
+
+    outcomes: int
+    better: float | None
+    baseline: float | None
+    words: str
+
+
+class Similar(BaseModel):
+    """A finished issue that reads alike, and what it really took."""
+
+    id: str
+    title: str
+    actual_hours: float
+
+
+class EffortAnswer(BaseModel):
+    """Hours that an issue will take until it is done.
+
+    In four of five cases it takes between `low` and `high`; `confidence` is the chance that it takes between two thirds
+    and one and a half times `hours`.
+    """
+
+    project: str
+    issue: str | None
+    hours: float
+    low: float
+    high: float
+    confidence: Share
+    method: Method
+    reasoning: str
+    similar: list[Similar]
+    badge: Badge
+
+
+class PointsAnswer(BaseModel):
+    """The points that the team would give: the most likely ones, and how likely each step of its scale is."""
+
+    project: str
+    issue: str | None
+    points: float
+    expected: float
+    confidence: Share
+    distribution: dict[str, float]
+    method: Method
+    reasoning: str
+    badge: Badge
+
+
+# ---------------------------------------------------------------- reports
+
+
+class SprintRequest(BaseModel):
+    """A sprint by its name."""
+
+    sprint: Id
+    project: Id | None = None
+
+
+class Risk(BaseModel):
+    """What endangers a sprint or project: the evidence for it, and what can be done."""
+
+    risk_type: str
+    severity: Literal["low", "medium", "high", "critical"]
+    description: str
+    evidence: dict[str, float | str]
+    mitigation_suggestions: list[str]
+
+
+class SprintRisks(BaseModel):
+    """A sprint's risks, the gravest first."""
+
+    project: str
+    sprint: str
+    risks: list[Risk]
+
+
+class ProjectRequest(BaseModel):
+    """A project by its name."""
+
+    project: Id
+
+
+class Breakdown(BaseModel):
+    """Counts behind a summary."""
+
+    total_issues: int
+    completed_issues: int
+    sprints_analyzed: int
+    unassigned_issues: int
+    overdue_issues: int
+
+
+class Summary(BaseModel):
+    """How a project does: the share of its issues that are done, points a sprint, and how much is at risk (0 to 100).
+
+    `velocity` is the mean of the points done in each of the last sprints; `risk_score` says of what `risks` it is made.
+    """
+
+    project: str
+    completion: Annotated[float, Field(ge=0, le=100)]
+    velocity: float
+    risk_score: Annotated[float, Field(ge=0, le=100)]
+    metrics_breakdown: Breakdown
+    risks: list[Risk]
+    generated_at: datetime
