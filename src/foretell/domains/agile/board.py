@@ -7,7 +7,6 @@ from datetime import datetime
 import polars as pl
 
 from foretell.contract import Frame, History
-from foretell.domains.agile.features import NUMBERS, TEXTS
 
 SPRINT = ("project", "name", "starts", "ends", "state")
 
@@ -15,7 +14,7 @@ SPRINT = ("project", "name", "starts", "ends", "state")
 def board(history: History) -> Frame:
     """One row an issue, as it is at `now`, in the order of their names.
 
-    `project`, `TEXTS`, `NUMBERS`, `due`, `written` (when); `category` (`todo` before any change), `status`, `since`
+    `project`, `sprint`, `points`, `due`, `written` (when); `category` (`todo` before any change), `status`, `since`
     (of its last change of status), `done` (when it first was, null: never), `assignee`; `touched`, when anything was
     last told of it.
     """
@@ -25,7 +24,7 @@ def board(history: History) -> Frame:
 def _board(history: History) -> Frame:
     issues = history["issues"].sort("known_at", maintain_order=True)
     last = issues.group_by("entity").agg(
-        pl.col("project", *TEXTS, *NUMBERS, "due").last(),
+        pl.col("project", "sprint", "points", "due").last(),
         written=pl.col("known_at").first(),
         told=pl.col("known_at").last(),
     )
@@ -42,7 +41,7 @@ def _board(history: History) -> Frame:
     for other in (state, whose, worked):
         found = found.join(other, on="entity", how="left")
     return found.sort("entity").select(
-        "entity", "project", *TEXTS, *NUMBERS, "due", "written", "status", "since", "done",
+        "entity", "project", "sprint", "points", "due", "written", "status", "since", "done",
         category=pl.col("category").fill_null("todo"),
         assignee=pl.col("assignee").fill_null(""),
         touched=pl.max_horizontal("told", "since", "given", "worked"),

@@ -6,6 +6,8 @@ it first comes into a status that counts as done; what is logged or changed late
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -16,6 +18,7 @@ from foretell.features.asof import newest, record
 
 SEEN = timedelta(days=1096)  # how far back a project is looked at
 READS = (
+    Read(table="projects", window=SEEN, by="project"),
     Read(table="issues", window=SEEN, by="project"),
     Read(table="status_changes", window=SEEN, by="project", columns=("issue", "status", "category")),
     Read(table="assignments", window=SEEN, by="project", columns=("issue", "person")),
@@ -27,6 +30,12 @@ PRIORITIES = {
     "lowest": 1.0, "trivial": 1.0, "low": 2.0, "minor": 2.0, "medium": 3.0, "normal": 3.0, "major": 4.0, "high": 4.0,
     "critical": 5.0, "highest": 5.0, "urgent": 5.0, "blocker": 6.0,
 }  # fmt: skip
+
+
+def without_text(reads: Sequence[Read]) -> list[Read]:
+    """The same reads, of issues without what is written in them."""
+    columns = ("issue", "sprint", "points", "due")
+    return [replace(read, columns=columns) if read.table == "issues" else read for read in reads]
 
 
 def described(history: History, asked: Frame) -> Frame:

@@ -1,0 +1,204 @@
+"""The paths that the agile document prints, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from foretell.contract import Route
+from foretell.domains.agile.schema import Badge, EffortAnswer, PointsAnswer, SprintRisks, Summary
+from foretell.domains.agile.tables import Id, Short, Text, Title
+from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
+
+STATUSES = {InvalidRequest: 400, NotReady: 400, NotFound: 404, Forbidden: 403}
+BASE = "/api/v1/ml"
+
+
+def refused(problem: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An error: what went wrong in words, the fields it is about where there are some, and its code."""
+    fields = "; ".join(f"{each['field']}: {each['message']}" for each in problem["errors"])
+    return {"error": problem["detail"], "detail": fields or problem["detail"], "code": problem["code"]}
+
+
+HOW: dict[str, Any] = {"statuses": STATUSES, "refused": refused}
+
+
+class IssueBody(BaseModel):
+    """A new issue."""
+
+    title: Annotated[Title, Field(min_length=1)]
+    description: Text | None = ""
+    issue_type: Annotated[Short, Field(min_length=1)]
+    project_id: Id
+
+
+class Range(BaseModel):
+    """Bounds, in hours."""
+
+    min: float
+    max: float
+
+
+class SimilarIssue(BaseModel):
+    """A finished issue that reads alike."""
+
+    id: str
+    title: str
+    actual_hours: float
+
+
+class EffortTold(BaseModel):
+    """Hours for an issue."""
+
+    predicted_hours: float
+    confidence: float
+    prediction_range: Range
+    method: str
+    model_version: str | None
+    reasoning: str
+    similar_issues: list[SimilarIssue]
+
+
+class PointsTold(BaseModel):
+    """Points for an issue."""
+
+    recommended_points: float
+    confidence: float
+    probability_distribution: dict[str, float]
+    reasoning: str
+    method: str
+
+
+class SprintPath(BaseModel):
+    """The sprint in the path."""
+
+    sprint_id: Id
+
+
+class RiskTold(BaseModel):
+    """A risk, with what its kind tells beside."""
+
+    risk_type: str
+    severity: Literal["low", "medium", "high"]
+    description: str
+    mitigation_suggestions: list[str]
+    expected_completion: float | None = None
+    actual_completion: float | None = None
+    unassigned_count: int | None = None
+    evidence: dict[str, Any]
+
+
+class RisksTold(BaseModel):
+    """A sprint's risks."""
+
+    risks: list[RiskTold]
+
+
+class ProjectPath(BaseModel):
+    """The project in the path."""
+
+    project_id: Id
+
+
+class SummaryTold(BaseModel):
+    """How a project does."""
+
+    completion: float
+    velocity: float
+    risk_score: float
+    project_id: str
+    generated_at: str
+    metrics_breakdown: dict[str, int]
+
+
+def _issue(body: IssueBody) -> Mapping[str, Any]:
+    return {
+        "project": body.project_id, "title": body.title, "description": body.description or "",
+        "type": body.issue_type,
+    }  # fmt: skip
+
+
+def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    answer = EffortAnswer.model_validate(told["answer"])
+    return {
+        "predicted_hours": round(answer.hours, 2), "confidence": round(answer.confidence, 3),
+        "prediction_range": {"min": round(answer.low, 2), "max": round(answer.high, 2)}, "method": answer.method,
+        "model_version": told["foretell"]["version"] if answer.method == "ml_model" else None,
+        "reasoning": answer.reasoning, "similar_issues": [one.model_dump() for one in answer.similar],
+        "skill": answer.badge.model_dump(),
+    }  # fmt: skip
+
+
+def _points(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    answer = PointsAnswer.model_validate(told["answer"])
+    return {
+        "recommended_points": answer.points, "confidence": round(answer.confidence, 3),
+        "probability_distribution": {name: round(p, 4) for name, p in answer.distribution.items()},
+        "reasoning": answer.reasoning, "method": answer.method, "skill": answer.badge.model_dump(),
+    }  # fmt: skip
+
+
+def _risks(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    risks = SprintRisks.model_validate(told["answer"]).risks
+    beside = ("expected_completion", "actual_completion", "unassigned_count")
+    return {
+        "risks": [
+            {**risk.model_dump(), **{name: risk.evidence[name] for name in beside if name in risk.evidence}}
+            for risk in risks
+        ]
+    }
+
+
+def _summary(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    answer = Summary.model_validate(told["answer"])
+    return {
+        "completion": answer.completion, "velocity": answer.velocity, "risk_score": answer.risk_score,
+        "project_id": answer.project, "generated_at": f"{answer.generated_at:%Y-%m-%dT%H:%M:%SZ}",
+        "metrics_breakdown": answer.metrics_breakdown.model_dump(),
+    }  # fmt: skip
+
+
+EFFORT = Route(
+    verb="predict",
+    url=f"{BASE}/predict-effort/",
+    summary="Hours that an issue will take",
+    request=IssueBody,
+    answer=EffortTold,
+    adapt_in=_issue,
+    adapt_out=_effort,
+    **HOW,
+)
+POINTS = Route(
+    verb="predict",
+    url=f"{BASE}/recommend-story-points/",
+    summary="Story points for an issue",
+    request=IssueBody,
+    answer=PointsTold,
+    adapt_in=_issue,
+    adapt_out=_points,
+    **HOW,
+)
+SPRINT_RISK = Route(
+    verb="report",
+    url=f"{BASE}/{{sprint_id}}/sprint-risk/",
+    methods=("GET",),
+    summary="What endangers a sprint",
+    request=SprintPath,
+    answer=RisksTold,
+    adapt_in=lambda body: {"sprint": body.sprint_id},
+    adapt_out=_risks,
+    **HOW,
+)
+SUMMARY = Route(
+    verb="report",
+    url=f"{BASE}/{{project_id}}/project-summary/",
+    methods=("GET", "POST"),
+    summary="How a project does",
+    request=ProjectPath,
+    answer=SummaryTold,
+    adapt_in=lambda body: {"project": body.project_id},
+    adapt_out=_summary,
+    **HOW,
+)
