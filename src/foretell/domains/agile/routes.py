@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from foretell.contract import Route
-from foretell.domains.agile.schema import Badge, EffortAnswer, PointsAnswer, SprintRisks, Summary
+from foretell.domains.agile.schema import EffortAnswer, PointsAnswer, SprintRisks, Summary
 from foretell.domains.agile.tables import Id, Short, Text, Title
 from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
 
@@ -87,7 +87,6 @@ class RiskTold(BaseModel):
     expected_completion: float | None = None
     actual_completion: float | None = None
     unassigned_count: int | None = None
-    evidence: dict[str, Any]
 
 
 class RisksTold(BaseModel):
@@ -126,8 +125,7 @@ def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
         "predicted_hours": round(answer.hours, 2), "confidence": round(answer.confidence, 3),
         "prediction_range": {"min": round(answer.low, 2), "max": round(answer.high, 2)}, "method": answer.method,
         "model_version": told["foretell"]["version"] if answer.method == "ml_model" else None,
-        "reasoning": answer.reasoning, "similar_issues": [one.model_dump() for one in answer.similar],
-        "skill": answer.badge.model_dump(),
+        "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "similar_issues": [one.model_dump() for one in answer.similar],
     }  # fmt: skip
 
 
@@ -136,7 +134,7 @@ def _points(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "recommended_points": answer.points, "confidence": round(answer.confidence, 3),
         "probability_distribution": {name: round(p, 4) for name, p in answer.distribution.items()},
-        "reasoning": answer.reasoning, "method": answer.method, "skill": answer.badge.model_dump(),
+        "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "method": answer.method,
     }  # fmt: skip
 
 
@@ -145,7 +143,10 @@ def _risks(told: Mapping[str, Any]) -> Mapping[str, Any]:
     beside = ("expected_completion", "actual_completion", "unassigned_count")
     return {
         "risks": [
-            {**risk.model_dump(), **{name: risk.evidence[name] for name in beside if name in risk.evidence}}
+            {
+                **risk.model_dump(exclude={"evidence"}),
+                **{name: risk.evidence[name] for name in beside if name in risk.evidence},
+            }
             for risk in risks
         ]
     }
