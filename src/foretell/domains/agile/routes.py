@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from foretell.contract import Route
-from foretell.domains.agile.schema import EffortAnswer, PointsAnswer, SprintRisks, Summary
+from foretell.domains.agile.schema import AssignmentAnswer, EffortAnswer, PointsAnswer, SprintRisks, Summary
 from foretell.domains.agile.tables import Id, Short, Text, Title
 from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
 
@@ -71,6 +71,34 @@ class PointsTold(BaseModel):
     method: str
 
 
+class AssignmentBody(BaseModel):
+    """An issue of a project."""
+
+    issue_id: Id
+    project_id: Id
+    top_n: Annotated[int, Field(ge=1, le=100)] = 3
+
+
+class SuggestionTold(BaseModel):
+    """A person, with the parts of the score."""
+
+    user_id: str
+    user_name: str
+    user_email: str
+    total_score: float
+    skill_score: float
+    workload_score: float
+    performance_score: float
+    availability_score: float
+    reasoning: list[str]
+
+
+class AssignmentTold(BaseModel):
+    """Who should do it, the best first."""
+
+    suggestions: list[SuggestionTold]
+
+
 class SprintPath(BaseModel):
     """The sprint in the path."""
 
@@ -125,7 +153,8 @@ def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
         "predicted_hours": round(answer.hours, 2), "confidence": round(answer.confidence, 3),
         "prediction_range": {"min": round(answer.low, 2), "max": round(answer.high, 2)}, "method": answer.method,
         "model_version": told["foretell"]["version"] if answer.method == "ml_model" else None,
-        "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "similar_issues": [one.model_dump() for one in answer.similar],
+        "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}",
+        "similar_issues": [one.model_dump() for one in answer.similar],
     }  # fmt: skip
 
 
@@ -135,6 +164,20 @@ def _points(told: Mapping[str, Any]) -> Mapping[str, Any]:
         "recommended_points": answer.points, "confidence": round(answer.confidence, 3),
         "probability_distribution": {name: round(p, 4) for name, p in answer.distribution.items()},
         "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "method": answer.method,
+    }  # fmt: skip
+
+
+def _assignment(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    people = AssignmentAnswer.model_validate(told["answer"]).suggestions
+    parts = ("total_score", "skill_score", "workload_score", "performance_score", "availability_score")
+    return {
+        "suggestions": [
+            {
+                "user_id": one.person, "user_name": one.name, "user_email": one.email,
+                **{part: round(getattr(one, part), 4) for part in parts}, "reasoning": one.reasoning,
+            }
+            for one in people
+        ]
     }  # fmt: skip
 
 
@@ -179,6 +222,16 @@ POINTS = Route(
     answer=PointsTold,
     adapt_in=_issue,
     adapt_out=_points,
+    **HOW,
+)
+ASSIGNMENT = Route(
+    verb="predict",
+    url=f"{BASE}/suggest-assignment/",
+    summary="Who should do an issue",
+    request=AssignmentBody,
+    answer=AssignmentTold,
+    adapt_in=lambda body: {"project": body.project_id, "issue": body.issue_id, "top_n": body.top_n},
+    adapt_out=_assignment,
     **HOW,
 )
 SPRINT_RISK = Route(

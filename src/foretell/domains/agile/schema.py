@@ -106,6 +106,55 @@ class PointsAnswer(BaseModel):
     badge: Badge
 
 
+class AssignmentRequest(BaseModel):
+    """An issue that somebody shall do, or a sprint whose open issues shall be shared out."""
+
+    project: Id | None = None
+    issue: Id | None = None
+    sprint: Id | None = None
+    top_n: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.issue is None) == (self.sprint is None):
+            raise ValueError("name an issue, or a sprint")
+        return self
+
+
+class Suggestion(BaseModel):
+    """A person with the parts of the score; `chance` is that of this person finishing it, by the method that serves."""
+
+    person: str
+    name: str
+    email: str
+    total_score: Share
+    skill_score: Share
+    workload_score: Share
+    performance_score: Share
+    availability_score: Share
+    chance: Share
+    reasoning: list[str]
+
+
+class Matched(BaseModel):
+    """An issue and who should do it; `score` is what the method that serves gives the two."""
+
+    issue: str
+    person: str
+    score: float
+
+
+class AssignmentAnswer(BaseModel):
+    """Who should do an issue, the best first; or who each issue of a sprint."""
+
+    project: str
+    issue: str | None
+    sprint: str | None
+    method: str
+    suggestions: list[Suggestion]
+    matched: list[Matched]
+
+
 # ---------------------------------------------------------------- reports
 
 

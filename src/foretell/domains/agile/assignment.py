@@ -1,0 +1,248 @@
+"""Who should do an issue: the document's weighted score, from the record of everybody who has access to the project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from foretell.contract import INSTANT, Ask, Choice, Cost, Floats, Forecast, Frame, History, Read, Study
+from foretell.domains.agile.decide import there
+from foretell.domains.agile.features import READS as OF_ISSUES
+from foretell.domains.agile.features import SEEN, described, finished
+from foretell.domains.agile.schema import AssignmentAnswer, AssignmentRequest, Matched, Suggestion
+from foretell.errors import InvalidRequest, NotFound, NotReady
+from foretell.features.asof import newest, record
+
+PERSON = Choice(of="the person who finishes it")
+READS = (*OF_ISSUES, Read(table="members", window=SEEN, by="project"))
+WEIGHTS = {"skill": 0.4, "workload": 0.3, "performance": 0.2, "availability": 0.1}  # the document's
+BUSY = ((0, 1.0), (3, 0.8), (6, 0.5), (10, 0.3))  # open issues up to which the workload scores so much; beyond them 0.1
+LEAST = 0.1
+SHARP = 10.0  # by how much of the logarithm of the odds a whole point of the score is
+WEEK, MONTH = 7.0, 30.0  # days since the last activity, up to which somebody is available, or half so
+
+
+def members(history: History, asked: Frame) -> Frame:
+    """Whoever had access to each question's project then: `place` of the question, and the newest row of the person."""
+    rows = history["members"]
+    people = rows.select("project", "person").unique()
+    pairs = asked.select("project", "as_of").with_row_index("place").join(people, on="project").sort("place", "person")
+    pairs = pairs.with_columns(pair=_pair("project", "person"))
+    known = newest(pairs, rows.with_columns(pair=_pair("project", "person")), "pair", ("active", "name", "email"))
+    return pairs.hstack(known.get_columns()).filter(pl.col("active"))
+
+
+def _pair(*columns: str) -> pl.Expr:
+    return pl.concat_str(*columns, separator="\n")
+
+
+def scores(history: History, asked: Frame) -> Frame:
+    """The document's parts and `total`, their weighted sum: one row a question (`place`) and member (`person`).
+
+    skill: twice the share of the person's finished issues that are of the type, 1 at most; workload: by open issues;
+    performance: of the issues that were ever given to the person the share that is done; availability: 1 for who did
+    anything within a week, 0.5 within a month, else 0. All in the project, by what was known at `as_of`.
+    """
+    pairs = members(history, asked)
+    kind = described(history, asked)["type"]
+    pairs = pairs.with_columns(type=kind[pairs["place"].to_numpy()], key=_pair("project", "person"))
+    done = finished(history).filter(pl.col("assignee") != "").with_columns(one=pl.lit(1.0))
+    done = done.with_columns(key=_pair("project", "assignee"))
+    every, _ = record(pairs, done, "key", "one")
+    typed = pairs.with_columns(key=_pair("key", "type"))
+    same, _ = record(typed, done.with_columns(key=_pair("key", "type")), "key", "one")
+    given = _given(history)
+    ever, _ = record(pairs, given.with_columns(one=pl.lit(1.0)), "key", "one")
+    n, mean = record(pairs, _opened(given, done), "key", "one")
+    open_: Floats = np.where(n > 0, n * mean, 0.0).round()
+    parts = {
+        "skill": np.minimum(2 * _share(same, every), 1.0),
+        "workload": _by_load(open_),
+        "performance": np.minimum(_share(every, ever), 1.0),
+        "availability": _available(history, pairs),
+    }
+    total = sum((weight * parts[name] for name, weight in WEIGHTS.items()), np.zeros(len(open_)))
+    told = {**parts, "total": total, "open": open_, "same": same, "every": every}
+    return pairs.select("place", "person", "name", "email", "type").with_columns(
+        pl.Series(name, values) for name, values in told.items()
+    )
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def _by_load(count: Floats) -> Floats:
+    return np.select([count <= most for most, _ in BUSY], [score for _, score in BUSY], LEAST)
+
+
+def _given(history: History) -> Frame:
+    """Every time an issue was given to somebody, and when it was given on."""
+    rows = history["assignments"].sort("known_at", maintain_order=True)
+    rows = rows.with_columns(until=pl.col("known_at").shift(-1).over("entity"))
+    return rows.filter(pl.col("person") != "").with_columns(key=_pair("project", "person"))
+
+
+def _opened(given: Frame, done: Frame) -> Frame:
+    """One more open issue of a person at the time that it was given, one less when it was given on, or done."""
+    over = given.join(done.select("entity", over="known_at"), on="entity", how="left")
+    over = over.with_columns(until=pl.min_horizontal("until", "over")).filter(
+        pl.col("until").is_null() | (pl.col("until") > pl.col("known_at"))
+    )
+    more = over.select("key", "known_at", one=pl.lit(1.0))
+    less = over.filter(pl.col("until").is_not_null()).select("key", known_at="until", one=pl.lit(-1.0))
+    return pl.concat([more, less])
+
+
+def _available(history: History, pairs: Frame) -> Floats:
+    seen = [
+        history[name].filter(pl.col("person") != "").select("known_at", key=_pair("project", "person"))
+        for name in ("worklogs", "assignments")
+    ]
+    rows = pl.concat([*seen, finished(history).select("known_at", key=_pair("project", "assignee"))])
+    last = newest(pairs, rows.with_columns(last="known_at"), "key", ("last",))["last"]
+    days = ((pairs["as_of"] - last).dt.total_seconds() / 86_400).fill_null(np.inf).to_numpy()
+    return np.select([days <= WEEK, days <= MONTH], [1.0, 0.5], 0.0)
+
+
+def assigned(history: History, asked: Frame) -> Frame:
+    """`value`, who had the issue when it was done, known then; void where nobody had."""
+    over = finished(history).select("entity", "known_at", value=pl.col("assignee").replace("", None))
+    found = asked.select("entity", "as_of").join(over, on="entity", how="left", maintain_order="left")
+    closed = pl.col("known_at") > pl.col("as_of")
+    return found.select(pl.when(closed).then(pl.col(name)).alias(name) for name in ("value", "known_at"))
+
+
+class Weighted:
+    """The document's score, as chances: a whole point more is `SHARP` more in the logarithm of the odds."""
+
+    needs_training = False
+    cost = Cost(forecast=0.3)
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - there is nothing to learn
+        """Learn nothing; return self."""
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """The chance of every member; null where a project has none."""
+        told = scores(study.history, study.questions)
+        people = told["person"].unique().sort().to_list()
+        odds = np.full((study.questions.height, max(1, len(people))), -np.inf)
+        column = {person: k for k, person in enumerate(people)}
+        odds[told["place"].to_numpy(), [column[person] for person in told["person"]]] = SHARP * told["total"].to_numpy()
+        return Forecast(rows=chances(odds, people or ["nobody"]))
+
+    def save(self, folder: Path) -> None:
+        """Write that there is nothing to be written."""
+        (folder / "weighted.json").write_text(json.dumps(WEIGHTS))
+
+    def load(self, folder: Path) -> Self:  # noqa: ARG002
+        """Return self."""
+        return self
+
+
+def chances(odds: Floats, people: list[str]) -> Frame:
+    """Logarithms of odds (questions x people) as chances that sum to one; null where nobody has any."""
+    best = odds.max(axis=1, keepdims=True, initial=-np.inf)
+    weight = np.exp(odds - np.where(np.isfinite(best), best, 0.0))
+    total = weight.sum(axis=1, keepdims=True)
+    share = np.divide(weight, total, out=np.full(weight.shape, np.nan), where=total > 0)
+    return pl.DataFrame({f"p:{person}": share[:, k] for k, person in enumerate(people)}).fill_nan(None)
+
+
+# ---------------------------------------------------------------- requests and answers
+
+
+def about(request: AssignmentRequest) -> dict[str, list[str]]:
+    """The project that it is about."""
+    return {"project": [request.project or ""]}
+
+
+def ask(request: AssignmentRequest, history: History) -> Ask:
+    """The issue, or the open issues of the sprint. Raises NotFound for what isn't there, NotReady without members."""
+    project = there(request.project or "", history)
+    issues = history["issues"].filter(pl.col("project") == project)
+    if request.issue is not None:
+        wanted = [request.issue]
+        if not (issues["entity"] == request.issue).any():
+            raise NotFound(f"project {project!r} has no issue {request.issue!r}")
+    else:
+        last = issues.sort("known_at", maintain_order=True).group_by("entity").agg(pl.col("sprint").last())
+        mine = last.filter(pl.col("sprint") == request.sprint)["entity"].sort()
+        wanted = [name for name in mine if name not in {*finished(history)["entity"]}]
+        if not wanted:
+            raise InvalidRequest(f"sprint {request.sprint!r} of project {project!r} has no open issue")
+    now = pl.Series([history.now] * len(wanted), dtype=INSTANT)
+    asked = pl.DataFrame({"entity": wanted, "project": [project] * len(wanted), "as_of": now, "at": now})
+    if members(history, asked).is_empty():
+        raise NotReady(f"nobody is known to have access to {project!r}; bring who has into agile.members")
+    return Ask(questions=asked)
+
+
+def decide(forecast: Forecast, request: AssignmentRequest, history: History) -> AssignmentAnswer:
+    """The best few for an issue, or who does which issue of a sprint, so that the scores are highest together.
+
+    Where the document's score serves it is what they are ordered by; else the chance that somebody finishes it.
+    """
+    asked = ask(request, history).questions
+    told = scores(history, asked)
+    method = str(forecast.evidence["method"][0])
+    rows = forecast.rows
+    chance = [
+        rows[f"p:{person}"][place] if f"p:{person}" in rows.columns else 0.0
+        for place, person in told.select("place", "person").iter_rows()
+    ]
+    told = told.with_columns(chance=pl.Series(chance, dtype=pl.Float64).fill_null(0.0))
+    by = "total" if method == "weighted" else "chance"
+    ranked = told.sort("place", by, "total", "person", descending=[False, True, True, False])
+    first = ranked.filter(pl.col("place") == 0) if request.issue is not None else ranked.head(0)
+    return AssignmentAnswer(
+        project=request.project or "", issue=request.issue, sprint=request.sprint, method=method,
+        suggestions=[_suggestion(row) for row in first.head(request.top_n).iter_rows(named=True)],
+        matched=[] if request.issue is not None else _matched(told, asked, by),
+    )  # fmt: skip
+
+
+def _suggestion(row: dict[str, Any]) -> Suggestion:
+    why = []
+    if row["skill"] >= 0.5:
+        why.append(f"Strong experience with {row['type'] or 'such'} issues")
+    elif row["same"]:
+        why.append(f"Has finished {row['same']:.0f} {row['type']} issues")
+    why.append("Currently has capacity" if row["workload"] >= 0.8 else f"Has {row['open']:.0f} open issues")
+    if row["performance"] >= 0.8 and row["every"]:
+        why.append("Finishes what is begun")
+    if not row["availability"]:
+        why.append("No activity for a month")
+    return Suggestion(
+        person=row["person"], name=row["name"] or row["person"], email=row["email"] or "", total_score=row["total"],
+        skill_score=row["skill"], workload_score=row["workload"], performance_score=row["performance"],
+        availability_score=row["availability"], chance=row["chance"], reasoning=why,
+    )  # fmt: skip
+
+
+def _matched(told: Frame, asked: Frame, by: str) -> list[Matched]:
+    """Who does what, so that the sum of the scores is highest; nobody gets more than an even share, rounded up."""
+    people = told["person"].unique().sort().to_list()
+    each = -(-asked.height // len(people))
+    table = np.zeros((asked.height, len(people)))
+    column = {person: k for k, person in enumerate(people)}
+    for place, person, score in told.select("place", "person", by).iter_rows():
+        table[place, column[person]] = score
+    rows: NDArray[np.int64]
+    rows, columns = linear_sum_assignment(np.repeat(table, each, axis=1), maximize=True)
+    return [
+        Matched(issue=asked["entity"][int(row)], person=people[int(k) // each], score=float(table[row, k // each]))
+        for row, k in zip(rows, columns, strict=True)
+    ]
+
+
+def headline(answer: AssignmentAnswer) -> float:
+    """How surely somebody is named."""
+    return max([one.chance for one in answer.suggestions], default=0.0) + sum(one.score for one in answer.matched)
