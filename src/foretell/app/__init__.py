@@ -130,6 +130,17 @@ class App:
         taken.read(path, plan, progress)
         return taken.done()
 
+    def import_format(self, name: str, content: bytes) -> dict[str, Imported]:
+        """Take in what another program exported (`agile.jira`); what became of the rows, by table.
+
+        Each table's rows go in in one transaction. Raises NotFound for no such format, InvalidRequest for another one.
+        """
+        formats, domain = self.desk.formats(name), self.desk.domain(name).name
+        if name not in formats:
+            raise NotFound(f"no format {name!r}; there are {', '.join(formats) or 'none'}")
+        tables = {f"{domain}.{table}": rows for table, rows in formats[name].parse(content).items()}
+        return {table: self.import_(table, rows, source=name) for table, rows in tables.items()}
+
     def facts(
         self,
         table: str,
@@ -346,11 +357,7 @@ class App:
             return said
 
     def report(self, name: str, request: Body, *, as_of: AsOf = None) -> Reported:
-        """What a report says, standing at `as_of`.
-
-        Raises NotFound for an unknown one, or where what it is about is not there; InvalidRequest; Forbidden where the
-        person who asks may not.
-        """
+        """What a report says, standing at `as_of`; raises as `reports.report` does."""
         return report(self.desk, name, request, as_of=as_of)
 
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:

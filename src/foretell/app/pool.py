@@ -21,7 +21,7 @@ from foretell.app.tenancy import Tenancy
 from foretell.errors import ForetellError, Unavailable
 from foretell.stores import registry
 
-Verb = Literal["train", "backtest", "replay", "take", "predict", "predict_each"]
+Verb = Literal["train", "backtest", "replay", "take", "take_format", "predict", "predict_each"]
 
 NICER = 10  # by which processes give way to those that answer,
 AWAITED = 5  # and those whose work is an answer that somebody waits for
@@ -201,6 +201,11 @@ def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) 
     return upload.take(app.desk, table, body, kind, **told)
 
 
+def taken_format(app: App, *, name: str, body: bytes) -> dict[str, Any]:
+    """Take in what another program exported; what became of the rows, by table."""
+    return {table: one.told() for table, one in app.import_format(name, body).items()}
+
+
 def predicted(
     app: App, *, task: str, url: str | None, body: bytes, cache_bypass: bool = False, **told: Any
 ) -> dict[str, Any]:
@@ -221,6 +226,7 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "train": trained, "backtest": backtested, "replay": replayed, "take": taken, "predict": predicted,
+    "train": trained, "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format,
+    "predict": predicted,
     "predict_each": predicted_each,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from foretell.app import patience
 from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
-from foretell.contract import Approved, Domain, History, Report, Standpoint, Table, Task
+from foretell.contract import Approved, Domain, Format, History, Report, Standpoint, Table, Task
 from foretell.engine.collect import Need
 from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
@@ -61,6 +61,11 @@ class Tenancy:
     def report(self, name: str) -> Report:
         """A report by name; raises NotFound."""
         return report_of(self.domain(name), name)
+
+    def formats(self, name: str) -> dict[str, Format]:
+        """The formats of a domain, of a task or table, or of that name itself, by their names (`agile.jira`)."""
+        domain = self.domain(name)
+        return {f"{domain.name}.{one.name}": one for one in domain.formats}
 
     def table(self, name: str) -> tuple[Domain, Table]:
         """A table by name, with its domain; raises NotFound."""

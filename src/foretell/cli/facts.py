@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from contextlib import contextmanager
@@ -78,16 +79,38 @@ def import_(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take a FILE (.csv, .csv.gz, .parquet) into a TABLE such as traffic.metrics."""
+    """Take a FILE (.csv, .csv.gz, .parquet) into a TABLE such as traffic.metrics.
+
+    In the place of the table may stand a format that another program exports in, such as agile.jira.
+    """
     from foretell.app import App
     from foretell.engine.mapping import interval_of, pairs_of
 
     with App.open(tenant) as app:
+        if table in app.desk.formats(table):
+            if given or zone or interval != "auto" or dry_run:
+                raise InvalidRequest(f"{table} says itself what its columns are: leave the other options out")
+            each = app.import_format(table, _content(file))
+            if as_json:
+                click.echo(json.dumps({name: one.told() for name, one in each.items()}))
+                return
+            for name, one in each.items():
+                click.echo(f"{name}:")
+                _say(one, as_json, dry=False)
+            return
         plan = app.plan(table, file, pairs_of(given or ""), interval=interval_of(interval))
         click.echo("\n".join(plan.lines()), err=True)
         with _progress(file.name) as told:
             done = app.import_file(table, file, plan, zone=zone, dry=dry_run, progress=told)
     _say(done, as_json, dry=dry_run)
+
+
+def _content(file: Path) -> bytes:
+    """What is in a file. Raises InvalidRequest where it can't be read."""
+    try:
+        return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{file}: {error.strerror or error}") from None
 
 
 @click.command()

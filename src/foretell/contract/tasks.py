@@ -244,6 +244,18 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format that other programs export in: `parse` makes of a file's content rows of the domain's tables, by name.
+
+    It raises InvalidRequest for what is not in the format. A row that breaks a rule of its table is kept apart later.
+    """
+
+    name: str
+    summary: str
+    parse: Callable[[bytes], Mapping[str, Frame]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """A small world to try a domain on: a history, and requests for each task and report by name."""
 
@@ -262,4 +274,5 @@ class Domain:
     tasks: Sequence[Task]
     sample: Callable[[int], Sample]
     reports: Sequence[Report] = ()
+    formats: Sequence[Format] = ()
     members: Members | None = None  # None: every person of the tenant may ask about everything

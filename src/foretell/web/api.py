@@ -9,19 +9,17 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app.basis import Basis
-from foretell.app.upload import take
-from foretell.contract import Domain, Report, Table, Task
-from foretell.engine.mapping import pairs_of
+from foretell.contract import Domain, Report, Task
 from foretell.engine.model import Card
-from foretell.errors import ForetellError, InvalidRequest
+from foretell.errors import ForetellError
+from foretell.web import rows
 from foretell.web.office import (
-    Bringing,
     Bypassing,
     Learning,
     Managing,
@@ -33,7 +31,7 @@ from foretell.web.office import (
     office,
 )
 from foretell.web.problems import ERRORS, problem
-from foretell.web.quick import HEAVY, QuickRoute
+from foretell.web.quick import QuickRoute
 from foretell.web.telling import ReportBasis, one_of, reported, told_of
 
 BATCH = 1000  # requests in a batch
@@ -131,18 +129,6 @@ class Logged(BaseModel):
     feedback: list[GivenFeedback]
 
 
-class Taken(BaseModel):
-    """What became of rows."""
-
-    accepted: int
-    revised: int
-    unchanged: int
-    rejected: int
-    rules: dict[str, int]
-    notes: list[str]
-    quality: dict[str, float]
-
-
 class One(BaseModel):
     """A request of a batch."""
 
@@ -189,10 +175,12 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
             _learn(made, task, path)
             _models(made, task, path)
             _ledger(made, task, path)
+        for form in domain.formats:
+            rows.bring(made, f"{name}.{form.name}", f"/{name}/import/{form.name}", form)
         for report in domain.reports:
             _report(made, report, f"/{report.name.replace('.', '/')}")
         for table in domain.tables:
-            _facts(made, f"{name}.{table.name}", f"/{name}/facts/{table.name}", table)
+            rows.table(made, f"{name}.{table.name}", f"/{name}/facts/{table.name}", table)
     return made
 
 
@@ -353,44 +341,3 @@ def _ledger(made: APIRouter, task: Task, path: str) -> None:
             {**vars(each.served), "feedback": [vars(said) for said in each.feedback]}
             for each in app.predictions.list(task.name, limit=limit, before=before)
         ]
-
-
-def _facts(made: APIRouter, name: str, path: str, table: Table) -> None:
-    rows = {"type": "object", "properties": {"rows": {"type": "array", "items": table.row.model_json_schema()}}}
-    text, binary = {"schema": {"type": "string"}}, {"schema": {"type": "string", "format": "binary"}}
-    bodies = {"application/json": {"schema": rows}, "text/csv": text, "application/vnd.apache.parquet": binary}
-    kinds = {"application/json": "json", "text/csv": "csv", "application/vnd.apache.parquet": "parquet"}
-
-    @made.post(
-        path, summary=f"Bring facts into {name}", response_model=Taken,
-        openapi_extra={"requestBody": {"required": True, "content": bodies}},
-    )  # fmt: skip
-    async def bring(
-        request: Request,
-        app: Bringing,
-        zone: Annotated[str | None, Query(max_length=100)] = None,
-        interval: Annotated[str, Query(max_length=20)] = "none",
-        map: Annotated[str | None, Query(max_length=2000, description="time=timestamp,value=y")] = None,  # noqa: A002
-        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
-    ) -> Any:
-        kind = kinds.get(request.headers.get("content-type", "").split(";")[0].strip().lower())
-        if kind is None:
-            raise InvalidRequest(f"send the rows with a Content-Type of {', '.join(kinds)}")
-        given = pairs_of(map or "")
-        body = await request.body()
-        told = {"zone": zone, "interval": interval, "given": given, "key": idempotency_key}
-        if len(body) > HEAVY or kind == "parquet":  # of which few bytes can be many rows
-            return await office(request).jobs.do(app, "take", table=name, body=body, kind=kind, **told)
-        async with office(request).turns.of(app.tenant):
-            return await run_in_threadpool(take, app.desk, name, body, kind, **told)  # type: ignore[arg-type]
-
-    @made.get(path, summary=f"Facts of {name}, oldest first", response_model=None)
-    def facts(
-        app: Reading,
-        as_of: Standing,
-        since: AwareDatetime | None = None,
-        until: AwareDatetime | None = None,
-        limit: Annotated[int, Query(ge=1, le=ROWS)] = 10_000,
-    ) -> Response:
-        found = app.facts(name, since=since, until=until, as_of=as_of).head(limit)
-        return Response(b'{"rows":%s}' % found.write_json().encode(), media_type="application/json")

@@ -105,7 +105,7 @@ def _at_home(scope: Scope, headers: Headers) -> bool:
 def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
     """What comes in, up to a limit. Raises TooLarge at once where the request says that it is larger."""
     limit, instead = LARGE, ""
-    if "/facts/" in scope["path"]:
+    if "/facts/" in scope["path"] or "/import/" in scope["path"]:
         limit, instead = LARGEST, "; put the rows into a file: foretell import"
     elif scope["path"] in scope["app"].state.quick:
         limit, instead = LARGER, "; bring a longer history as facts"

@@ -8,8 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from foretell.contract import INSTANT, Ask, Choice, Cost, Floats, Forecast, Frame, History, Read, Study
 from foretell.domains.agile.decide import there
@@ -18,6 +16,7 @@ from foretell.domains.agile.features import SEEN, described, finished
 from foretell.domains.agile.schema import AssignmentAnswer, AssignmentRequest, Matched, Suggestion
 from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.features.asof import newest, record
+from foretell.models.matching import matched
 
 PERSON = Choice(of="the person who finishes it")
 READS = (*OF_ISSUES, Read(table="members", window=SEEN, by="project"))
@@ -230,16 +229,13 @@ def _suggestion(row: dict[str, Any]) -> Suggestion:
 def _matched(told: Frame, asked: Frame, by: str) -> list[Matched]:
     """Who does what, so that the sum of the scores is highest; nobody gets more than an even share, rounded up."""
     people = told["person"].unique().sort().to_list()
-    each = -(-asked.height // len(people))
     table = np.zeros((asked.height, len(people)))
     column = {person: k for k, person in enumerate(people)}
     for place, person, score in told.select("place", "person", by).iter_rows():
         table[place, column[person]] = score
-    rows: NDArray[np.int64]
-    rows, columns = linear_sum_assignment(np.repeat(table, each, axis=1), maximize=True)
     return [
-        Matched(issue=asked["entity"][int(row)], person=people[int(k) // each], score=float(table[row, k // each]))
-        for row, k in zip(rows, columns, strict=True)
+        Matched(issue=issue, person=people[k], score=float(table[row, k]))
+        for row, (issue, k) in enumerate(zip(asked["entity"], matched(table), strict=True))
     ]
 
 

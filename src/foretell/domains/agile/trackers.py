@@ -1,0 +1,297 @@
+"""What issue trackers export, as rows of our tables: Jira's REST JSON, and GitHub's issues.
+
+A tracker tells an issue as it is now, and Jira what changed when. The past is told back from there: an issue's first
+row has what every change since took away. Of GitHub no changes are known: what is written counts from the creation on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from foretell.contract import Frame
+from foretell.domains.agile.tables import TABLES
+from foretell.errors import InvalidRequest
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+POINTS = ("story points", "story point estimate")  # what Jira calls its field
+FIELD = "customfield_10016"  # of story points in Jira's cloud, where no name is told
+HOUR = 3600.0
+DONE = {"done", "closed", "resolved", "complete", "completed", "released", "cancelled", "won't do", "fixed"}
+TODO = {"to do", "todo", "open", "backlog", "new", "reopened", "selected for development", "created", "planned"}
+CATEGORIES = {"new": "todo", "undefined": "todo", "indeterminate": "in_progress", "done": "done"}  # Jira's
+KINDS = {"bug": "bug", "enhancement": "story", "feature": "story", "story": "story", "task": "task", "docs": "task"}
+LABELLED = re.compile(r"^(?:story )?(?:points?|sp|estimate|size)\s*[:/= -]\s*(\d+(?:\.\d+)?)$", re.IGNORECASE)
+NAMES = {
+    "summary": "title", "description": "description", "issuetype": "type", "priority": "priority",
+    "component": "component", "sprint": "sprint", "epic link": "epic", "parent": "epic",
+    **dict.fromkeys(POINTS, "points"), "timeoriginalestimate": "estimate_hours", "duedate": "due",
+}  # fmt: skip
+"""Which field of a change in Jira is which column of ours."""
+
+
+def jira(content: bytes) -> dict[str, Frame]:
+    """Rows of our tables from pages of Jira's search (`expand=changelog,names`) or of a changelog.
+
+    The content is a page, or a list of pages. Sprint and person are named by their id in Jira. Raises InvalidRequest
+    for anything else.
+    """
+    pages = _pages(content)
+    issues = [(issue, page.get("names") or {}) for page in pages for issue in page.get("issues", ())]
+    changes: dict[str, list[Row]] = {}
+    for page in pages:
+        if "issues" not in page:
+            key = re.search(r"/issue/([^/]+)/changelog", str(page.get("self", "")))
+            if "values" not in page or key is None:
+                raise InvalidRequest(
+                    "this is no page of Jira's search or of a changelog: it has no issues and no values"
+                )
+            changes.setdefault(key.group(1), []).extend(page["values"])
+    known = {each for issue, _ in issues for each in (issue.get("key"), issue.get("id"))}
+    if unknown := sorted(set(changes) - known):
+        raise InvalidRequest(f"the changelog of {unknown[0]} came without its issue; put both into one file, as a list")
+    rows: Rows = {}
+    categories = _categories(issue for issue, _ in issues)
+    for issue, names in issues:
+        mine = [*changes.get(issue["key"], ()), *changes.get(str(issue.get("id")), ())]
+        try:
+            _issue(rows, issue, names, mine, categories)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidRequest(f"issue {issue.get('key')}: {type(error).__name__}: {error}") from None
+    return _frames(rows)
+
+
+def _pages(content: bytes) -> list[Any]:
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"this is not JSON: {error}") from None
+    pages = told if isinstance(told, list) else [told]
+    if not all(isinstance(page, dict) for page in pages):
+        raise InvalidRequest("this is no page of JSON objects, nor a list of them")
+    return pages
+
+
+def _categories(issues: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What each status counts as, as far as an issue is in it now."""
+    statuses = [issue["fields"].get("status") or {} for issue in issues]
+    return {
+        str(one["name"]).lower(): CATEGORIES.get(str((one.get("statusCategory") or {}).get("key")), "")
+        for one in statuses
+        if "name" in one
+    }
+
+
+def _category(status: str, categories: Mapping[str, str]) -> str:
+    name = status.lower()
+    return categories.get(name) or ("done" if name in DONE else "todo" if name in TODO else "in_progress")
+
+
+def _issue(
+    rows: Rows,
+    issue: Mapping[str, Any],
+    names: Mapping[str, str],
+    changes: Sequence[Row],
+    categories: Mapping[str, str],
+) -> None:
+    fields, key = issue["fields"], str(issue["key"])
+    project = str(fields["project"]["key"])
+    written = _moment(fields["created"])
+    common = {"issue": key, "project": project}
+    history = sorted(
+        [*((issue.get("changelog") or {}).get("histories") or ()), *changes], key=lambda one: one["created"]
+    )
+    now = _fields(fields, names)
+    status = str((fields.get("status") or {}).get("name", ""))
+    person = _person(fields.get("assignee"))
+    told: list[Row] = []  # newest first: each change undone
+    moves: list[Row] = []
+    for change in reversed(history):
+        when, moved = _moment(change["created"]), False
+        for item in reversed(change.get("items") or ()):
+            field = str(item.get("field", "")).lower()
+            if field == "status":
+                moves.append({**common, "time": when, "status": status})
+                status = str(item.get("fromString") or "")
+            elif field == "assignee":
+                rows.setdefault("assignments", []).append({**common, "time": when, "person": person})
+                person = str(item.get("from") or "")
+            elif field in NAMES:
+                if not moved:
+                    told.append({**common, "time": when, **now})
+                now, moved = {**now, **_before(NAMES[field], item)}, True
+    rows.setdefault("issues", []).extend([{**common, "time": written, **now}, *reversed(told)])
+    moves.append({**common, "time": written, "status": status})
+    rows.setdefault("status_changes", []).extend(
+        {**move, "category": _category(move["status"], categories)} for move in moves
+    )
+    if person:
+        rows.setdefault("assignments", []).append({**common, "time": written, "person": person})
+    _around(rows, fields, common, names)
+
+
+def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[str, str]) -> None:
+    """The project, its people, its sprints and the hours worked, as far as an issue tells them."""
+    project, written = fields["project"], _moment(fields["created"])
+    rows.setdefault("projects", []).append(
+        {"project": common["project"], "time": written, "name": str(project.get("name", ""))}
+    )
+    for one in (fields.get("assignee"), fields.get("reporter"), fields.get("creator")):
+        if one and (person := _person(one)):
+            told = {"name": str(one.get("displayName", "")), "email": str(one.get("emailAddress", ""))}
+            rows.setdefault("members", []).append(
+                {"project": common["project"], "person": person, "time": written, **told}
+            )
+    for sprint in _sprints(fields, names):
+        if sprint.get("startDate") and sprint.get("endDate"):
+            state = {"closed": "completed", "active": "active"}.get(str(sprint.get("state", "")).lower(), "planned")
+            starts, ends = _moment(sprint["startDate"]), _moment(sprint.get("completeDate") or sprint["endDate"])
+            rows.setdefault("sprints", []).append(
+                {
+                    "sprint": str(sprint["id"]), "project": common["project"], "time": starts, "starts": starts,
+                    "ends": max(ends, starts + timedelta(hours=1)), "name": str(sprint.get("name", "")), "state": state,
+                }
+            )  # fmt: skip
+    for log in (fields.get("worklog") or {}).get("worklogs") or ():
+        began, hours = _moment(log["started"]), float(log["timeSpentSeconds"]) / HOUR
+        rows.setdefault("worklogs", []).append(
+            {
+                **common, "time": began + timedelta(hours=hours), "person": _person(log.get("author")), "hours": hours,
+                "log": str(log["id"]),
+            }
+        )  # fmt: skip
+
+
+def _fields(fields: Mapping[str, Any], names: Mapping[str, str]) -> Row:
+    """An issue's columns as its fields have them now."""
+    points = next((field for field, name in names.items() if str(name).lower() in POINTS), FIELD)
+    seconds, sprints = fields.get("timeoriginalestimate"), _sprints(fields, names)
+    return {
+        "title": str(fields.get("summary") or "")[:1000],
+        "description": text_of(fields.get("description"))[:20_000],
+        "type": str((fields.get("issuetype") or {}).get("name", "task")).lower(),
+        "priority": str((fields.get("priority") or {}).get("name", "")),
+        "component": ", ".join(str(one.get("name", "")) for one in fields.get("components") or ())[:200],
+        "epic": str((fields.get("parent") or {}).get("key", "")),
+        "sprint": str(sprints[-1]["id"]) if sprints else "",
+        "points": fields.get(points),
+        "estimate_hours": None if seconds is None else float(seconds) / HOUR,
+        "due": _moment(fields["duedate"]) if fields.get("duedate") else None,
+    }
+
+
+def _sprints(fields: Mapping[str, Any], names: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    field = next((field for field, name in names.items() if str(name).lower() == "sprint"), "customfield_10020")
+    found = fields.get(field) or ()
+    return [one for one in found if isinstance(one, dict) and "id" in one]
+
+
+def _before(column: str, item: Mapping[str, Any]) -> Row:
+    """What a column was before a change."""
+    words, value = item.get("fromString"), item.get("from")
+    if column in ("points", "estimate_hours"):
+        number = words if column == "points" else value
+        told = float(number) if number not in (None, "") else None
+        return {column: told / HOUR if told is not None and column == "estimate_hours" else told}
+    if column == "due":
+        return {column: _moment(str(value)) if value else None}
+    if column == "sprint":
+        return {column: str(value or "").split(",")[-1].strip()}
+    text = str(words or "")
+    return {column: text.lower() if column == "type" else text}
+
+
+def text_of(told: Any) -> str:
+    """Plain text of a description, which in newer Jira is a tree of nodes (Atlassian Document Format)."""
+    if told is None or isinstance(told, str):
+        return told or ""
+    if isinstance(told, list):
+        return "".join(text_of(each) for each in told)
+    own = str(told.get("text", "")) + text_of(told.get("content") or [])
+    return own + ("\n" if told.get("type") in ("paragraph", "heading", "listItem", "codeBlock") else "")
+
+
+def _person(told: Any) -> str:
+    return str(told.get("accountId") or told.get("name") or told.get("key") or "") if isinstance(told, dict) else ""
+
+
+def _moment(text: str) -> datetime:
+    """A moment as trackers write it; a day alone begins at midnight UTC."""
+    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", str(text).replace("Z", "+00:00"))
+    return datetime.fromisoformat(text if "T" in text else f"{text[:10]}T00:00:00+00:00")
+
+
+def github(content: bytes) -> dict[str, Frame]:
+    """Rows of our tables from GitHub's list of issues (`state=all`); pull requests are left out.
+
+    The project is `owner/name`, a milestone that is due is a sprint, points are read from labels such as `points: 3`.
+    Raises InvalidRequest for anything else.
+    """
+    rows: Rows = {}
+    for one in _pages(content):
+        if "pull_request" in one:
+            continue
+        try:
+            _github(rows, one)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidRequest(f"issue {one.get('number')}: {type(error).__name__}: {error}") from None
+    return _frames(rows)
+
+
+def _github(rows: Rows, one: Mapping[str, Any]) -> None:
+    project = re.sub(r"^.*/repos/|^https://[^/]+/|/issues/.*$", "", str(one.get("repository_url") or one["html_url"]))
+    written = _moment(one["created_at"])
+    common = {"issue": f"{project}#{one['number']}", "project": project, "time": written}
+    labels = [str(each["name"] if isinstance(each, dict) else each) for each in one.get("labels") or ()]
+    points = [float(found.group(1)) for label in labels if (found := LABELLED.match(label.strip()))]
+    kinds = [KINDS[label.lower()] for label in labels if label.lower() in KINDS]
+    milestone = one.get("milestone") or {}
+    rows.setdefault("projects", []).append({"project": project, "time": written, "name": project})
+    rows.setdefault("issues", []).append(
+        {
+            **common, "title": str(one["title"])[:1000], "description": str(one.get("body") or "")[:20_000],
+            "type": kinds[0] if kinds else "task", "points": points[0] if points else None,
+            "component": ", ".join(label for label in labels if label.lower() not in KINDS)[:200],
+            "sprint": f"{project}/{milestone['number']}" if milestone.get("due_on") else "",
+        }
+    )  # fmt: skip
+    rows.setdefault("status_changes", []).append({**common, "status": "open", "category": "todo"})
+    if one.get("closed_at"):
+        over = {**common, "time": _moment(one["closed_at"]), "status": "closed", "category": "done"}
+        rows["status_changes"].append(over)
+    for person in {str(each["login"]) for each in (*(one.get("assignees") or ()), one.get("assignee")) if each}:
+        rows.setdefault("assignments", []).append({**common, "person": person})
+        rows.setdefault("members", []).append({"project": project, "person": person, "time": written, "name": person})
+    if milestone.get("due_on"):
+        starts, ends = _moment(milestone["created_at"]), _moment(milestone["due_on"])
+        if ends > starts:
+            rows.setdefault("sprints", []).append(
+                {
+                    "sprint": f"{project}/{milestone['number']}", "project": project, "time": starts, "starts": starts,
+                    "ends": ends, "name": str(milestone.get("title", "")),
+                    "state": "completed" if milestone.get("state") == "closed" else "active",
+                }
+            )  # fmt: skip
+
+
+def _frames(rows: Rows) -> dict[str, Frame]:
+    """The rows as frames with all columns of their tables; of one thing that is told again and again the first row."""
+    if "issues" not in rows:
+        raise InvalidRequest("there is no issue in it")
+    tables = {table.name: table for table in TABLES}
+    out = {}
+    for name, each in rows.items():
+        table = tables[name]
+        blank = {column: field.default for column, field in table.row.model_fields.items() if not field.is_required()}
+        frame = pl.DataFrame([{**blank, **one} for one in each], infer_schema_length=None)
+        once = name in ("projects", "members", "sprints")
+        key = [column for column in table.key if not once or column != table.time]
+        out[name] = frame.sort(table.time).unique(key, keep="first", maintain_order=True)
+    return out
