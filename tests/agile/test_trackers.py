@@ -33,7 +33,7 @@ def item(field: str, before: str | None, after: str | None, **ids: str | None) -
 ADF = {
     "type": "doc", "version": 1,
     "content": [
-        {"type": "paragraph", "content": [{"type": "text", "text": "Users can't "}, {"type": "text", "text": "log in"}]},
+        {"type": "paragraph", "content": [{"type": "text", "text": "Can't "}, {"type": "text", "text": "log in"}]},
         {"type": "paragraph", "content": [{"type": "text", "text": "since Monday"}]},
     ],
 }  # fmt: skip
@@ -82,7 +82,7 @@ def test_an_issue_is_told_back_from_its_changes(tables: dict[str, pl.DataFrame])
 
 def test_what_is_written_comes_along(tables: dict[str, pl.DataFrame]) -> None:
     first = tables["issues"].row(0, named=True)
-    assert first["description"] == "Users can't log in\nsince Monday\n"
+    assert first["description"] == "Can't log in\nsince Monday\n"
     assert (first["title"], first["type"], first["priority"], first["component"]) == (
         "Fix login",
         "bug",
