@@ -27,9 +27,9 @@ from tests.conftest import reachable
 from tests.stores.conftest import declared
 from tests.stores.toy import DEEDS, THINGS, YEARLY
 
-from foretell.contract import DTYPES, Frame, Table
+from foretell.contract import DTYPES, Finding, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import clients, decisions, facts, kept, launcher, opened, quarantine, records, registry
+from foretell.stores import anomalies, clients, decisions, facts, kept, launcher, opened, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
@@ -44,7 +44,7 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
-    "settings_changes", "recommendations", "kept_answers", "tenants",
+    "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
 )  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), **{name: tuple(tables) for name, tables in declared().items()}}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
@@ -194,6 +194,8 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 connection, tenant, timedelta(days=1),
                 [("hash", said.prediction_id, {"things": f"{START:%Y}"}, {"of": tenant}, START)],
             )  # fmt: skip
+            amiss = Finding(kind="late", severity="high", words="it is late", evidence={"by": 3})
+            anomalies.found(connection, tenant, "toy.health", "one", [amiss], START)
     operator.close()
     database.close()
     yield one

@@ -76,10 +76,12 @@ HOLES = {
     " unnest(%(members)s::text[], %(of)s::text[]))",
 }
 
+SEEN_AGAIN = ("severity", "description", "evidence", "seen_at", "resolved_at")
 MEANT = {
     (APP, "public.data_marks"): {"SELECT", "INSERT", "UPDATE (mark)", "UPDATE (recorded_at)"},
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("quarantine", "ml_models", "answered")},
     (APP, "public.recommendations"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in DECIDED},
+    (APP, "public.ml_anomaly_detections"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in SEEN_AGAIN},
     (READER, "public.ml_predictions"): {"SELECT", "INSERT"},
     **{(role, "public.kept_answers"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for role in (APP, READER)},
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},

@@ -22,7 +22,7 @@ from foretell.app.opening import add_tenant
 from foretell.app.predictions import Predictions
 from foretell.app.quarantine import Quarantine
 from foretell.app.recommendations import Recommendations, recommend
-from foretell.app.reports import Reported, report
+from foretell.app.reports import Anomalies, Reported, report
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, everything
 from foretell.app.tenant_settings import Settings
@@ -46,13 +46,14 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings` and `quarantine` are verbs with verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies` and `quarantine` have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
         self.desk, self.tenant, self.house = desk, desk.tenant, desk.house
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings = Recommendations(desk), Settings(desk)
+        self.anomalies = Anomalies(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from foretell.app import logs
 from foretell.app.admission import admitted
@@ -12,8 +12,9 @@ from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Answer, History, Report
 from foretell.engine.collect import needs
 from foretell.engine.predict import newest
-from foretell.errors import BrokenDomain, ForetellError
-from foretell.stores import registry
+from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound
+from foretell.stores import anomalies, registry
+from foretell.stores.anomalies import Anomaly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,46 @@ def report(desk: Tenancy, name: str, body: Body, *, as_of: AsOf = None) -> Repor
         with logs.queried(desk.tenant, name):
             history = desk.history(connection, domain, standing, needs([(declared, request)]))
     return Reported(answer=computed(declared, request, history), as_of=history.now, known_at=newest(history))
+
+
+class Anomalies:
+    """What reports find amiss: looked for, put on record, listed."""
+
+    def __init__(self, desk: Tenancy) -> None:
+        self.desk = desk
+
+    def detect(self, name: str, body: Body) -> list[Anomaly]:
+        """Look now, and put on record what a report finds; those that are open now, newest first.
+
+        What was found before and is no more is resolved. Raises as `report`, and NotFound for one without findings.
+        """
+        declared = self._declared(name)
+        request = request_of(declared.request, body)
+        said = report(self.desk, name, request)
+        assert declared.findings is not None
+        with self.desk.transaction() as connection:
+            subject = str(getattr(request, declared.subject or ""))
+            return anomalies.found(
+                connection, self.desk.tenant, name, subject, declared.findings(said.answer), said.as_of
+            )
+
+    def list(self, name: str, *, subject: str | None = None, every: bool = False) -> list[Anomaly]:
+        """Those of a report that are open, with `every` all there were, newest first. Raises as `detect`."""
+        declared = self._declared(name)
+        with self.desk.inside() as connection:
+            if subject is not None and declared.subject:
+                now = datetime.now(UTC)
+                request = declared.request.model_validate({declared.subject: subject})
+                admitted(self.desk, connection, self.desk.domain(name), declared, request, now)
+            elif self.desk.person is not None:
+                raise InvalidRequest(f"name the {declared.subject} whose anomalies are asked for")
+            return anomalies.listed(connection, self.desk.tenant, report=name, subject=subject, every=every)
+
+    def _declared(self, name: str) -> Report:
+        declared = self.desk.report(name)
+        if declared.findings is None:
+            raise NotFound(f"the report {name} finds nothing amiss")
+        return declared
 
 
 def computed(declared: Report, request: object, history: History) -> Answer:

@@ -229,8 +229,22 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something amiss, of a kind, with its evidence."""
+
+    kind: str
+    severity: Literal["low", "medium", "high", "critical"]
+    words: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """Something a domain computes from history without learning; `reads`, `about` and `lookups` as a task's."""
+    """Something a domain computes from history without learning; `reads`, `about` and `lookups` as a task's.
+
+    Where a report has `findings`, they are what its answer finds amiss with its subject: `subject` is the request's
+    field that names it. They can be put on record, and stay open until the report no longer finds them.
+    """
 
     name: str
     summary: str
@@ -241,6 +255,8 @@ class Report:
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     lookups: Sequence[Lookup] = ()
     routes: Sequence[Route] = ()
+    subject: str | None = None
+    findings: Callable[[Any], Sequence[Finding]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

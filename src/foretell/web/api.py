@@ -129,6 +129,21 @@ class Logged(BaseModel):
     feedback: list[GivenFeedback]
 
 
+class Anomaly(BaseModel):
+    """Something that a report found amiss with a subject; open while `resolved_at` is null."""
+
+    anomaly_id: UUID
+    report: str
+    subject: str
+    anomaly_type: str
+    severity: Literal["low", "medium", "high", "critical"]
+    description: str
+    evidence: dict[str, Any]
+    detected_at: datetime
+    seen_at: datetime
+    resolved_at: datetime | None
+
+
 class One(BaseModel):
     """A request of a batch."""
 
@@ -232,8 +247,29 @@ def _report(made: APIRouter, report: Report, path: str) -> None:
         return plain(await reported(request, app, report, body, as_of=as_of))
 
     computed.__annotations__["body"] = report.request
+    if report.findings:
+        _anomalies(made, report, path)
     made.add_api_route(
         f"{path}/report", computed, methods=["POST"], summary=report.summary, response_model=shape
+    )  # fmt: skip
+
+
+def _anomalies(made: APIRouter, report: Report, path: str) -> None:
+    @made.get(f"{path}/anomalies", summary=f"What {report.name} found, newest first", response_model=list[Anomaly])
+    def anomalies(
+        app: Reading,
+        subject: Annotated[str | None, Query(max_length=200)] = None,
+        every: Annotated[bool, Query(description="Those that are resolved too.")] = False,
+    ) -> Any:
+        return [vars(each) for each in app.anomalies.list(report.name, subject=subject, every=every)]
+
+    def detect(body: BaseModel, app: Telling) -> Any:
+        return [vars(each) for each in app.anomalies.detect(report.name, body)]
+
+    detect.__annotations__["body"] = report.request
+    made.add_api_route(
+        f"{path}/detect", detect, methods=["POST"], response_model=list[Anomaly],
+        summary=f"Put on record what {report.name} finds now",
     )  # fmt: skip
 
 
