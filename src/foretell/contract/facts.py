@@ -117,10 +117,14 @@ class Standpoint:
 class History:
     """One tenant's facts as known at its standpoint's `now`, cuttable at any earlier moment."""
 
-    def __init__(self, standpoint: Standpoint, tables: Mapping[str, Frame]) -> None:
-        """Hold `tables` by name; each frame has `known_at`, and `entity` where the table declares one."""
+    def __init__(self, standpoint: Standpoint, tables: Mapping[str, Frame], stored: History | None = None) -> None:
+        """Hold `tables` by name; each frame has `known_at`, and `entity` where the table declares one.
+
+        `stored` is the history without what came along with a request, where something did.
+        """
         self.standpoint = standpoint
         self.tables = tables
+        self.stored = stored or self
         self._made: dict[Hashable, Any] = {}
 
     def once(self, make: Callable[[History], T], key: Hashable = None) -> T:
@@ -158,4 +162,4 @@ class History:
     def plus(self, facts: Mapping[str, Frame]) -> History:
         """The history with `facts` added, table by table (a what-if, a new issue)."""
         added = {n: pl.concat([self.tables[n], f], how="diagonal") for n, f in facts.items()}
-        return History(self.standpoint, {**self.tables, **added})
+        return History(self.standpoint, {**self.tables, **added}, stored=self.stored)

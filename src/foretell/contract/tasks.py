@@ -34,11 +34,12 @@ class Ask:
 class Rolling:
     """How a backtest stands in the past: the last `folds` spans, each forecast by a model fitted before it.
 
+    A `span` is a length of time or, where things come now often and now rarely, a share of all past questions.
     `every` keeps only the first standpoint of an entity in each such span of time (since 1970, UTC); None keeps all.
     """
 
     folds: int
-    span: timedelta
+    span: timedelta | float
     every: timedelta | None = None
 
 
@@ -197,6 +198,7 @@ class Task:
     gate: Gate
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     lookups: Sequence[Lookup] = ()
+    meanwhile: str | None = None  # who answers until a model is trained; None: the first who needs no training
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
     waiting: float | None = None  # the same while somebody waits: over facts that came with a request; None: `budget`
     routes: Sequence[Route] = ()

@@ -127,7 +127,12 @@ def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     end = min(newest, history.now) + timedelta(
         microseconds=1
     )  # where the questions end: a series may have stopped a while ago
-    edges = [end - rolling.span * k for k in range(rolling.folds, -1, -1)]
+    span = rolling.span
+    if isinstance(span, timedelta):
+        edges = [end - span * k for k in range(rolling.folds, -1, -1)]
+    else:
+        places = [int(questions.height * max(0.0, 1 - span * k)) for k in range(rolling.folds, 0, -1)]
+        edges = sorted({*(questions["as_of"][place] for place in places), end})
     return folded(task, history, questions, edges, rolling.every)
 
 

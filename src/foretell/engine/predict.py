@@ -226,7 +226,7 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
         return fit(task, plan.history, wanted, tested, reason), reason
     if champion is not None and wanted in (None, champion.card.candidate):
         return champion, None
-    for name in _ready(task):
+    for name in [task.meanwhile] if task.meanwhile and wanted is None else _ready(task):
         if wanted in (None, name):
             reason = f"{name} was asked for by name" if wanted else f"no model of {task.name} has been trained yet"
             return untrained(task, name, plan.history), reason

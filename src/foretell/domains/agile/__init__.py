@@ -1,1 +1,139 @@
 """Agile: effort, points, sprints, people, and the honesty to say when nothing is known."""
+
+from foretell.contract import Choice, Domain, Finding, Format, Gate, Lookup, Members, Report, Rolling, Task
+from foretell.domains.agile import assignment, decide, features, health, models, routes, sample, trackers
+from foretell.domains.agile.schema import (
+    Anomalies,
+    AssignmentAnswer,
+    AssignmentRequest,
+    EffortAnswer,
+    EffortRequest,
+    IssueRequest,
+    PointsAnswer,
+    ProjectRequest,
+    Settings,
+    SprintRequest,
+    SprintRisks,
+    Summary,
+)
+from foretell.domains.agile.tables import TABLES
+
+OF_ISSUE = Lookup(field="project", table="issues", column="project", by="issue", of="issue")
+OF_SPRINT = Lookup(field="project", table="sprints", column="project", by="sprint", of="sprint")
+ROLLING = Rolling(folds=5, span=0.08)  # the last two fifths of the questions
+
+EFFORT = Task(
+    name="agile.effort",
+    target=models.HOURS,
+    scope="project",
+    reads=features.READS,
+    request=EffortRequest,
+    answer=EffortAnswer,
+    about=decide.about,
+    lookups=[OF_ISSUE],
+    ask=decide.ask,
+    questions=features.questions,
+    features=features.effort,
+    outcomes=features.hours,
+    candidates=models.EFFORT,
+    decide=decide.effort,
+    headline=decide.effort_headline,
+    rolling=ROLLING,
+    gate=Gate(metric="mae", least=50),
+    meanwhile="jaccard",
+    routes=[routes.EFFORT],
+)
+
+POINTS = Task(
+    name="agile.points",
+    target=Choice(of="points"),
+    scope="project",
+    reads=features.READS,
+    request=IssueRequest,
+    answer=PointsAnswer,
+    about=decide.about,
+    lookups=[OF_ISSUE],
+    ask=decide.ask,
+    questions=features.questions,
+    features=features.size,
+    outcomes=features.points,
+    candidates=models.POINTS,
+    decide=decide.points,
+    headline=decide.points_headline,
+    rolling=ROLLING,
+    gate=Gate(metric="log_loss", least=50),
+    meanwhile="jaccard",
+    routes=[routes.POINTS],
+)
+
+ASSIGNMENT = Task(
+    name="agile.assignment",
+    target=assignment.PERSON,
+    scope="project",
+    reads=assignment.READS,
+    request=AssignmentRequest,
+    answer=AssignmentAnswer,
+    about=assignment.about,
+    lookups=[Lookup(field="project", table="issues", column="project", by="issue", of="issue")],
+    ask=assignment.ask,
+    questions=features.questions,
+    features=None,
+    outcomes=assignment.assigned,
+    candidates={"weighted": assignment.Weighted},
+    decide=assignment.decide,
+    headline=assignment.headline,
+    rolling=ROLLING,
+    gate=Gate(metric="log_loss", least=50),
+    routes=[routes.ASSIGNMENT],
+)
+
+SPRINT_RISK = Report(
+    name="agile.sprint_risk",
+    summary="What endangers a sprint",
+    reads=health.READS,
+    request=SprintRequest,
+    answer=SprintRisks,
+    about=lambda request: {"project": [request.project or ""]},
+    lookups=[OF_SPRINT],
+    compute=health.sprint_risks,
+    routes=[routes.SPRINT_RISK],
+)
+SUMMARY = Report(
+    name="agile.project_summary",
+    summary="How a project does",
+    reads=health.READS,
+    request=ProjectRequest,
+    answer=Summary,
+    about=lambda request: {"project": [request.project]},
+    compute=health.summary,
+    routes=[routes.SUMMARY],
+)
+ANOMALIES = Report(
+    name="agile.anomalies",
+    summary="What is unusual in a project",
+    reads=health.READS,
+    request=ProjectRequest,
+    answer=Anomalies,
+    about=lambda request: {"project": [request.project]},
+    compute=health.anomalies,
+    subject="project",
+    findings=lambda answer: [
+        Finding(kind=one.risk_type, severity=one.severity, words=one.description, evidence=one.evidence)
+        for one in answer.anomalies
+    ],
+)
+
+DOMAIN = Domain(
+    name="agile",
+    summary="effort, points, sprints and people of software projects",
+    settings=Settings,
+    tables=TABLES,
+    tasks=[EFFORT, POINTS, ASSIGNMENT],
+    reports=[SPRINT_RISK, SUMMARY, ANOMALIES],
+    formats=[
+        Format(name="jira", summary="pages of Jira's search and changelogs", parse=trackers.jira),
+        Format(name="github", summary="GitHub's list of issues", parse=trackers.github),
+    ],
+    members=Members(table="members", of="project", person="person", active="active"),
+    sample=sample.sample,
+)

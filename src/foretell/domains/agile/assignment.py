@@ -15,7 +15,7 @@ from foretell.domains.agile.features import READS as OF_ISSUES
 from foretell.domains.agile.features import SEEN, described, finished
 from foretell.domains.agile.schema import AssignmentAnswer, AssignmentRequest, Matched, Suggestion
 from foretell.errors import InvalidRequest, NotFound, NotReady
-from foretell.features.asof import newest, record
+from foretell.features.asof import Record, newest
 from foretell.models.matching import matched
 
 PERSON = Choice(of="the person who finishes it")
@@ -51,14 +51,12 @@ def scores(history: History, asked: Frame) -> Frame:
     pairs = members(history, asked)
     kind = described(history, asked)["type"]
     pairs = pairs.with_columns(type=kind[pairs["place"].to_numpy()], key=_pair("project", "person"))
-    done = finished(history).filter(pl.col("assignee") != "").with_columns(one=pl.lit(1.0))
-    done = done.with_columns(key=_pair("project", "assignee"))
-    every, _ = record(pairs, done, "key", "one")
-    typed = pairs.with_columns(key=_pair("key", "type"))
-    same, _ = record(typed, done.with_columns(key=_pair("key", "type")), "key", "one")
-    given = _given(history)
-    ever, _ = record(pairs, given.with_columns(one=pl.lit(1.0)), "key", "one")
-    n, mean = record(pairs, _opened(given, done), "key", "one")
+    moments, keys = pairs["as_of"].dt.epoch("us").to_numpy(), pairs["key"].to_list()
+    past = history.stored.once(_past)
+    every, _ = past["every"].at(keys, moments)
+    same, _ = past["same"].at(pairs.select(_pair("key", "type")).to_series().to_list(), moments)
+    ever, _ = past["ever"].at(keys, moments)
+    n, mean = past["open"].at(keys, moments)
     open_: Floats = np.where(n > 0, n * mean, 0.0).round()
     parts = {
         "skill": np.minimum(2 * _share(same, every), 1.0),
@@ -71,6 +69,19 @@ def scores(history: History, asked: Frame) -> Frame:
     return pairs.select("place", "person", "name", "email", "type").with_columns(
         pl.Series(name, values) for name, values in told.items()
     )
+
+
+def _past(history: History) -> dict[str, Record]:
+    """What everybody finished, of each type too, was ever given, and what came to be and ceased to be open."""
+    one = pl.lit(1.0).alias("one")
+    done = finished(history).filter(pl.col("assignee") != "").with_columns(one, key=_pair("project", "assignee"))
+    given = _given(history).with_columns(one)
+    return {
+        "every": Record.of(done, "key", "one"),
+        "same": Record.of(done.with_columns(key=_pair("key", "type")), "key", "one"),
+        "ever": Record.of(given, "key", "one"),
+        "open": Record.of(_opened(given, done), "key", "one"),
+    }
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

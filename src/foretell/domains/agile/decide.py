@@ -82,7 +82,7 @@ def effort(forecast: Forecast, request: EffortRequest, history: History) -> Effo
     past = finished(history).filter(pl.col("project") == project, pl.col("hours") > 0)["hours"]
     usual = past.median()
     badge = _badge(forecast, project, "the plain median", usual if isinstance(usual, float) else None, "hours")
-    similar = _similar(forecast)
+    similar = [Similar.model_validate(one) for one in _alike(forecast)]
     hours = max(0.0, row["point"])
     return EffortAnswer(
         project=project, issue=request.issue, hours=hours, low=max(0.0, row["q10"]), high=max(0.0, row["q90"]),
@@ -111,13 +111,14 @@ def points(forecast: Forecast, request: IssueRequest, history: History) -> Point
 
 
 def _method(forecast: Forecast) -> Method:
-    return METHODS.get(str(forecast.evidence["method"][0]), "ml_model")
+    """What the document calls it; of issues alike there must be some."""
+    method = METHODS.get(str(forecast.evidence["method"][0]), "ml_model")
+    return "heuristic" if method == "similarity" and not _alike(forecast) else method
 
 
-def _similar(forecast: Forecast) -> list[Similar]:
-    if "similar" not in forecast.evidence.columns:
-        return []
-    return [Similar.model_validate(one) for one in forecast.evidence["similar"][0] or []]
+def _alike(forecast: Forecast) -> list[Any]:
+    """The issues that it rests on, where it rests on some."""
+    return (forecast.evidence["similar"].to_list()[0] or []) if "similar" in forecast.evidence.columns else []
 
 
 def _near(row: dict[str, Any], hours: float) -> float:

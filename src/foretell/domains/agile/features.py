@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Floats, Frame, History, Read
-from foretell.features.asof import newest, record
+from foretell.features.asof import Record, newest
 
 SEEN = timedelta(days=1096)  # how far back a project is looked at
 READS = (
@@ -32,6 +32,10 @@ PRIORITIES = {
 }  # fmt: skip
 
 
+FEW = 16  # questions up to which their issues are remembered: serving looks at them several times
+GROUPS = {"type": "type", "component": "component", "person": "assignee", "epic": "epic"}
+
+
 def without_text(reads: Sequence[Read]) -> list[Read]:
     """The same reads, of issues without what is written in them."""
     columns = ("issue", "sprint", "points", "due")
@@ -40,6 +44,12 @@ def without_text(reads: Sequence[Read]) -> list[Read]:
 
 def described(history: History, asked: Frame) -> Frame:
     """Each question's issue as it was known at `as_of`: `project`, `TEXTS` (never null), `NUMBERS`, and `assignee`."""
+    if asked.height > FEW:
+        return _described(history, asked)
+    return history.once(lambda _: _described(history, asked), ("described", *asked.select("entity", "as_of").rows()))
+
+
+def _described(history: History, asked: Frame) -> Frame:
     issues = history["issues"]
     found = newest(asked, issues, "entity", ("project", *TEXTS, *NUMBERS))
     given = newest(asked, history["assignments"], "entity", ("person",))
@@ -47,8 +57,11 @@ def described(history: History, asked: Frame) -> Frame:
 
 
 def finished(history: History) -> Frame:
-    """Every issue that is done, as it was then: `described`, `known_at` (when), `hours` logged by then (null: none)."""
-    return history.once(_finished)
+    """Every issue that is done, as it was then: `described`, `known_at` (when), `hours` logged by then (null: none).
+
+    An issue that comes along with a request is not.
+    """
+    return history.stored.once(_finished)
 
 
 def _finished(history: History) -> Frame:
@@ -113,48 +126,55 @@ def _outcome(history: History, asked: Frame, value: pl.Expr) -> Frame:
 def effort(history: History, asked: Frame) -> Block:
     """What is known of an issue in numbers; logarithms of hours; records are of the project's issues done by then."""
     known = described(history, asked)
-    done = finished(history).with_columns(log_hours=pl.when(pl.col("hours") > 0).then(pl.col("hours").log()))
-    return Block.of_columns({**_written(known), **_told(known), **_records(asked, known, done, "log_hours")})
+    numbers = {name: known[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in NUMBERS}
+    return Block.of_columns({**_written(known), **numbers, **_records(history, asked, known, "hours")})
 
 
 def size(history: History, asked: Frame) -> Block:
     """The same for points, without the points and estimates that the issue has."""
     known = described(history, asked)
-    done = finished(history).with_columns(log_points=(pl.col("points") + 1).log())
-    return Block.of_columns({**_written(known), **_records(asked, known, done, "log_points")})
+    return Block.of_columns({**_written(known), **_records(history, asked, known, "points")})
 
 
 def _written(known: Frame) -> dict[str, Floats]:
-    title, text = known["title"], known["description"]
-    made = known.select(
-        title_words=title.str.count_matches(r"\w+"),
-        description_words=text.str.count_matches(r"\w+"),
-        lines=text.str.count_matches(r"\n"),
-        code=text.str.count_matches(r"\{code|```|^    ", literal=False),
-        priority=pl.col("priority")
-        .str.to_lowercase()
-        .replace_strict(PRIORITIES, default=None, return_dtype=pl.Float64),
-    )
-    return {name: made[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in made.columns}
+    titles, texts = known["title"].to_list(), known["description"].to_list()
+    columns = {
+        "title_words": [len(title.split()) for title in titles],
+        "description_words": [len(text.split()) for text in texts],
+        "lines": [text.count("\n") for text in texts],
+        "code": [text.count("{code") + text.count("```") for text in texts],
+        "priority": [PRIORITIES.get(name.lower(), np.nan) for name in known["priority"].to_list()],
+    }
+    return {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
 
 
-def _told(known: Frame) -> dict[str, Floats]:
-    return {name: known[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in NUMBERS}
+LOGARITHMS = {
+    "hours": pl.when(pl.col("hours") > 0).then(pl.col("hours").log()),
+    "points": (pl.col("points") + 1).log(),
+}
 
 
-def _records(asked: Frame, known: Frame, done: Frame, value: str) -> dict[str, Floats]:
-    """What the finished issues were like: all of the project, and those of the same type, component, person, epic."""
+def records(history: History, value: str) -> dict[str, Record]:
+    """The record of finished issues in the logarithm of a value: of each project, and in it of each of `GROUPS`."""
+    return history.stored.once(lambda stored: _made(stored, value), ("records", value))
+
+
+def _made(history: History, value: str) -> dict[str, Record]:
+    done = finished(history).with_columns(log=LOGARITHMS[value])
+    made = {"project": Record.of(done, "project", "log")}
+    for name, column in GROUPS.items():
+        group = pl.concat_str("project", column, separator="\n")
+        made[name] = Record.of(done.filter(pl.col(column) != "").with_columns(group=group), "group", "log")
+    return made
+
+
+def _records(history: History, asked: Frame, known: Frame, value: str) -> dict[str, Floats]:
+    """What finished issues were like by then: all of the project, and those of the same type, component, person, epic."""
+    moments, projects = asked["as_of"].dt.epoch("us").to_numpy(), known["project"].to_list()
     out: dict[str, Floats] = {}
-    for name, column in {
-        "project": "",
-        "type": "type",
-        "component": "component",
-        "person": "assignee",
-        "epic": "epic",
-    }.items():
-        group = pl.concat_str("project", *([column] if column else []), separator="\n")
-        here = asked.select("as_of").hstack([known.select(group.alias("group"))["group"]])
-        rows = done.filter(pl.col(column) != "") if column else done
-        n, mean = record(here, rows.select("known_at", value, group=group), "group", value)
-        out[f"{name}_n"], out[f"{name}_mean"] = n, mean
+    for name, record in records(history, value).items():
+        groups = projects
+        if name in GROUPS:
+            groups = [f"{a}\n{b}" for a, b in zip(projects, known[GROUPS[name]].to_list(), strict=True)]
+        out[f"{name}_n"], out[f"{name}_mean"] = record.at(groups, moments)
     return out

@@ -16,6 +16,7 @@ from foretell.domains.agile.decide import there
 from foretell.domains.agile.features import READS as OF_ISSUES
 from foretell.domains.agile.features import SEEN, without_text
 from foretell.domains.agile.schema import (
+    Anomalies,
     Breakdown,
     ProjectRequest,
     Risk,
@@ -280,6 +281,15 @@ def _of_project(project: str, history: History) -> Look:
         issues=board(history).filter(pl.col("project") == project),
         past=over(history).filter(pl.col("project") == project),
     )  # fmt: skip
+
+
+def anomalies(request: ProjectRequest, history: History) -> Anomalies:
+    """What is unusual in a project, one of a kind. Raises NotFound for one that isn't there."""
+    project = there(request.project, history)
+    kinds: dict[str, Risk] = {}
+    for risk in project_risks(project, history):
+        kinds.setdefault(risk.risk_type, risk)
+    return Anomalies(project=project, anomalies=[*kinds.values()])
 
 
 def project_risks(project: str, history: History) -> list[Risk]:

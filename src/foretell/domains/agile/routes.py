@@ -64,7 +64,7 @@ class EffortTold(BaseModel):
 class PointsTold(BaseModel):
     """Points for an issue."""
 
-    recommended_points: float
+    recommended_points: int | float
     confidence: float
     probability_distribution: dict[str, float]
     reasoning: str
@@ -150,7 +150,7 @@ def _issue(body: IssueBody) -> Mapping[str, Any]:
 def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = EffortAnswer.model_validate(told["answer"])
     return {
-        "predicted_hours": round(answer.hours, 2), "confidence": round(answer.confidence, 3),
+        "predicted_hours": round(answer.hours, 2), "confidence": round(answer.confidence, 4),
         "prediction_range": {"min": round(answer.low, 2), "max": round(answer.high, 2)}, "method": answer.method,
         "model_version": told["foretell"]["version"] if answer.method == "ml_model" else None,
         "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}",
@@ -161,7 +161,8 @@ def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
 def _points(told: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = PointsAnswer.model_validate(told["answer"])
     return {
-        "recommended_points": answer.points, "confidence": round(answer.confidence, 3),
+        "recommended_points": int(answer.points) if answer.points.is_integer() else answer.points,
+        "confidence": round(answer.confidence, 4),
         "probability_distribution": {name: round(p, 4) for name, p in answer.distribution.items()},
         "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "method": answer.method,
     }  # fmt: skip

@@ -171,7 +171,7 @@ class Risk(BaseModel):
     risk_type: str
     severity: Literal["low", "medium", "high", "critical"]
     description: str
-    evidence: dict[str, float | str]
+    evidence: dict[str, int | float | str]
     mitigation_suggestions: list[str]
 
 
@@ -187,6 +187,13 @@ class ProjectRequest(BaseModel):
     """A project by its name."""
 
     project: Id
+
+
+class Anomalies(BaseModel):
+    """What is unusual in a project, the gravest first."""
+
+    project: str
+    anomalies: list[Risk]
 
 
 class Breakdown(BaseModel):
