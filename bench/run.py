@@ -32,10 +32,12 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         speed,
         stateless,
         store,
+        storypoints,
         vn2,
     )
 
     return {
+        **{f"agile:{name}": partial(storypoints.measure, name) for name in storypoints.SETS},
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
         **{f"catalogue:{name}": partial(catalogue.measure, name) for name in catalogue.SETS},

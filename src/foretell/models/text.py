@@ -1,0 +1,207 @@
+"""Text in, numbers out: counted words and pieces of words, what sets a text apart, and which texts are alike.
+
+Words, pairs of words and pieces of three to five letters are found by a hash (crc32), so no vocabulary is kept and a
+text is told in the same numbers when it is learned from and when it is asked about. Counts become TF-IDF with
+logarithmic counts (Salton & Buckley 1988), each part of a text scaled to length 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal, Self
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.contract import Floats
+
+Sparse = Any  # scipy.sparse.csr_array, which has no types
+Places = NDArray[np.int64]
+Kind = Literal["words", "pairs", "pieces"]
+
+WORD = re.compile(r"[^\W\d_]+")
+WIDTH = 1 << 18  # columns of a bag
+LONGEST = 400  # words of a text that count; what follows is mostly logs and traces
+PIECES = (3, 4, 5)  # letters of a piece, with a mark at both ends of its word
+PAIRED = 0x9E3779B1  # sets a pair of words apart from the same two the other way round
+RARE = 2  # texts that a column must be in to count
+
+
+def sparse(rows: Places, columns: Places, height: int, width: int) -> Sparse:
+    """How often each column stands in each row."""
+    from scipy.sparse import csr_array
+
+    found = csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(height, width))
+    found.sum_duplicates()
+    return found
+
+
+def whole(data: NDArray[np.float32], indices: Places, indptr: Places) -> Sparse:
+    """Rows of `WIDTH` columns, from the parts of a kept one."""
+    from scipy.sparse import csr_array
+
+    return csr_array((data, indices, indptr), shape=(len(indptr) - 1, WIDTH))
+
+
+def words(texts: Sequence[str]) -> tuple[list[str], Places, Places]:
+    """The different words of some texts in small letters; of each word that stands anywhere its text, and which it is.
+
+    Words are letters alone, of any alphabet.
+    """
+    seen: dict[str, int] = {}
+    said = [[seen.setdefault(word, len(seen)) for word in WORD.findall(text.lower())[:LONGEST]] for text in texts]
+    texted = np.repeat(np.arange(len(texts)), [len(one) for one in said])
+    return list(seen), texted, np.fromiter(chain.from_iterable(said), dtype=np.int64, count=len(texted))
+
+
+def bag(texts: Sequence[str], salt: str, kind: Kind = "words") -> Sparse:
+    """How often each word, word or pair of neighbouring words, or piece of a word stands in each text (x `WIDTH`).
+
+    The same word under another `salt` is another column.
+    """
+    known, texted, word = words(texts)
+    if kind == "pieces":
+        cut = [_pieces(one, salt) for one in known]
+        of = np.repeat(np.arange(len(known)), [len(one) for one in cut])
+        codes = np.fromiter(chain.from_iterable(cut), dtype=np.int64, count=len(of))
+        return sparse(texted, word, len(texts), len(known)) @ sparse(of, codes % WIDTH, len(known), WIDTH)
+    code = np.array([crc32(f"{salt}{one}".encode()) for one in known], dtype=np.int64)[word]
+    if kind == "words":
+        return sparse(texted, code % WIDTH, len(texts), WIDTH)
+    beside = texted[:-1] == texted[1:]
+    pairs = (code[:-1] * PAIRED + code[1:])[beside] >> 7
+    rows, columns = np.concatenate([texted, texted[:-1][beside]]), np.concatenate([code, pairs])
+    return sparse(rows, columns % WIDTH, len(texts), WIDTH)
+
+
+def marks(named: Sequence[Sequence[str]]) -> Sparse:
+    """Which of its names (`type bug`) each row has (rows x `WIDTH`)."""
+    row = np.repeat(np.arange(len(named)), [len(one) for one in named])
+    codes = np.array([crc32(name.encode()) for one in named for name in one], dtype=np.int64)
+    return sparse(row, codes % WIDTH, len(named), WIDTH)
+
+
+def _pieces(word: str, salt: str) -> list[int]:
+    marked = f"<{word}>"
+    return [
+        crc32(f"{salt}{marked[start : start + size]}".encode())
+        for size in PIECES
+        for start in range(max(1, len(marked) - size + 1))
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """What a column says about a text: log((1 + texts) / (1 + texts with it)) + 1, nothing where it is `RARE`."""
+
+    weight: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, bags: Sequence[Sparse]) -> Self:
+        """Learned from the parts of the same texts."""
+        there = np.zeros(WIDTH)
+        for one in bags:
+            there += np.bincount(one.indices, minlength=WIDTH)
+        weight = np.log((1 + bags[0].shape[0]) / (1 + there).clip(max=1 + bags[0].shape[0])) + 1
+        return cls(np.where(there >= RARE, weight, 0.0).astype(np.float32))
+
+    def told(self, bags: Sequence[Sparse], lengths: Sequence[float]) -> Sparse:
+        """The parts of each text in the same columns, each scaled to its length where there is anything in it."""
+        return sum(self._part(one) * length for one, length in zip(bags, lengths, strict=True))
+
+    def _part(self, one: Sparse) -> Sparse:
+        part, row = one.copy(), rows_of(one)
+        part.data = (1 + np.log(part.data)) * self.weight[part.indices]
+        length = np.sqrt(np.bincount(row, part.data**2, one.shape[0]))
+        part.data = (part.data / np.maximum(length, 1e-9)[row]).astype(np.float32)
+        return part
+
+
+def rows_of(one: Sparse) -> Places:
+    """The row of each of its entries."""
+    return np.repeat(np.arange(one.shape[0]), np.diff(one.indptr))
+
+
+def crossed(told: Sparse, codes: Places) -> Sparse:
+    """The columns again, other ones for each code of a row, beside what is the same for all (rows x 3 `WIDTH`).
+
+    What is learned is then partly common to all groups and partly a group's own (Daumé 2007).
+    """
+    from scipy.sparse import csr_array, hstack
+
+    row = rows_of(told)
+    columns = ((told.indices.astype(np.int64) * PAIRED + codes[row] * 40503) >> 5) % (2 * WIDTH)
+    own = csr_array((told.data, (row, columns)), shape=(told.shape[0], 2 * WIDTH))
+    return hstack([told, own], format="csr")
+
+
+def ridge(inputs: Sparse, value: Floats, weight: Floats, penalty: float) -> NDArray[np.float32]:
+    """The line with the least weighted squared error and `penalty` times its squared slopes, through 0.
+
+    Found by conjugate gradients.
+    """
+    from scipy.sparse.linalg import LinearOperator, cg
+
+    other = inputs.T.tocsr()
+    wide = inputs.shape[1]
+    normal = LinearOperator((wide, wide), lambda slope: other @ (weight * (inputs @ slope)) + penalty * slope)
+    found, _ = cg(normal, other @ (weight * value), rtol=1e-3, maxiter=200)
+    line: NDArray[np.float32] = found.astype(np.float32)
+    return line
+
+
+def alike(asked: Sparse, known: Sparse) -> Floats:
+    """What the texts have in common: the product of their columns (asked x known)."""
+    found: Floats = (asked @ known.T).toarray().astype(np.float64)
+    return found
+
+
+def shared(asked: Sparse, known: Sparse) -> Floats:
+    """The share of the words of two bags that is in both (Jaccard 1901; asked x known)."""
+    mine, theirs = asked.sign(), known.sign()
+    both, either = alike(mine, theirs), np.diff(mine.indptr)[:, None] + np.diff(theirs.indptr)[None, :]
+    return np.asarray(np.divide(both, either - both, out=np.zeros_like(both), where=either > both))
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """Texts in few numbers: the directions in which they differ most, of their weightiest columns.
+
+    By a randomised singular value decomposition (Halko, Martinsson & Tropp 2011).
+    """
+
+    place: NDArray[np.int32]  # of each column among those that count; -1: it does not
+    directions: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, told: Sparse, count: int, most: int = 8192) -> Self:
+        """The `count` directions of some texts."""
+        heavy = np.bincount(told.indices, told.data.astype(np.float64) ** 2, told.shape[1])
+        kept = np.sort(np.argsort(-heavy, kind="stable")[:most])
+        place = np.full(told.shape[1], -1, dtype=np.int32)
+        place[kept] = np.arange(len(kept))
+        blank = cls(place, np.zeros((len(kept), count), dtype=np.float32))
+        inputs = blank._kept(told)
+        span = np.linalg.qr(inputs @ np.random.default_rng(1).normal(size=(len(kept), 2 * count)))[0]
+        for _ in range(3):
+            span = np.linalg.qr(inputs @ np.linalg.qr(inputs.T @ span)[0])[0]
+        right = np.linalg.svd((inputs.T @ span).T, full_matrices=False)[2][:count]
+        directions = np.zeros((len(kept), count), dtype=np.float32)
+        directions[:, : len(right)] = right.T
+        return cls(place, directions)
+
+    def _kept(self, told: Sparse) -> Sparse:
+        from scipy.sparse import csr_array
+
+        place = self.place[told.indices]
+        there = place >= 0
+        found = (told.data[there], (rows_of(told)[there], place[there]))
+        return csr_array(found, shape=(told.shape[0], len(self.directions)))
+
+    def told(self, texts: Sparse) -> Floats:
+        """Each text in `count` numbers."""
+        return np.asarray(self._kept(texts) @ self.directions, dtype=np.float64)
