@@ -1,7 +1,7 @@
 """What past cases came to, each weighed: quantiles of their numbers, or the chance of each of their values.
 
 A case counts only where it was known when a question was asked. A question of a group (a project) is answered by the
-group's cases, or by those of all groups where none of its own was known.
+group's cases; where those of all groups are at hand (`Cases.whole`), by them where none of its own was known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def names(column: pl.Series) -> Names:
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Past cases in the order in which they became known, at `known_at` (microseconds since 1970)."""
+    """Past cases in the order in which they became known, at `known_at` (microseconds since 1970).
+
+    `whole` says that all groups' cases are always there, whoever asks.
+    """
 
     entity: Names
     title: list[str]
@@ -38,6 +41,7 @@ class Cases:
     kind: Names
     known_at: Places
     value: Floats
+    whole: bool = False
 
 
 class Asked(NamedTuple):
@@ -69,7 +73,8 @@ def parts(asked: Asked, cases: Cases) -> Iterator[Part]:
     """The questions in parts, each beside its cases; none of questions that no case was known to."""
     for group in dict.fromkeys(asked.group.tolist()):
         left = np.flatnonzero(asked.group == group)
-        for rows in (np.flatnonzero(cases.group == group), np.arange(len(cases.value))):
+        every = [np.arange(len(cases.value))] if cases.whole else []
+        for rows in (np.flatnonzero(cases.group == group), *every):
             silent = []
             for places in np.array_split(left, len(left) * max(1, len(rows)) // CELLS + 1):
                 there = cases.known_at[rows] <= asked.as_of[places, None]
@@ -83,11 +88,13 @@ def parts(asked: Asked, cases: Cases) -> Iterator[Part]:
                 break
 
 
-def numbers(asked: Asked, cases: Cases, weigh: Weigh, levels: Sequence[float], took: str, *, mean: bool) -> Forecast:
+def numbers(
+    asked: Asked, cases: Cases, weigh: Weigh, levels: Sequence[float], took: str | None, *, mean: bool
+) -> Forecast:
     """Quantiles of what the weighed cases came to; the point is their median, with `mean` their mean.
 
-    Null where no case was known. Where it is told how alike cases are, the evidence `similar` names the most alike:
-    `id`, `title`, and under `took` what they came to.
+    Null where no case was known. The evidence `similar` names the cases most alike, where `weigh` tells how alike they
+    are: `id`, `title`, and under `took` what they came to. Without `took` there is no evidence.
     """
     rows, alike = np.full((len(asked.entity), 1 + len(levels)), np.nan), _Alike(cases, took)
     for part in parts(asked, cases):
@@ -102,7 +109,7 @@ def numbers(asked: Asked, cases: Cases, weigh: Weigh, levels: Sequence[float], t
     return Forecast(rows=Block(columns, rows).frame().fill_nan(None), evidence=alike.frame(len(rows)))
 
 
-def choices(asked: Asked, cases: Cases, weigh: Weigh, say: Say, took: str) -> Forecast:
+def choices(asked: Asked, cases: Cases, weigh: Weigh, say: Say, took: str | None) -> Forecast:
     """The chance of each value that any case has (`p:3`); null and evidence as of `numbers`."""
     scale = np.unique(cases.value)
     rows, alike = np.full((len(asked.entity), len(scale)), np.nan), _Alike(cases, took)
@@ -122,7 +129,7 @@ def shares(_: Part, weight: Floats) -> Floats:
 class _Alike:
     """The cases most alike of each question."""
 
-    def __init__(self, cases: Cases, took: str) -> None:
+    def __init__(self, cases: Cases, took: str | None) -> None:
         self.cases, self.took = cases, took
         self.found: dict[int, list[dict[str, Any]]] = {}
 
@@ -133,10 +140,10 @@ class _Alike:
 
     def _told(self, k: int) -> dict[str, Any]:
         cases = self.cases
-        return {"id": str(cases.entity[k]), "title": cases.title[k], self.took: float(cases.value[k])}
+        return {"id": str(cases.entity[k]), "title": cases.title[k], str(self.took): float(cases.value[k])}
 
     def frame(self, count: int) -> Frame:
-        if not self.found:
+        if self.took is None:
             return pl.DataFrame()
         dtype = pl.List(pl.Struct({"id": pl.String, "title": pl.String, self.took: pl.Float64}))
         return pl.DataFrame({"similar": pl.Series([self.found.get(k, []) for k in range(count)], dtype=dtype)})

@@ -117,7 +117,7 @@ class Weighed:
         part, row = one.copy(), rows_of(one)
         part.data = (1 + np.log(part.data)) * self.weight[part.indices]
         length = np.sqrt(np.bincount(row, part.data**2, one.shape[0]))
-        part.data = (part.data / np.maximum(length, 1e-9)[row]).astype(np.float32)
+        part.data = part.data / np.maximum(length, 1e-9)[row]
         return part
 
 

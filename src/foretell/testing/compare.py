@@ -27,8 +27,10 @@ def same(
 ) -> None:
     """Raise BrokenDomain unless both frames say the same of each question; `what` may name the `{column}`.
 
-    A missing value may be null or NaN. Numbers may differ by rounding, unless `exact`.
+    A missing value may be null or NaN. Numbers may differ by rounding, unless `exact`. A class that one of them does
+    not know has no chance there.
     """
+    one, two = _with_classes(one, two), _with_classes(two, one)
     for frame, which in zip((one, two), said, strict=True):
         if frame.height != questions.height:
             words = what.replace("{column}", "the number of rows")
@@ -45,6 +47,16 @@ def same(
                 f"{where}: {what.replace('{column}', column)} of {len(places)} of {questions.height} questions; "
                 f"for {about(questions, place)}: {values[0]!r} {said[0]}, {values[1]!r} {said[1]}"
             )
+
+
+def _with_classes(one: Frame, two: Frame) -> Frame:
+    """A frame with the classes of another: without a chance, or missing where nothing is said."""
+    more = [name for name in two.columns if name.startswith("p:") and name not in one.columns]
+    if not more:
+        return one
+    own = [name for name in one.columns if name.startswith("p:")]
+    silent = pl.any_horizontal(pl.col(own).is_null() | pl.col(own).cast(pl.Float64).is_nan()) if own else pl.lit(True)
+    return one.with_columns(pl.when(~silent).then(0.0).alias(name) for name in more)
 
 
 def _first(one: pl.Series, two: pl.Series, place: int, exact: bool) -> tuple[Any, Any]:

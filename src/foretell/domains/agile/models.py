@@ -42,12 +42,12 @@ SETTLED = 20.0  # outcomes of a category that are worth as much as what is usual
 def ended(history: History, what: What) -> Frame:
     """The finished issues that took hours, or have points."""
     known = pl.col("hours") > 0 if what == "hours" else pl.col("points").is_not_null()
-    return history.once(lambda past: finished(past).filter(known), ("ended", what))
+    return history.stored.once(lambda past: finished(past).filter(known), ("ended", what))
 
 
 def past_of(history: History, what: What) -> Cases:
     """The same as cases."""
-    return history.once(lambda past: _cases(ended(past, what), what), ("past", what))
+    return history.stored.once(lambda past: _cases(ended(past, what), what), ("past", what))
 
 
 def _cases(done: Frame, what: What) -> Cases:
@@ -71,6 +71,7 @@ class Usual:
     """
 
     needs_training = False
+    names_alike = False
     cost = Cost(forecast=0.3)
 
     def __init__(self, what: What, *, by_type: bool = False) -> None:
@@ -93,9 +94,10 @@ class Usual:
         return np.where(same.any(axis=1, keepdims=True), same, part.there), None
 
     def _told(self, asked: Asked, past: Cases, weigh: cases.Weigh, *, mean: bool) -> Forecast:
+        took = TOOK[self.what] if self.names_alike else None
         if self.what == "hours":
-            return cases.numbers(asked, past, weigh, HOURS.levels, TOOK["hours"], mean=mean)
-        return cases.choices(asked, past, weigh, cases.shares, TOOK["points"])
+            return cases.numbers(asked, past, weigh, HOURS.levels, took, mean=mean)
+        return cases.choices(asked, past, weigh, cases.shares, took)
 
     def save(self, folder: Path) -> None:
         """Write nothing: all is in the history."""
@@ -108,13 +110,14 @@ class Usual:
 class Jaccard(Usual):
     """What the finished issues took whose titles share most words with the one asked about; hours as their mean."""
 
+    names_alike = True
     cost = Cost(forecast=1.0)
     DRAWN = 1.0  # what all finished issues count together, beside those alike with the square of how alike they are
 
     def forecast(self, study: Study) -> Forecast:
         """As what is usual; as evidence `similar`, the issues most alike with what they really took."""
         known, past = described(study.history, study.questions), past_of(study.history, self.what)
-        theirs = study.history.once(lambda history: _titles(ended(history, self.what)), ("titles", self.what))
+        theirs = study.history.stored.once(lambda history: _titles(ended(history, self.what)), ("titles", self.what))
         weigh = partial(self._near, text.shared, _titles(known), theirs)
         return self._told(asked_of(study, known), past, weigh, mean=True)
 
@@ -163,7 +166,8 @@ class Similar(Jaccard):
         """Keep the finished issues and what they say; return self."""
         done = ended(study.history, self.what)
         bags = _said(done)
-        self.past, self.weighed = past_of(study.history, self.what), text.Weighed.of(bags)
+        self.past = replace(past_of(study.history, self.what), whole=True)
+        self.weighed = text.Weighed.of(bags)
         self.told = self.weighed.told(bags, (0.5, 0.5))
         return self
 
@@ -177,6 +181,7 @@ class Similar(Jaccard):
     def save(self, folder: Path) -> None:
         """Write issues and what they say as npz, their titles as JSON."""
         kept = asdict(self.past)
+        del kept["whole"]
         (folder / "titles.json").write_text(json.dumps(kept.pop("title")))
         told = self.told
         np.savez(folder / "similar.npz", weight=self.weighed.weight, data=told.data, indices=told.indices,
@@ -188,7 +193,7 @@ class Similar(Jaccard):
             found = dict(kept)
         self.weighed = text.Weighed(found.pop("weight"))
         self.told = text.whole(*(found.pop(name) for name in ("data", "indices", "indptr")))
-        self.past = Cases(title=json.loads((folder / "titles.json").read_text()), **found)
+        self.past = Cases(title=json.loads((folder / "titles.json").read_text()), whole=True, **found)
         return self
 
 
@@ -222,7 +227,7 @@ class Written(Usual):
             return self.graded.chance(score[part.places], given, part.there.sum(axis=1))
 
         asked = asked_of(study, known)
-        return cases.choices(asked, past, lambda part: (fresh(part.there), None), say, TOOK["points"])
+        return cases.choices(asked, past, lambda part: (fresh(part.there), None), say, None)
 
     def save(self, folder: Path) -> None:
         """Write what was learned."""
