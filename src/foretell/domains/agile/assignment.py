@@ -23,6 +23,8 @@ READS = (*OF_ISSUES, Read(table="members", window=SEEN, by="project"))
 WEIGHTS = {"skill": 0.4, "workload": 0.3, "performance": 0.2, "availability": 0.1}  # the document's
 BUSY = ((0, 1.0), (3, 0.8), (6, 0.5), (10, 0.3))  # open issues up to which the workload scores so much; beyond them 0.1
 LEAST = 0.1
+HALF_LIFE = 60.0  # days after which a finished issue counts half as much
+DRAWN = 3.0
 SHARP = 10.0  # by how much of the logarithm of the odds a whole point of the score is
 WEEK, MONTH = 7.0, 30.0  # days since the last activity, up to which somebody is available, or half so
 
@@ -142,11 +144,7 @@ class Weighted:
     def forecast(self, study: Study) -> Forecast:
         """The chance of every member; null where a project has none."""
         told = scores(study.history, study.questions)
-        people = told["person"].unique().sort().to_list()
-        odds = np.full((study.questions.height, max(1, len(people))), -np.inf)
-        column = {person: k for k, person in enumerate(people)}
-        odds[told["place"].to_numpy(), [column[person] for person in told["person"]]] = SHARP * told["total"].to_numpy()
-        return Forecast(rows=chances(odds, people or ["nobody"]))
+        return Forecast(rows=shared_out(told, np.exp(SHARP * told["total"].to_numpy()), study.questions.height))
 
     def save(self, folder: Path) -> None:
         """Write that there is nothing to be written."""
@@ -157,13 +155,72 @@ class Weighted:
         return self
 
 
-def chances(odds: Floats, people: list[str]) -> Frame:
-    """Logarithms of odds (questions x people) as chances that sum to one; null where nobody has any."""
-    best = odds.max(axis=1, keepdims=True, initial=-np.inf)
-    weight = np.exp(odds - np.where(np.isfinite(best), best, 0.0))
-    total = weight.sum(axis=1, keepdims=True)
-    share = np.divide(weight, total, out=np.full(weight.shape, np.nan), where=total > 0)
+def shared_out(told: Frame, weight: Floats, count: int) -> Frame:
+    """Weights of people (`place`, `person`) as chances that sum to one, for so many questions; null of no member."""
+    people = told["person"].unique().sort().to_list()
+    column = {person: k for k, person in enumerate(people)}
+    table = np.zeros((count, len(people)))
+    table[told["place"].to_numpy(), [column[person] for person in told["person"]]] = weight
+    total = table.sum(axis=1, keepdims=True)
+    share = np.divide(table, total, out=np.full(table.shape, np.nan), where=total > 0)
     return pl.DataFrame({f"p:{person}": share[:, k] for k, person in enumerate(people)}).fill_nan(None)
+
+
+class Experience:
+    """Who has finished such issues before, the newer the more: from the broadest kind to the narrowest that is known.
+
+    What is known of a narrow kind is drawn to what is known of the next broader one, as `DRAWN` issues count.
+    """
+
+    needs_training = True
+    cost = Cost(fit=0.1, forecast=0.3)
+
+    def __init__(self) -> None:
+        self.counts: dict[str, dict[str, float]] = {}
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:
+        """Count; return self."""
+        last = study.questions.hstack(outcomes.select("value", over="known_at")).sort("over", "entity")
+        last = last.unique("entity", keep="last", maintain_order=True)
+        over = last["over"].dt.epoch("s").to_numpy()
+        weight = 0.5 ** ((over.max() - over) / 86_400 / HALF_LIFE)
+        for kinds, person, one in zip(_kinds(study.history, last), last["value"], weight.tolist(), strict=True):
+            for kind in kinds:
+                of = self.counts.setdefault(kind, {})
+                of[person] = of.get(person, 0.0) + one
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """The chance of every member; null where a project has none."""
+        told = members(study.history, study.questions).select("place", "person")
+        kinds = _kinds(study.history, study.questions)
+        chance = [self._chance(kinds[place], person) for place, person in told.iter_rows()]
+        return Forecast(rows=shared_out(told, np.array(chance), study.questions.height))
+
+    def _chance(self, kinds: list[str], person: str) -> float:
+        found = LEAST / 100
+        for kind in kinds:
+            of = self.counts.get(kind, {})
+            found = (of.get(person, 0.0) + DRAWN * found) / (sum(of.values()) + DRAWN)
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write the counts."""
+        (folder / "experience.json").write_text(json.dumps(self.counts))
+
+    def load(self, folder: Path) -> Self:
+        """Read them."""
+        self.counts = json.loads((folder / "experience.json").read_text())
+        return self
+
+
+def _kinds(history: History, asked: Frame) -> list[list[str]]:
+    """What each question's issue is, from the broadest kind to the narrowest."""
+    known = described(history, asked).with_columns(project=asked["project"])
+    return [
+        ["\n".join(parts[: k + 1]) for k in range(len(parts))]
+        for parts in known.select("project", "component", "type", "epic", "reporter").iter_rows()
+    ]
 
 
 # ---------------------------------------------------------------- requests and answers

@@ -29,7 +29,7 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 NEAR = 1.5  # times more or less that still counts as right
 WRITTEN = ("title", "description", "type", "priority", "component", "epic")
-BARE = {"sprint": "", "due": None}
+BARE = {"sprint": "", "due": None, "reporter": ""}
 
 
 def about(request: IssueRequest) -> dict[str, list[str]]:

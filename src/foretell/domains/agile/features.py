@@ -24,7 +24,7 @@ READS = (
     Read(table="assignments", window=SEEN, by="project", columns=("issue", "person")),
     Read(table="worklogs", window=SEEN, by="project", columns=("issue", "person", "hours")),
 )
-TEXTS = ("title", "description", "type", "priority", "component", "epic", "sprint")
+TEXTS = ("title", "description", "type", "priority", "component", "epic", "sprint", "reporter")
 NUMBERS = ("points", "estimate_hours")
 PRIORITIES = {
     "lowest": 1.0, "trivial": 1.0, "low": 2.0, "minor": 2.0, "medium": 3.0, "normal": 3.0, "major": 4.0, "high": 4.0,
@@ -169,7 +169,7 @@ def _made(history: History, value: str) -> dict[str, Record]:
 
 
 def _records(history: History, asked: Frame, known: Frame, value: str) -> dict[str, Floats]:
-    """What finished issues were like by then: all of the project, and those of the same type, component, person, epic."""
+    """What finished issues were like by then: all of the project, those of the same type, component, person, epic."""
     moments, projects = asked["as_of"].dt.epoch("us").to_numpy(), known["project"].to_list()
     out: dict[str, Floats] = {}
     for name, record in records(history, value).items():

@@ -89,6 +89,7 @@ class Issue(BaseModel):
     points: Points | None = None
     estimate_hours: Hours | None = None
     due: AwareDatetime | None = None
+    reporter: Short = ""
 
 
 class StatusChange(BaseModel):

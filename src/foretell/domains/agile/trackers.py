@@ -184,6 +184,7 @@ def _fields(fields: Mapping[str, Any], names: Mapping[str, str]) -> Row:
         "points": fields.get(points),
         "estimate_hours": None if seconds is None else float(seconds) / HOUR,
         "due": _moment(fields["duedate"]) if fields.get("duedate") else None,
+        "reporter": _person(fields.get("reporter")),
     }
 
 
@@ -260,6 +261,7 @@ def _github(rows: Rows, one: Mapping[str, Any]) -> None:
             "type": kinds[0] if kinds else "task", "points": points[0] if points else None,
             "component": ", ".join(label for label in labels if label.lower() not in KINDS)[:200],
             "sprint": f"{project}/{milestone['number']}" if milestone.get("due_on") else "",
+            "reporter": str((one.get("user") or {}).get("login", "")),
         }
     )  # fmt: skip
     rows.setdefault("status_changes", []).append({**common, "status": "open", "category": "todo"})
