@@ -26,6 +26,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         catalogue,
         confidence,
         inventory,
+        people,
         ramadan,
         replay,
         serve,
@@ -38,6 +39,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 
     return {
         **{f"agile:{name}": partial(storypoints.measure, name) for name in storypoints.SETS},
+        "agile:servicenow": people.measure,
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
         **{f"catalogue:{name}": partial(catalogue.measure, name) for name in catalogue.SETS},

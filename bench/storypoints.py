@@ -41,7 +41,8 @@ PUBLISHED = {
 FLOOR = "tfidf_ridge_rho"
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the sets are; raises MissingError without them."""
     folder = ForetellSettings().bench_data
     if folder is None or not (folder / "agile").is_dir():
         raise MissingError("the folder of the public data has no agile/; type: FORETELL_BENCH_DATA=<folder> make bench")
@@ -53,7 +54,7 @@ def read(name: str) -> Frame:
 
     `at` is the invented time: when it is asked about. Raises MissingError without the files.
     """
-    paths = sorted((_folder() / f"{name}_storypoints").glob("*.parquet"))
+    paths = sorted((folder() / f"{name}_storypoints").glob("*.parquet"))
     if not paths:
         raise MissingError(f"there is no {name}_storypoints; type: FORETELL_BENCH_DATA=<folder> make bench")
     found = []
@@ -80,7 +81,7 @@ def read(name: str) -> Frame:
 
 def tenant(sent: Frame) -> History:
     """A tenant with these issues, those of the last fifth open at the mark and done a day later."""
-    text = {name: pl.lit("") for name in ("priority", "epic", "sprint")}
+    text = {name: pl.lit("") for name in ("priority", "epic", "sprint", "reporter")}
     issues = sent.select(
         "issue", "project", "title", "description", "type", "component", "points", time="at", known_at="at",
         entity="issue", estimate_hours=pl.lit(None, dtype=pl.Float64), due=pl.lit(None, dtype=INSTANT), **text,
@@ -144,8 +145,8 @@ def _projects(past: Frame, asked: Frame, value: Floats, said: dict[str, Frame]) 
 
 def _beside(name: str, projects: dict[str, dict[str, Any]]) -> None:
     file, key, columns = PUBLISHED[name]
-    told = {row[key]: row for row in pl.read_csv(_folder() / file).iter_rows(named=True)}
-    floors = pl.read_csv(_folder() / "floors_storypoints.csv")
+    told = {row[key]: row for row in pl.read_csv(folder() / file).iter_rows(named=True)}
+    floors = pl.read_csv(folder() / "floors_storypoints.csv")
     floors = floors.filter(pl.col("src") == f"{name}_storypoints")
     floor = dict(zip(floors["project"], floors[FLOOR], strict=True))
     print("MAE of the distribution's median in points, relative to that of the plain median of the first four fifths;\n"

@@ -219,7 +219,7 @@ def _kinds(history: History, asked: Frame) -> list[list[str]]:
     known = described(history, asked).with_columns(project=asked["project"])
     return [
         ["\n".join(parts[: k + 1]) for k in range(len(parts))]
-        for parts in known.select("project", "component", "type", "epic", "reporter").iter_rows()
+        for parts in known.select("project", "reporter", "component", "type", "epic").iter_rows()
     ]
 
 
