@@ -59,7 +59,7 @@ def tenant(sent: Frame, project: pl.Expr) -> History:
     members = since.with_columns(entity="person", active=pl.lit(True), name=pl.lit(""), email=pl.lit(""))
     logs = pl.DataFrame(schema={"entity": pl.String, "known_at": INSTANT, "hours": pl.Float64, "person": pl.String})
     now = sent["resolved_at"].max()
-    there = Standpoint(tenant="bench", now=now + timedelta(days=1), zone="UTC", settings=Settings())  # type: ignore[operator]
+    there = Standpoint(tenant="bench", now=now + timedelta(days=1), zone="UTC", settings=Settings())  # type: ignore[operator, arg-type]
     tables = {"issues": issues, "status_changes": done, "assignments": given, "members": members, "worklogs": logs}
     return History(there, tables)
 
@@ -68,7 +68,8 @@ def measure() -> dict[str, Any]:
     """How often the right person is first, among three and five; raises MissingError without the file."""
     sent = read()
     mark = sent["opened_at"][int(0.8 * sent.height)]
-    rows, found = [], {}
+    rows: list[list[object]] = []
+    found = {}
     for part, project in {"opening": pl.lit("desk"), "group": pl.col("group")}.items():
         history = tenant(sent, project.alias("project"))
         every = questions(history)
