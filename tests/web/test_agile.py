@@ -178,5 +178,5 @@ def test_anomalies_are_put_on_record_and_resolved(client: httpx.Client) -> None:
     assert {each["subject"] for each in found} == {PROJECT}
     again = client.post("/v1/agile/anomalies/detect", json={"project": PROJECT}).json()
     assert [each["anomaly_id"] for each in again] == [each["anomaly_id"] for each in found]
-    listed = client.get("/v1/agile/anomalies/anomalies", params={"subject": PROJECT}).json()
+    listed = client.get("/v1/agile/anomalies/findings", params={"subject": PROJECT}).json()
     assert listed == again

@@ -32,7 +32,15 @@ NUMBER = "00000000-0000-0000-0000-000000000000"
 LOAD = "/v1/traffic/load"
 ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "service", "user"}, {"operator"}
 PEOPLE = {"admin", "user"}
-TASKS = (LOAD, "/v1/inventory/demand", "/v1/inventory/stockout")
+TASKS = (
+    LOAD, "/v1/inventory/demand", "/v1/inventory/stockout", "/v1/agile/effort", "/v1/agile/points", "/v1/agile/assignment"
+)  # fmt: skip
+REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies")
+ML = "/api/v1/ml"
+SLASHED = {
+    f"{ML}/predict-effort": "POST", f"{ML}/recommend-story-points": "POST", f"{ML}/suggest-assignment": "POST",
+    f"{ML}/{{sprint_id}}/sprint-risk": "GET", f"{ML}/{{project_id}}/project-summary": "GET",
+}  # fmt: skip
 REPLAYED = (LOAD, "/v1/inventory/stockout")
 FOR_EACH = ("/v1/inventory/demand", "/v1/inventory/stockout")
 AT = "2024-01-01T00:00:00Z"
@@ -44,6 +52,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/inventory/facts/stock_levels": {"product": "a", "time": AT, "on_hand": 1.0},
     "/v1/inventory/facts/incoming": {"product": "a", "order": "1", "time": AT, "quantity": 1.0, "known_at": AT},
     "/v1/inventory/facts/lead_times": {"product": "a", "time": AT, "days": 3.0},
+    "/v1/agile/facts/workspaces": {"workspace": "w", "time": AT},
+    "/v1/agile/facts/projects": {"project": "p", "time": AT},
+    "/v1/agile/facts/members": {"project": "p", "person": "a", "time": AT},
+    "/v1/agile/facts/sprints": {
+        "sprint": "s",
+        "project": "p",
+        "time": AT,
+        "starts": AT,
+        "ends": "2024-01-09T00:00:00Z",
+    },
+    "/v1/agile/facts/issues": {"issue": "i", "project": "p", "time": AT, "title": "Fix it"},
+    "/v1/agile/facts/status_changes": {"issue": "i", "project": "p", "time": AT, "category": "done"},
+    "/v1/agile/facts/assignments": {"issue": "i", "project": "p", "time": AT, "person": "a"},
+    "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
 }
 OF_A_TASK = {
     ("POST", "predict"): READS,
@@ -78,6 +100,13 @@ MAY = {
     ("POST", "/api/ml/train"): ADMIN,
     ("POST", "/forecast/demand"): READS,
     ("POST", "/predict/stockout"): READS,
+    **{(method, f"{path}{slash}"): READS for path, method in SLASHED.items() for slash in ("", "/")},
+    **{("POST", f"{ML}/{{project_id}}/project-summary{slash}"): READS for slash in ("", "/")},
+    **{("POST", f"{path}/report"): READS for path in REPORTS},
+    ("GET", "/v1/agile/anomalies/findings"): READS,
+    ("POST", "/v1/agile/anomalies/detect"): READS,
+    ("POST", "/v1/agile/import/jira"): BRINGS,
+    ("POST", "/v1/agile/import/github"): BRINGS,
     **{("GET", path): READS for path in ROWS},
     **{("POST", path): BRINGS for path in ROWS},
     **{("POST", f"{path}/replay"): PEOPLE for path in REPLAYED},
@@ -85,7 +114,7 @@ MAY = {
     **{(method, f"{path}/{rest}"): who for path in TASKS for (method, rest), who in OF_A_TASK.items()},
     **{
         (method, f"/v1/{domain}/{rest}"): who
-        for domain in ("traffic", "inventory")
+        for domain in ("traffic", "inventory", "agile")
         for (method, rest), who in OF_A_DOMAIN.items()
     },
 }
@@ -112,6 +141,7 @@ def routes() -> list[tuple[str, str]]:
 def filled(path: str) -> str:
     """The path of somebody's thing."""
     path = path.replace("{prediction_id}", NUMBER).replace("{recommendation_id}", NUMBER)
+    path = path.replace("{sprint_id}", "nowhere").replace("{project_id}", "nowhere")
     return path.replace("{version}", "20260101T000000-00000000")
 
 

@@ -23,7 +23,11 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/inventory/stockout/replay", "/v1/inventory/predict",
     "/v1/inventory/demand/predict", "/v1/inventory/demand/backtest", "/v1/inventory/stockout/predict",
     "/v1/inventory/stockout/backtest", "/v1/inventory/demand/predictions", "/v1/inventory/stockout/predictions",
-    "/api/ml/predict", "/forecast/demand", "/predict/stockout",
+    "/api/ml/predict", "/forecast/demand", "/predict/stockout", "/v1/agile/predict",
+    *(f"/v1/agile/{task}/{verb}" for task in ("effort", "points", "assignment") for verb in ("predict", "backtest")),
+    *(f"/v1/agile/{report}/report" for report in ("sprint_risk", "project_summary", "anomalies")),
+    *(f"/api/v1/ml/{path}/" for path in ("predict-effort", "recommend-story-points", "suggest-assignment")),
+    "/api/v1/ml/{project_id}/project-summary/",
 }  # fmt: skip
 
 

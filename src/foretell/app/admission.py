@@ -39,6 +39,8 @@ def _check(
     assert person is not None
     for scope in (what.about(request) if what.about else {}).get(who.of, ()):
         rows = _rows(desk, connection, domain, who.table, {who.of: scope, who.person: person}, (who.active,), now)
+        if rows.is_empty() and _rows(desk, connection, domain, who.table, {who.of: scope}, (), now).is_empty():
+            raise NotFound(f"nobody is known to be of {who.of} {scope!r}; bring who is into {domain.name}.{who.table}")
         if rows.is_empty() or not rows.sort("known_at")[who.active][-1]:
             raise Forbidden(
                 f"{person} is no member of {who.of} {scope!r}; bring who is into {domain.name}.{who.table}, "

@@ -81,8 +81,9 @@ def list_ml_models(tenant: str, active_only: bool, kind: str | None, project: st
                 active = one.state in ("serving", "pinned")
                 known = project is None or (active and champion is not None and project in champion.worth)
                 if known and (active or not active_only):
-                    rows.append({"type": name, "version": one.version, "status": "active" if active else one.state,
-                                 "candidate": one.candidate, "created_at": f"{one.created_at:%Y-%m-%d %H:%M}"})  # fmt: skip
+                    status, since = "active" if active else one.state, f"{one.created_at:%Y-%m-%d %H:%M}"
+                    told = {"version": one.version, "status": status, "candidate": one.candidate, "created_at": since}
+                    rows.append({"type": name, **told})
     if as_json:
         click.echo(json.dumps(rows))
         return

@@ -255,7 +255,7 @@ def _report(made: APIRouter, report: Report, path: str) -> None:
 
 
 def _anomalies(made: APIRouter, report: Report, path: str) -> None:
-    @made.get(f"{path}/anomalies", summary=f"What {report.name} found, newest first", response_model=list[Anomaly])
+    @made.get(f"{path}/findings", summary=f"What {report.name} found, newest first", response_model=list[Anomaly])
     def anomalies(
         app: Reading,
         subject: Annotated[str | None, Query(max_length=200)] = None,
