@@ -33,7 +33,8 @@ LOAD = "/v1/traffic/load"
 ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "service", "user"}, {"operator"}
 PEOPLE = {"admin", "user"}
 TASKS = (
-    LOAD, "/v1/inventory/demand", "/v1/inventory/stockout", "/v1/agile/effort", "/v1/agile/points", "/v1/agile/assignment"
+    LOAD, *(f"/v1/inventory/{task}" for task in ("demand", "stockout")),
+    *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment")),
 )  # fmt: skip
 REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies")
 ML = "/api/v1/ml"
@@ -67,6 +68,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/agile/facts/assignments": {"issue": "i", "project": "p", "time": AT, "person": "a"},
     "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
 }
+NEW = {"project": "p", "title": "Fix it"}
+DOCUMENTED = {"title": "Fix it", "issue_type": "bug", "project_id": "p", "issue_id": "i"}
+OF_ISSUES = [f"{path}{slash}" for path, method in SLASHED.items() if method == "POST" for slash in ("", "/")]
+REPORTED = [f"{path}/report" for path in REPORTS]
+JIRA = {"issues": [{"key": "P-1", "fields": {"project": {"key": "P"}, "created": AT}}]}
 OF_A_TASK = {
     ("POST", "predict"): READS,
     ("GET", "models"): READS,
@@ -340,6 +346,14 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         "/api/ml/predict": documented,
         "/forecast/demand": {"product_id": "a"},
         "/predict/stockout": {"product_id": "a", "current_stock_units": 1},
+        "/v1/agile/predict": {"requests": [{"task": "points", "request": NEW}]},
+        **{f"/v1/agile/{task}/predict": NEW for task in ("effort", "points")},
+        "/v1/agile/assignment/predict": {"issue": "i"},
+        **{path: {"project": "p"} for path in (*REPORTED, "/v1/agile/anomalies/detect")},
+        "/v1/agile/sprint_risk/report": {"sprint": "s"},
+        "/v1/agile/import/jira": JIRA,
+        "/v1/agile/import/github": [{"number": 1, "title": "x", "created_at": AT, "html_url": "https://x.example/a/b"}],
+        **dict.fromkeys(OF_ISSUES, DOCUMENTED),
         "/v1/inventory/demand/predict": {"product": "a"},
         "/v1/inventory/stockout/predict": {"product": "a", "current_stock_units": 1},
         "/v1/inventory/stockout/predictions": {"current_stock_units": 1},
@@ -347,6 +361,7 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
     }
     if path.endswith("/settings"):
         told = {"/v1/settings": {"zone": "Asia/Riyadh"}, "/v1/inventory/settings": {"minimum_days": 40}}
+        told |= {"/v1/agile/settings": {"stale_days": 40}}
         return {"json": {} if known else told.get(path, {"country": "TR"})}
     if known and path.endswith(("train", "backtest", *ROWS)):
         return {"json": {"budget": -1, "days_history": -1}}

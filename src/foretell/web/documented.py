@@ -5,6 +5,7 @@
 import re
 from collections.abc import Mapping
 from inspect import Parameter, Signature, signature
+from itertools import product
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -48,9 +49,9 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
 def _add(made: APIRouter, route: Route, shape: type[BaseModel], endpoint: Any, kind: type[APIRoute]) -> None:
     statuses = sorted({401, 403, 422, 500, 503, *route.statuses.values()})
     refusal: Any = {} if route.refused else {"model": Refusal}
-    for url in urls(route):
+    for url, method in product(urls(route), route.methods):
         made.add_api_route(
-            url, endpoint, methods=[*route.methods], summary=route.summary, response_model=shape,
+            url, endpoint, methods=[method], summary=route.summary, response_model=shape,
             responses={status: {"description": "Refused", **refusal} for status in statuses},
             route_class_override=kind, include_in_schema=url == route.url,
         )  # fmt: skip
