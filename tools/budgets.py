@@ -1,4 +1,4 @@
-"""Sizes: a file stays under 400 lines, a domain under 1,500, a function at most 60. Prints what is over; exits 1."""
+"""Sizes: a file stays under 400 lines, a domain under 2,500, a function at most 60. Prints what is over; exits 1."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = 400  # a file stays under it
-DOMAIN = 1500  # so does a domain, its sample and its declarations as data not counted
+DOMAIN = 2500  # so does a domain, its sample and its declarations as data not counted
 FUNCTION = 60  # a function may have as many
 UNCOUNTED = {"sample.py", "schema.py", "tables.py", "routes.py"}
+WORLDS = "sample"  # a folder of a sample is not counted either
 
 
 def lines(path: Path) -> int:
@@ -29,7 +30,9 @@ def long_files(src: Path) -> Iterator[str]:
 def large_domains(src: Path) -> Iterator[str]:
     """Domains at the limit or over it, without their sample, schema and routes."""
     for home in sorted(path for path in src.glob("*/domains/*") if path.is_dir()):
-        count = sum(lines(path) for path in home.rglob("*.py") if path.name not in UNCOUNTED)
+        count = sum(
+            lines(path) for path in home.rglob("*.py") if path.name not in UNCOUNTED and path.parent.name != WORLDS
+        )
         if count >= DOMAIN:
             yield f"{home}: {count} lines without {' and '.join(sorted(UNCOUNTED))}; a domain stays under {DOMAIN}"
 

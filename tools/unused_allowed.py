@@ -2,7 +2,6 @@
 
 from foretell.app.shelf import try_model
 from foretell.cli import cli, demo, main
-from foretell.domains.agile.minimums import lacking
 from foretell.domains.traffic import DOMAIN
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.models.averages import Averages
@@ -21,7 +20,6 @@ Statistical
 cli, demo, main  # called by the command line's own name
 DOMAIN  # found by its entry point
 ForetellSettings
-lacking  # for the command that generates a workspace, which is still to come
 create  # called by name, in each process of a server
 try_model  # called by name, in a process of its own
 FeatureEngineer.add_time_features

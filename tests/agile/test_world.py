@@ -13,11 +13,11 @@ import pytest
 
 from foretell.contract import Frame, History, Sample, Standpoint
 from foretell.domains.agile import DOMAIN
-from foretell.domains.agile.minimums import counts, lacking
 from foretell.domains.agile.sample import sample
+from foretell.domains.agile.sample.minimums import counts, lacking
+from foretell.domains.agile.sample.words import POINTS, VERBS
+from foretell.domains.agile.sample.world import World, world
 from foretell.domains.agile.schema import Settings
-from foretell.domains.agile.words import POINTS, VERBS
-from foretell.domains.agile.world import World, world
 from foretell.testing import facts
 
 NOW = datetime(2026, 3, 11, 13, 20, tzinfo=UTC)  # a Wednesday

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,6 @@ from foretell.cli.verbs import AS_OF, asked_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from foretell.app.reports import Anomaly
 
 REQUEST = click.option("--request", default="{}", help='What is asked, as JSON: {"project": "shop"}')
 
@@ -68,7 +66,7 @@ def anomalies_list(name: str, tenant: str, subject: str | None, every: bool, as_
         say(app.anomalies.list(name, subject=subject, every=every), as_json)
 
 
-def say(found: Sequence[Anomaly], as_json: bool) -> None:
+def say(found: Sequence[Any], as_json: bool) -> None:
     """Anomalies, a line each, or as JSON."""
     if as_json:
         click.echo(json.dumps([vars(each) for each in found], default=str))

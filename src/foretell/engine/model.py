@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -142,11 +142,9 @@ def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> For
     wanted = task.target.columns
     if isinstance(task.target, Choice):
         wanted = [c for c in said.rows.columns if c.startswith("p:")]
-    if isinstance(task.target, Choice) and not wanted:  # no class is known: it has no answer
-        wanted = ["p:"]
-        said = replace(said, rows=pl.DataFrame({"p:": [None] * questions.height}, schema={"p:": pl.Float64}))
-    if missing := [c for c in wanted if c not in said.rows.columns]:
-        raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing)}")
+    missing = [c for c in wanted if c not in said.rows.columns]
+    if missing or not wanted:
+        raise BrokenDomain(f"{task.name}: candidate {candidate} gave no column {', '.join(missing or ['p:…'])}")
     evidence = said.evidence if said.evidence.width else pl.Series("method", [candidate] * len(questions)).to_frame()
     for what, other in {"draws": said.draws, "evidence": evidence}.items():
         if other is not None and len(other) != questions.height:

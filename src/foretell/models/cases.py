@@ -112,6 +112,8 @@ def numbers(
 def choices(asked: Asked, cases: Cases, weigh: Weigh, say: Say, took: str | None) -> Forecast:
     """The chance of each value that any case has (`p:3`); null and evidence as of `numbers`."""
     scale = np.unique(cases.value)
+    if not len(scale):  # no class is known: one of no name, without an answer
+        return Forecast(rows=pl.DataFrame({"p:": [None] * len(asked.entity)}, schema={"p:": pl.Float64}))
     rows, alike = np.full((len(asked.entity), len(scale)), np.nan), _Alike(cases, took)
     for part in parts(asked, cases):
         weight, similar = weigh(part)

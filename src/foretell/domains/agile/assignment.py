@@ -157,7 +157,7 @@ class Weighted:
 
 def shared_out(told: Frame, weight: Floats, count: int) -> Frame:
     """Weights of people (`place`, `person`) as chances that sum to one, for so many questions; null of no member."""
-    people = told["person"].unique().sort().to_list()
+    people = told["person"].unique().sort().to_list() or [""]
     column = {person: k for k, person in enumerate(people)}
     table = np.zeros((count, len(people)))
     table[told["place"].to_numpy(), [column[person] for person in told["person"]]] = weight

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.random import Generator
 
-from foretell.domains.agile import words
-from foretell.domains.agile.words import one
+from foretell.domains.agile.sample import words
+from foretell.domains.agile.sample.words import one
 
 FORTNIGHT = timedelta(days=14)
 SHRINKING = 0.62  # the size of a project beside the one before it

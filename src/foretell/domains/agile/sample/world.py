@@ -17,9 +17,9 @@ import polars as pl
 
 from foretell.contract import DTYPES, INSTANT, Frame, Table
 from foretell.domains.agile import tables
-from foretell.domains.agile.issues import Issue, numbered
-from foretell.domains.agile.play import DAY, HOUR, MINUTE, Play
-from foretell.domains.agile.team import FORTNIGHT, Person, Project, Troubles, people, portfolio, troubles
+from foretell.domains.agile.sample.issues import Issue, numbered
+from foretell.domains.agile.sample.play import DAY, HOUR, MINUTE, Play
+from foretell.domains.agile.sample.team import FORTNIGHT, Person, Project, Troubles, people, portfolio, troubles
 
 UNASSIGNED = 0.05  # of all issues wait for somebody who has time
 LEAD_TIME = FORTNIGHT + DAY + HOUR  # a sprint is planned so long before it starts
@@ -64,13 +64,26 @@ def world(
     play.until_now()
     issues = numbered(play.issues)
     waiting = _waiting(random, issues)
+    leads = {plan.id: _lead(plan, team) for plan in plans}
     rows: dict[Table, list[tuple[object, ...]]] = {
         tables.WORKSPACES: [(workspace, min(p.starts[0] for p in plans) - BEGUN - DAY, "Commerce")],
         tables.PROJECTS: [(p.id, p.starts[0] - BEGUN, workspace, p.name, _lead(p, team), True) for p in plans],
         tables.MEMBERS: list(_members(plans, team)),
         tables.SPRINTS: list(_sprints(plans)),
         tables.ISSUES: [
-            (i.id, i.project.id, at, i.title, i.description, i.type, priority, i.component, i.noun.capitalize(), *rest)
+            (
+                i.id,
+                i.project.id,
+                at,
+                i.title,
+                i.description,
+                i.type,
+                priority,
+                i.component,
+                i.noun.capitalize(),
+                *rest,
+                leads[i.project.id],
+            )
             for i, at, (priority, *rest) in play.issue_rows
         ],
         tables.STATUS_CHANGES: [(i.id, i.project.id, *rest) for i, *rest in play.statuses],

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from numpy.random import Generator
 
-from foretell.domains.agile import words
-from foretell.domains.agile.team import Person, Project
-from foretell.domains.agile.words import POINTS, one, weighted
+from foretell.domains.agile.sample import words
+from foretell.domains.agile.sample.team import Person, Project
+from foretell.domains.agile.sample.words import POINTS, one, weighted
 
 SIZES = tuple(
     enumerate((0.12, 0.15, 0.16, 0.16, 0.19, 0.22))

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from numpy.random import Generator
 
-from foretell.domains.agile.issues import BEHIND, GROSSLY, STEPS, Issue, estimated_again, halves, seen, written
-from foretell.domains.agile.team import FORTNIGHT, Person, Project, Troubles
-from foretell.domains.agile.words import POINTS, one
+from foretell.domains.agile.sample.issues import BEHIND, GROSSLY, STEPS, Issue, estimated_again, halves, seen, written
+from foretell.domains.agile.sample.team import FORTNIGHT, Person, Project, Troubles
+from foretell.domains.agile.sample.words import POINTS, one
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 LEAST = 2.0  # hours; for less nothing is planned
