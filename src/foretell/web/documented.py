@@ -100,7 +100,6 @@ def _report(made: APIRouter, report: Report, route: Route) -> None:
 
     given = signature(computed).parameters
     fields = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=Field_) for name in FIELDS.findall(route.url)]
-    computed.__signature__ = Signature(  # type: ignore[attr-defined]
-        [*(each for each in given.values() if each.kind is not Parameter.VAR_KEYWORD), *fields]
-    )
+    kept = [each for each in given.values() if each.kind is not Parameter.VAR_KEYWORD]
+    vars(computed)["__signature__"] = Signature([*kept, *fields])
     _add(made, route, shape, computed, APIRoute)
