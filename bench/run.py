@@ -31,15 +31,19 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         replay,
         serve,
         speed,
+        sprints,
         stateless,
         store,
         storypoints,
         vn2,
+        world,
     )
 
     return {
         **{f"agile:{name}": partial(storypoints.measure, name) for name in storypoints.SETS},
         "agile:servicenow": people.measure,
+        "agile:sprints": sprints.measure,
+        "agile:world": world.measure,
         **{f"accuracy:{name}": partial(accuracy.measure, name) for name in accuracy.NAMES},
         **{f"calendar:{name}": partial(ramadan.measure, name) for name in ramadan.SECOND_YEARS},
         **{f"catalogue:{name}": partial(catalogue.measure, name) for name in catalogue.SETS},

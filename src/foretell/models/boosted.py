@@ -46,7 +46,7 @@ def warm() -> None:
             del sys.modules[name]
 
 
-class _Trees:
+class Trees:
     """Boosters that share features; each is kept as the text it is saved as, so a reload changes nothing.
 
     Of more than `most` questions the older ones are evenly thinned; the newest tenth of that number all count.
@@ -103,7 +103,7 @@ class _Trees:
         self.boosters = [lightgbm.Booster(model_str=path.read_text()) for path in paths]
 
 
-class BoostedQuantiles(_Trees):
+class BoostedQuantiles(Trees):
     """Quantile regression by boosted trees, one booster a level (pinball objective); the point is the median's.
 
     With `scale` (a feature, positive) it learns and says outcomes relative to it: what was learned at one
@@ -167,7 +167,7 @@ class BoostedQuantiles(_Trees):
         return self
 
 
-class BoostedMean(_Trees):
+class BoostedMean(Trees):
     """The mean of a number that is never below zero and often zero, by boosted trees (Tweedie deviance), on arrays."""
 
     def __init__(self, *, rounds: int, power: float, shape: dict[str, Any] | None = None) -> None:
@@ -195,7 +195,7 @@ class BoostedMean(_Trees):
         return self
 
 
-class BoostedChance(_Trees):
+class BoostedChance(Trees):
     """The chance of an event by boosted trees (log loss)."""
 
     cost = Cost(fit=0.02, forecast=0.01)
@@ -227,7 +227,7 @@ class BoostedChance(_Trees):
         return self
 
 
-class BoostedChoice(_Trees):
+class BoostedChoice(Trees):
     """A distribution over the classes seen in the history, by boosted trees (softmax)."""
 
     cost = Cost(fit=0.1, forecast=0.02)

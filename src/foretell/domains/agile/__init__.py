@@ -1,11 +1,26 @@
 """Agile: effort, points, sprints, people, and the honesty to say when nothing is known."""
 
 from foretell.contract import Choice, Domain, Finding, Format, Gate, Lookup, Members, Report, Rolling, Task
-from foretell.domains.agile import assignment, decide, features, health, models, routes, sample, trackers
+from foretell.domains.agile import (
+    assignment,
+    decide,
+    delivery,
+    duration,
+    features,
+    health,
+    models,
+    routes,
+    sample,
+    sprints,
+    trackers,
+)
 from foretell.domains.agile.schema import (
     Anomalies,
     AssignmentAnswer,
     AssignmentRequest,
+    DeliveryAnswer,
+    DurationAnswer,
+    DurationRequest,
     EffortAnswer,
     EffortRequest,
     IssueRequest,
@@ -87,6 +102,47 @@ ASSIGNMENT = Task(
     routes=[routes.ASSIGNMENT],
 )
 
+DURATION = Task(
+    name="agile.duration",
+    target=sprints.DAYS,
+    scope="project",
+    reads=sprints.SPRINT_READS,
+    request=DurationRequest,
+    answer=DurationAnswer,
+    about=duration.about,
+    lookups=[OF_SPRINT],
+    ask=duration.ask,
+    questions=sprints.questions,
+    features=sprints.features,
+    outcomes=sprints.outcomes,
+    candidates=sprints.CANDIDATES,
+    decide=duration.decide,
+    headline=duration.headline,
+    rolling=ROLLING,
+    gate=Gate(metric="mae", least=15),
+    meanwhile="played",
+)
+
+DELIVERY = Task(
+    name="agile.delivery",
+    target=delivery.DIFFERENCE,
+    scope="project",
+    reads=sprints.SPRINT_READS,
+    request=SprintRequest,
+    answer=DeliveryAnswer,
+    about=duration.about,
+    lookups=[OF_SPRINT],
+    ask=delivery.ask,
+    questions=delivery.questions,
+    features=delivery.features,
+    outcomes=delivery.outcomes,
+    candidates=delivery.CANDIDATES,
+    decide=delivery.decide,
+    headline=delivery.headline,
+    rolling=ROLLING,
+    gate=Gate(metric="mae", least=15),
+)
+
 SPRINT_RISK = Report(
     name="agile.sprint_risk",
     summary="What endangers a sprint",
@@ -128,7 +184,7 @@ DOMAIN = Domain(
     summary="effort, points, sprints and people of software projects",
     settings=Settings,
     tables=TABLES,
-    tasks=[EFFORT, POINTS, ASSIGNMENT],
+    tasks=[EFFORT, POINTS, ASSIGNMENT, DURATION, DELIVERY],
     reports=[SPRINT_RISK, SUMMARY, ANOMALIES],
     formats=[
         Format(name="jira", summary="pages of Jira's search and changelogs", parse=trackers.jira),

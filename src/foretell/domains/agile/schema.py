@@ -219,3 +219,70 @@ class Summary(BaseModel):
     metrics_breakdown: Breakdown
     risks: list[Risk]
     generated_at: datetime
+
+
+# ---------------------------------------------------------------- sprints
+
+
+class DurationRequest(SprintRequest):
+    """A sprint, with what it shall hold instead of what it holds; what its team can give, and when it does not work.
+
+    `team_capacity_hours` are those of the planned length; they are set against the hours that the team usually logs.
+    """
+
+    planned_issues: Annotated[list[Id], Field(max_length=1000)] | None = None
+    team_capacity_hours: Annotated[float, Field(gt=0, le=1e5)] | None = None
+    days_off: Annotated[int, Field(ge=0, le=60)] = 0
+
+
+class Dropped(BaseModel):
+    """What changes without an issue: days fewer until all is done in 85 % of cases, and more of a chance by the end."""
+
+    issue: str
+    title: str
+    points: float | None
+    days_saved: float
+    chance_gained: float
+
+
+class DurationAnswer(BaseModel):
+    """Days from the sprint's start (or now, if it runs) until the issues it holds are all done.
+
+    `estimated_days` is as likely too much as too little, `confidence` the chance that it is
+    right within a fifth.
+    `planned_days` is the sprint's whole length, `by_end` the chance that all is done when it ends.
+    `total_story_points` are those of the open issues.
+    """
+
+    project: str
+    sprint: str
+    estimated_days: float
+    planned_days: float
+    days: dict[Literal["50", "85", "95"], float]
+    by_end: Share
+    confidence: Share
+    method: Literal["velocity_based", "planned_length"]
+    average_velocity: float | None
+    total_story_points: float
+    open_issues: int
+    risk_factors: list[str]
+    without: list[Dropped]
+
+
+class DeliveryAnswer(BaseModel):
+    """The points that a sprint will have delivered when it ends, beside those that it holds now.
+
+    In four of five cases the difference is between `low` and `high`; `under` is the chance that it is below zero.
+    """
+
+    project: str
+    sprint: str
+    ends: datetime
+    committed: float
+    delivered: float
+    difference: float
+    low: float
+    high: float
+    under: Share
+    method: str
+    reasoning: str

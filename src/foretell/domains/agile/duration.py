@@ -1,0 +1,130 @@
+"""How long a sprint takes: from request to questions, from what is forecast to the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
+from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, SprintRequest
+from foretell.domains.agile.sprints import DAYS, features, held, past
+from foretell.errors import NotFound
+
+LARGEST = 5  # issues of which it is told what changes without them
+NEAR = 0.2  # of the estimate that it may be wrong by, and still counts as right
+SAID = {"50": 0.5, "85": 0.85, "95": 0.95}
+LIKELY = 0.5  # a chance below that is told as a risk
+FEW = 3  # sprints that are over, with fewer of them little is known
+
+
+def about(request: SprintRequest) -> dict[str, list[str]]:
+    """The sprint's project."""
+    return {"project": [request.project or ""]}
+
+
+def question(request: SprintRequest, history: History) -> Frame:
+    """The sprint as it is now. Raises NotFound for one that is not there."""
+    known = history["sprints"].filter(pl.col("entity") == request.sprint, pl.col("project") == (request.project or ""))
+    if known.is_empty():
+        raise NotFound(f"there is no sprint {request.sprint!r}; bring it into agile.sprints")
+    ends = known.sort("known_at", maintain_order=True)["ends"][-1]
+    moments = {"as_of": history.now, "at": max(ends, history.now)}
+    return pl.DataFrame(
+        {"entity": request.sprint, "project": request.project, **moments},
+        schema={"entity": pl.String, "project": pl.String, "as_of": INSTANT, "at": INSTANT},
+    )
+
+
+def ask(request: DurationRequest, history: History) -> Ask:
+    """The sprint as it is, and without each of its largest open issues. Raises NotFound for what is not there."""
+    asked = question(request, history)
+    facts = {} if request.planned_issues is None else {"issues": _replanned(request, history)}
+    largest = _largest(history.plus(facts), asked)["entity"].to_list()
+    without = pl.Series("without", [None, *largest], dtype=pl.String)
+    questions = pl.concat([asked] * len(without)).with_columns(
+        without,
+        days_off=pl.lit(request.days_off, pl.Int64),
+        capacity=pl.lit(request.team_capacity_hours, pl.Float64),
+    )
+    return Ask(questions=questions, facts=facts)
+
+
+def _replanned(request: DurationRequest, history: History) -> Frame:
+    """Rows that take issues into the sprint, and those out of it that are not planned."""
+    planned = set(request.planned_issues or ())
+    issues = history["issues"].filter(pl.col("project") == request.project)
+    if unknown := sorted(planned - set(issues["entity"])):
+        raise NotFound(f"project {request.project!r} has no issue {', '.join(map(repr, unknown[:5]))}")
+    newest = issues.sort("known_at", maintain_order=True).group_by("entity", maintain_order=True).last()
+    inside = pl.col("entity").is_in(sorted(planned))
+    moved = newest.filter(inside | (pl.col("sprint") == request.sprint)).with_columns(
+        sprint=pl.when(inside).then(pl.lit(request.sprint)).otherwise(pl.lit("")),
+        known_at=pl.lit(history.now, INSTANT),
+    )
+    moved = moved.with_columns(time="known_at") if "time" in moved.columns else moved
+    return moved.select(issues.columns)
+
+
+def _largest(history: History, asked: Frame, count: int | None = LARGEST) -> Frame:
+    """The sprint's open issues, `entity` and `points`, the largest first; so many of them, None: all."""
+    rows = held(history, asked, asked["as_of"]).filter(pl.col("category") != "done").select("entity", "points")
+    rows = rows.sort(pl.col("points").fill_null(0.0), "entity", descending=[True, False])
+    return rows if count is None else rows.head(count)
+
+
+def decide(forecast: Forecast, request: DurationRequest, history: History) -> DurationAnswer:
+    """The days, how sure they are, what endangers them, and what changes without an issue."""
+    asked = question(request, history)
+    made = features(history, asked)
+    known = dict(zip(made.names, made.values[0].tolist(), strict=True))
+    days = np.maximum.accumulate(np.maximum(forecast.rows.select(map(quantile, DAYS.levels)).to_numpy(), 0.0), axis=1)
+    point, left = max(0.0, forecast.rows["point"][0]), known["left"] if asked["at"][0] > history.now else 0.0
+    by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
+    late = days[:, DAYS.levels.index(0.85)]
+    titles = dict(history["issues"].sort("known_at", maintain_order=True).select("entity", "title").iter_rows())
+    dropped = [
+        Dropped(
+            issue=issue, title=titles[issue], points=points, days_saved=max(0.0, float(late[0] - late[k])),
+            chance_gained=max(0.0, by_end[k] - by_end[0]),
+        )
+        for k, (issue, points) in enumerate(_largest(history, asked).iter_rows(), start=1)
+    ]  # fmt: skip
+    return DurationAnswer(
+        project=request.project or "", sprint=request.sprint, estimated_days=point, planned_days=known["length"],
+        days={name: float(days[0, DAYS.levels.index(level)]) for name, level in SAID.items()}, by_end=by_end[0],
+        confidence=chance(days[0], point * (1 + NEAR)) - chance(days[0], point * (1 - NEAR)),
+        method="planned_length" if str(forecast.evidence["method"][0]).startswith("planned") else "velocity_based",
+        average_velocity=None if np.isnan(known["velocity"]) else known["velocity"],
+        total_story_points=known["points"], open_issues=int(known["issues"]),
+        risk_factors=_risks(request, history, known, by_end[0]),
+        without=sorted(dropped, key=lambda one: one.days_saved, reverse=True),
+    )  # fmt: skip
+
+
+def chance(said: Floats, most: float) -> float:
+    """The chance of at most so much, by the quantiles at `DAYS.levels`; beyond them none, or certainty."""
+    apart = said + 1e-9 * np.arange(len(said))
+    return float(np.interp(most, apart, DAYS.levels, left=0.0, right=1.0))
+
+
+def _risks(request: DurationRequest, history: History, known: dict[str, float], by_end: float) -> list[str]:
+    """What endangers the sprint, or makes the estimate a guess, in words."""
+    over = past(history).filter(pl.col("project") == request.project)
+    capacity, hours = request.team_capacity_hours, history["worklogs"].height
+    open_ = _largest(history, question(request, history), count=None)
+    unsized, of = open_["points"].null_count(), known["velocity"]
+    said = {
+        "No open issues": not known["issues"],
+        "No historical data": over.is_empty() and not known["weeks"],
+        f"Only {over.height} sprints are over": 0 < over.height < FEW,
+        f"{known['points']:g} points are open; the last sprints delivered {of:.3g} on average": known["points"] > of,
+        f"{unsized} of {open_.height} open issues have no points": unsized * 2 > open_.height,
+        f"Done by its end with a chance of {by_end:.0%} only": by_end < LIKELY,
+        "Capacity is not counted in: no hours are logged": capacity is not None and not hours,
+    }
+    return [words for words, holds in said.items() if holds]
+
+
+def headline(answer: DurationAnswer) -> float:
+    """The days."""
+    return answer.estimated_days

@@ -1,0 +1,266 @@
+"""Sprints as they were at a moment, what they had promised, and how long it takes until what they hold is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from statistics import NormalDist
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
+from foretell.domains.agile.features import READS, SEEN, finished
+from foretell.features.asof import newest
+from foretell.models import throughput
+from foretell.models.paths import generator
+from foretell.models.scaled import Given, Scaled
+
+SPRINT_READS = (*READS, Read(table="sprints", window=SEEN, by="project"))
+DAYS = Quantity(unit="days", levels=(0.05, 0.1, 0.25, 0.5, 0.75, 0.85, 0.9, 0.95), lower=0.0)
+PLAYED = {level: (f"played_{quantile(level)}", 1.0) for level in DAYS.levels}
+MOMENTS = (0.0, 0.5)  # of a sprint's time at which it is asked how long it takes
+LONGEST = 3  # times its planned length after which a sprint is given up
+LATELY = 5  # sprints that a velocity is the mean of
+WEEK = timedelta(days=7)
+MICROSECONDS = 86_400_000_000
+PLAN = ("starts", "origin")
+WHAT_IF = ("days_off", "capacity")  # columns that questions may have, beside `without`
+ROUGH = 0.35  # log-normal: how far a sprint is from its plan, where nothing tells more
+ROUGHLY = {level: math.exp(ROUGH * NormalDist().inv_cdf(level)) for level in DAYS.levels}
+
+CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
+    "velocity": partial(Given, {level: ("rule", factor) for level, factor in ROUGHLY.items()}),
+    "planned": partial(Given, {level: ("left", factor) for level, factor in ROUGHLY.items()}),
+    "played": partial(Given, PLAYED),
+    "played_learned": partial(Scaled, PLAYED, by="project", apart="amid"),
+    "planned_learned": partial(
+        Scaled, {level: ("left", factor) for level, factor in ROUGHLY.items()}, by="project", apart="amid"
+    ),
+}
+
+
+def asked_at(history: History, shares: Sequence[float]) -> Frame:
+    """Every sprint, asked about when these shares of its time were over, as it was planned when it began.
+
+    A sprint that became known late begins then.
+    """
+    early = pl.col("known_at") <= pl.col("starts")
+    begun = [
+        pl.coalesce(pl.col(name).filter(early).last(), pl.col(name).first())
+        for name in ("project", "starts", "ends", "known_at")
+    ]
+    plan = history["sprints"].sort("known_at", maintain_order=True).group_by("entity").agg(begun)
+    starts = pl.max_horizontal("starts", "known_at")
+    plan = plan.with_columns(starts=starts).filter(pl.col("starts") < pl.col("ends"))
+    length = pl.col("ends") - pl.col("starts")
+    moments = [plan.select("entity", "project", as_of=pl.col("starts") + length * one, at="ends") for one in shares]
+    return pl.concat(moments).filter(pl.col("as_of") <= history.now).sort("as_of", "entity")
+
+
+def held(history: History, asked: Frame, moment: pl.Series) -> Frame:
+    """The issues in each question's sprint at its `moment`: `place` of the question, `entity`, `points`, `category`."""
+    issues = history["issues"]
+    ever = issues.filter(pl.col("sprint") != "").select("entity", "sprint").unique()
+    pairs = asked.select(place=pl.int_range(pl.len()), sprint="entity").with_columns(moment.alias("as_of"))
+    pairs = pairs.join(ever, on="sprint").sort("place", "entity")
+    known = newest(pairs, issues, "entity", ("sprint", "points"))
+    here = pairs.with_columns(known["points"]).filter((known["sprint"] == pairs["sprint"]).fill_null(False))
+    moved = newest(here, history["status_changes"], "entity", ("category",))
+    return here.with_columns(moved["category"].fill_null("todo"))
+
+
+def planned(history: History, asked: Frame) -> Frame:
+    """`starts` and `ends` of each question's sprint as known at `as_of`, and `origin`, from when days are counted."""
+    known = newest(asked, history["sprints"], "entity", ("starts", "ends"))
+    return known.with_columns(asked["as_of"]).select("starts", "ends", origin=pl.max_horizontal("starts", "as_of"))
+
+
+def total(rows: Frame, count: int, column: str | None = None) -> Floats:
+    """The sum of a column over the rows of each question's place; without one, how many rows there are."""
+    weights = rows[column].fill_null(0.0).to_numpy() if column else None
+    found: Floats = np.bincount(rows["place"].to_numpy(), weights, minlength=count).astype(np.float64)
+    return found
+
+
+def promised(history: History, asked: Frame) -> Frame:
+    """What each question's sprint had promised, and what became of it.
+
+    `committed`: the points in it at `as_of`; `delivered`, of those in it when it ends (as planned then) the ones done;
+    `known_at`, that end; both are null before it.
+    """
+    ends = planned(history, asked)["ends"]
+    then, last = held(history, asked, asked["as_of"]), held(history, asked, ends)
+    over = pl.when((ends > asked["as_of"]) & (ends <= history.now))
+    done = total(last.filter(pl.col("category") == "done"), asked.height, "points")
+    return asked.select(
+        committed=pl.Series(total(then, asked.height, "points")),
+        delivered=over.then(pl.Series(done)),
+        known_at=over.then(ends),
+    )
+
+
+def past(history: History) -> Frame:
+    """The sprints that are over, as they stood at their start: `entity`, `project`, `promised`; by their ends."""
+    return history.stored.once(_past)
+
+
+def _past(history: History) -> Frame:
+    asked = asked_at(history, (0.0,))
+    told = asked.select("entity", "project").hstack(promised(history, asked).get_columns())
+    return told.filter(pl.col("known_at").is_not_null()).sort("known_at", "entity")
+
+
+def velocities(history: History, asked: Frame) -> Floats:
+    """The mean of the points that the project's last `LATELY` sprints delivered by `as_of`; NaN without any."""
+    rows = past(history)
+    by = {name: (group["known_at"], group["delivered"].to_numpy()) for (name,), group in rows.group_by("project")}
+    out = np.full(asked.height, np.nan)
+    for k, (project, as_of) in enumerate(asked.select("project", "as_of").iter_rows()):
+        ends, points = by.get(project, (None, None))
+        if ends is not None and points is not None and (n := int((ends <= as_of).sum())):
+            out[k] = points[max(0, n - LATELY) : n].mean()
+    return out
+
+
+# ---------------------------------------------------------------- until everything is done
+
+
+def questions(history: History) -> Frame:
+    """Every sprint at its start and half-way, where it had open issues."""
+    asked = asked_at(history, MOMENTS)
+    return asked.filter(pl.Series(total(_open(history, asked), asked.height) > 0))
+
+
+def _open(history: History, asked: Frame) -> Frame:
+    """What is in each question's sprint and not done, without the one issue that the question leaves out."""
+    rows = held(history, asked, asked["as_of"]).filter(pl.col("category") != "done")
+    if "without" not in asked.columns:
+        return rows
+    out = asked.select(place=pl.int_range(pl.len()), entity="without").drop_nulls()
+    return rows.join(out, on=("place", "entity"), how="anti", maintain_order="left")
+
+
+def outcomes(history: History, asked: Frame) -> Frame:
+    """`value`, the days from the sprint's start (or `as_of`, if later) until the last issue in it at `as_of` is done.
+
+    An issue that is taken out before the sprint ends is not waited for; one that is carried over is. It is known when
+    the last is done or taken out. Void where nothing is left, or something is not done `LONGEST` planned lengths later.
+    """
+    plan = planned(history, asked)
+    limit = plan["origin"] + (plan["ends"] - plan["starts"]) * LONGEST
+    rows = _open(history, asked)
+    place = rows["place"].to_numpy()
+    rows = rows.select("place", "entity", "sprint", "as_of", ends=plan["ends"][place], limit=limit[place])
+    done = rows.join(history["status_changes"].select("entity", "category", when="known_at"), on="entity")
+    done = done.filter(pl.col("category") == "done", pl.col("when") > pl.col("as_of"))
+    left = rows.join(history["issues"].select("entity", "known_at", other="sprint"), on="entity")
+    left = left.filter(
+        pl.col("other") != pl.col("sprint"), pl.col("known_at") > pl.col("as_of"), pl.col("known_at") < pl.col("ends")
+    )
+    for frame, name, column in ((done, "done", "when"), (left, "left", "known_at")):
+        first = frame.group_by("place", "entity").agg(pl.col(column).min().alias(name))
+        rows = rows.join(first, on=("place", "entity"), how="left")
+    out = pl.col("left") <= pl.col("done").fill_null(pl.col("limit"))
+    rows = rows.with_columns(done=pl.when(~out.fill_null(False)).then("done"), over=pl.when(out).then("left"))
+    rows = rows.with_columns(over=pl.coalesce("over", "done"))
+    late = pl.col("over").is_null() | (pl.col("over") > pl.col("limit"))
+    whole = rows.group_by("place").agg(
+        pl.col("limit").first(), late=late.any(), over=pl.col("over").max(), done=pl.col("done").max()
+    )
+    found = asked.select(place=pl.int_range(pl.len())).join(whole, on="place", how="left", maintain_order="left")
+    known = pl.when("late").then("limit").otherwise("over")
+    known = pl.when(known <= history.now).then(known)
+    days = (pl.col("done") - plan["origin"]).dt.total_microseconds() / MICROSECONDS
+    return found.select(value=pl.when(~pl.col("late") & known.is_not_null()).then(days), known_at=known)
+
+
+def features(history: History, asked: Frame) -> Block:
+    """What is known of a sprint to say how long it takes.
+
+    In days: `length` (planned), `left` of it, `rule` (by `velocity`), and `PLAYED`, quantiles of the days played
+    through with `weeks` of the past; zero weeks: a rough guess about what is `left`. Whether it is `amid` (0 or 1),
+    open `points` and `issues`, `velocity` (points a sprint; NaN without a past).
+    """
+    plan, n = planned(history, asked), asked.height
+    length, left = (((plan["ends"] - plan[name]).dt.total_microseconds() / MICROSECONDS).to_numpy() for name in PLAN)
+    amid = (left < 0.9 * length).astype(np.float64)
+    left = np.where(left > 0, left, length)
+    rows, velocity = _open(history, asked), velocities(history, asked)
+    points = total(rows, n, "points")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rule = np.where(velocity > 0, points / velocity * length, left)
+    played, weeks = _played(history, asked, plan, rows)
+    played = np.where(weeks[:, None] > 0, played, left[:, None] * np.array([*ROUGHLY.values()]))
+    nothing = total(rows, n) == 0
+    columns = {"length": length, "left": left, "points": points, "issues": total(rows, n), "velocity": velocity}
+    columns |= {"amid": amid, "rule": np.where(nothing, 0.0, rule), "weeks": weeks}
+    played[nothing] = 0.0
+    return Block.of_columns(columns | {name: played[:, k] for k, (name, _) in enumerate(PLAYED.values())})
+
+
+def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[Floats, Floats]:
+    """Quantiles of days for each question, and the weeks of the past that they were drawn from."""
+    over = {name: group for (name,), group in finished(history).group_by("project", maintain_order=True)}
+    points = rows.group_by("place").agg("points")
+    open_ = dict(zip(points["place"].to_list(), points["points"].to_list(), strict=True))
+    out, weeks = np.zeros((asked.height, len(DAYS.levels))), np.zeros(asked.height)
+    more = [asked[name].to_list() if name in asked.columns else [None] * asked.height for name in WHAT_IF]
+    where = asked.select("entity", "project", "as_of").hstack(plan.get_columns())
+    for k, (sprint, project, as_of, starts, ends, origin) in enumerate(where.iter_rows()):
+        done = over[project].filter(pl.col("known_at") <= as_of) if project in over else None
+        if done is None or done.is_empty() or k not in open_:
+            continue
+        first = origin - -(-(origin - as_of) // WEEK) * WEEK  # whole weeks before a start that is yet to come
+        sizes, todo = _sizes(done["points"], open_[k])
+        drawn = throughput.weekly(_ago(done["known_at"], first), sizes, _spans(history, project, as_of, first))
+        if not drawn.any():
+            continue
+        weeks[k], capacity = len(drawn), more[1][k]
+        if capacity is not None:
+            usual = _usual_hours(history, project, first, len(drawn)) * ((ends - starts) / WEEK)
+            drawn = drawn * (np.clip(capacity / usual, 0.1, 10.0) if usual > 0 else 1.0)
+        span, random = math.ceil(LONGEST * ((ends - starts) / WEEK)) + 1, generator(sprint, origin.toordinal())
+        days = throughput.days(drawn, todo, weeks=span, off=more[0][k] or 0, random=random)
+        out[k] = np.quantile(days, DAYS.levels)
+    return out, weeks
+
+
+def _sizes(done: pl.Series, open_: list[float | None]) -> tuple[Floats, float]:
+    """How large each finished issue was, and all open ones together: in points; counted, where most have none."""
+    if done.null_count() * 2 > len(done) or not done.sum():
+        return np.ones(len(done)), float(len(open_))
+    sizes = done.fill_null(strategy="mean").to_numpy()
+    return sizes, float(sum(sizes.mean() if one is None else one for one in open_))
+
+
+def _ago(when: pl.Series, moment: datetime) -> Floats:
+    """By how many days each was before a moment."""
+    found: Floats = ((pl.Series([moment]) - when).dt.total_microseconds() / MICROSECONDS).to_numpy()
+    return found
+
+
+def _spans(history: History, project: str, as_of: datetime, first: datetime) -> Floats:
+    """When the project had something to do: from each sprint's start until all it held was done, as known at `as_of`.
+
+    Since and until, in days before `first`.
+    """
+    mine = history.stored.once(_lasted).filter(pl.col("project") == project, pl.col("as_of") < first)
+    since = _ago(mine["as_of"], first)
+    took = mine.select(pl.when(pl.col("known_at") <= as_of).then("value").fill_null(np.inf))["value"].to_numpy()
+    return np.column_stack([since, np.maximum(since - took, 0.0)])
+
+
+def _lasted(history: History) -> Frame:
+    asked = asked_at(history, (0.0,))
+    return asked.hstack(outcomes(history, asked).get_columns())
+
+
+def _usual_hours(history: History, project: str, first: datetime, weeks: int) -> float:
+    """Hours that the project's people logged in a week, of the last `weeks` before `first`."""
+    logged = history["worklogs"].filter(
+        pl.col("project") == project, pl.col("known_at") <= first, pl.col("known_at") > first - weeks * WEEK
+    )
+    return float(logged["hours"].sum()) / weeks
