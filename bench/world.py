@@ -1,7 +1,8 @@
 """What the agile tasks are worth on generated workspaces: as raced and calibrated in service, out of sample.
 
 Each workspace has five projects with fourteen sprints that are over, more than the generator makes if not told
-otherwise, so that there are enough of them to learn from and to ask about. The last two fifths of the questions are asked.
+otherwise, so that there are enough of them to learn from and to ask about. Asked are the last two fifths of the
+questions.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from bench.report import goal, met, number, table
 
 from foretell.contract import Frame, History, Standpoint, Task
 from foretell.domains.agile import DELIVERY, DURATION
+from foretell.domains.agile.sample.world import world
 from foretell.domains.agile.schema import Settings
 from foretell.domains.agile.sprints import promised, velocities
-from foretell.domains.agile.world import world
 from foretell.engine.backtest import Backtest, backtest
 
 NOW = datetime(2026, 3, 11, 13, tzinfo=UTC)
@@ -86,9 +87,9 @@ def velocities_told(histories: list[History]) -> dict[str, float]:
         told.setdefault("average velocity", []).extend(velocities(history, asked))
         for name, rows in _served(tested, DELIVERY).items():
             told.setdefault(name, []).extend(truth["committed"] + rows["point"].filter(here))
-    truth = np.array(told.pop("delivered"))
+    came = np.array(told.pop("delivered"))
     known = ~np.isnan(np.array(told["average velocity"]))
-    found = {name: float(np.corrcoef(np.array(rows)[known], truth[known])[0, 1]) for name, rows in told.items()}
+    found = {name: float(np.corrcoef(np.array(rows)[known], came[known])[0, 1]) for name, rows in told.items()}
     table(["velocity", "correlation"], [[name, number(one)] for name, one in found.items()])
     print(f"{int(known.sum())} sprints; goal > {CORRELATION}: {met(found['served'] > CORRELATION)}\n")
     return found

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from tests.web.conftest import Running, tenancy
 from tests.web.test_documented import shape
@@ -34,6 +35,7 @@ SUMMARY = {
 WORLD = sample(1).history
 PROJECT = str(WORLD["projects"]["project"][0])
 SPRINT = str(WORLD["sprints"].sort("starts")["sprint"][-1])
+RUNNING = str(WORLD["sprints"].filter(pl.col("state") == "active", pl.col("project") == PROJECT)["sprint"][-1])
 ISSUE = str(WORLD["issues"].filter(WORLD["issues"]["project"] == PROJECT)["issue"][-1])
 PERSON = str(WORLD["members"].filter(WORLD["members"]["project"] == PROJECT)["person"][0])
 NEW = {"title": "Fix the login form", "description": "Users can't sign in", "issue_type": "bug", "project_id": PROJECT}
@@ -109,6 +111,19 @@ def test_suggestions_have_the_documented_shape(client: httpx.Client) -> None:
             0.4 * each["skill_score"] + 0.3 * each["workload_score"]
             + 0.2 * each["performance_score"] + 0.1 * each["availability_score"], abs=1e-3,
         )  # fmt: skip
+
+
+@pytest.mark.row("A2")
+def test_a_sprint_s_length_has_the_documented_shape(client: httpx.Client) -> None:
+    told = post(client, "estimate-sprint-duration", {"sprint_id": RUNNING})
+    told.pop("foretell")
+    assert flat(told) == {
+        "estimated_days": int, "planned_days": int, "confidence": float, "average_velocity": float,
+        "total_story_points": int, "risk_factors": list, "method": str,
+    }  # fmt: skip
+    less = post(client, "estimate-sprint-duration", {"sprint_id": RUNNING, "planned_issues": [ISSUE]})
+    assert less["total_story_points"] <= told["total_story_points"]
+    assert less["estimated_days"] <= told["estimated_days"]
 
 
 @pytest.mark.row("A5")

@@ -34,12 +34,13 @@ ADMIN, BRINGS, READS, OPERATES = {"admin"}, {"admin", "service"}, {"admin", "ser
 PEOPLE = {"admin", "user"}
 TASKS = (
     LOAD, *(f"/v1/inventory/{task}" for task in ("demand", "stockout")),
-    *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment")),
+    *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment", "duration", "delivery")),
 )  # fmt: skip
 REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies")
 ML = "/api/v1/ml"
 SLASHED = {
     f"{ML}/predict-effort": "POST", f"{ML}/recommend-story-points": "POST", f"{ML}/suggest-assignment": "POST",
+    f"{ML}/estimate-sprint-duration": "POST",
     f"{ML}/{{sprint_id}}/sprint-risk": "GET", f"{ML}/{{project_id}}/project-summary": "GET",
 }  # fmt: skip
 REPLAYED = (LOAD, "/v1/inventory/stockout")
@@ -69,7 +70,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
 }
 NEW = {"project": "p", "title": "Fix it"}
-DOCUMENTED = {"title": "Fix it", "issue_type": "bug", "project_id": "p", "issue_id": "i"}
+DOCUMENTED = {"title": "Fix it", "issue_type": "bug", "project_id": "p", "issue_id": "i", "sprint_id": "s"}
 OF_ISSUES = [f"{path}{slash}" for path, method in SLASHED.items() if method == "POST" for slash in ("", "/")]
 REPORTED = [f"{path}/report" for path in REPORTS]
 JIRA = {"issues": [{"key": "P-1", "fields": {"project": {"key": "P"}, "created": AT}}]}
@@ -349,6 +350,7 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         "/v1/agile/predict": {"requests": [{"task": "points", "request": NEW}]},
         **{f"/v1/agile/{task}/predict": NEW for task in ("effort", "points")},
         "/v1/agile/assignment/predict": {"issue": "i"},
+        **{f"/v1/agile/{task}/predict": {"sprint": "s"} for task in ("duration", "delivery")},
         **{path: {"project": "p"} for path in (*REPORTED, "/v1/agile/anomalies/detect")},
         "/v1/agile/sprint_risk/report": {"sprint": "s"},
         "/v1/agile/import/jira": JIRA,

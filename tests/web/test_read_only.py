@@ -18,15 +18,18 @@ from foretell.app import App
 
 PREDICT = "/v1/traffic/load/predict"
 WORKLOAD = {"current_replicas": 10, "capacity_per_pod": 10}
+OF_ISSUES = ("effort", "points", "assignment")
 READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/traffic/predict", PREDICT, "/v1/traffic/load/backtest", "/v1/traffic/load/replay",
     "/v1/inventory/stockout/replay", "/v1/inventory/predict",
     "/v1/inventory/demand/predict", "/v1/inventory/demand/backtest", "/v1/inventory/stockout/predict",
     "/v1/inventory/stockout/backtest", "/v1/inventory/demand/predictions", "/v1/inventory/stockout/predictions",
     "/api/ml/predict", "/forecast/demand", "/predict/stockout", "/v1/agile/predict",
-    *(f"/v1/agile/{task}/{verb}" for task in ("effort", "points", "assignment") for verb in ("predict", "backtest")),
+    *(f"/v1/agile/{task}/{verb}" for task in (*OF_ISSUES, "duration", "delivery") for verb in ("predict", "backtest")),
     *(f"/v1/agile/{report}/report" for report in ("sprint_risk", "project_summary", "anomalies")),
-    *(f"/api/v1/ml/{path}/" for path in ("predict-effort", "recommend-story-points", "suggest-assignment")),
+    *(f"/api/v1/ml/{path}/" for path in (
+        "predict-effort", "recommend-story-points", "suggest-assignment", "estimate-sprint-duration"
+    )),
     "/api/v1/ml/{project_id}/project-summary/",
 }  # fmt: skip
 

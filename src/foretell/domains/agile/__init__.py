@@ -121,6 +121,7 @@ DURATION = Task(
     rolling=ROLLING,
     gate=Gate(metric="mae", least=15),
     meanwhile="played",
+    routes=[routes.DURATION],
 )
 
 DELIVERY = Task(

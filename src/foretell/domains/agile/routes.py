@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from foretell.contract import Route
-from foretell.domains.agile.schema import AssignmentAnswer, EffortAnswer, PointsAnswer, SprintRisks, Summary
+from foretell.domains.agile.schema import (
+    AssignmentAnswer,
+    DurationAnswer,
+    EffortAnswer,
+    PointsAnswer,
+    SprintRisks,
+    Summary,
+)
 from foretell.domains.agile.tables import Id, Short, Text, Title
 from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
 
@@ -68,6 +75,26 @@ class PointsTold(BaseModel):
     confidence: float
     probability_distribution: dict[str, float]
     reasoning: str
+    method: str
+
+
+class SprintBody(BaseModel):
+    """A sprint; with `planned_issues` instead of what it holds."""
+
+    sprint_id: Id
+    planned_issues: Annotated[list[Id], Field(max_length=1000)] | None = None
+    team_capacity_hours: Annotated[float, Field(ge=0, le=1e6)] | None = None
+
+
+class SprintTold(BaseModel):
+    """How long a sprint takes, in whole days."""
+
+    estimated_days: int
+    planned_days: int
+    confidence: float
+    average_velocity: float | None
+    total_story_points: int | float
+    risk_factors: list[str]
     method: str
 
 
@@ -161,11 +188,25 @@ def _effort(told: Mapping[str, Any]) -> Mapping[str, Any]:
 def _points(told: Mapping[str, Any]) -> Mapping[str, Any]:
     answer = PointsAnswer.model_validate(told["answer"])
     return {
-        "recommended_points": int(answer.points) if answer.points.is_integer() else answer.points,
+        "recommended_points": _whole(answer.points),
         "confidence": round(answer.confidence, 4),
         "probability_distribution": {name: round(p, 4) for name, p in answer.distribution.items()},
         "reasoning": f"{answer.reasoning}. This method: {answer.badge.words}", "method": answer.method,
     }  # fmt: skip
+
+
+def _sprint(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    answer = DurationAnswer.model_validate(told["answer"])
+    return {
+        "estimated_days": round(answer.estimated_days), "planned_days": round(answer.planned_days),
+        "confidence": round(answer.confidence, 4), "total_story_points": _whole(answer.total_story_points),
+        "average_velocity": None if answer.average_velocity is None else round(answer.average_velocity, 2),
+        "risk_factors": answer.risk_factors, "method": answer.method,
+    }  # fmt: skip
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number.is_integer() else number
 
 
 def _assignment(told: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,6 +266,19 @@ POINTS = Route(
     adapt_out=_points,
     **HOW,
 )
+DURATION = Route(
+    verb="predict",
+    url=f"{BASE}/estimate-sprint-duration/",
+    summary="How long a sprint takes",
+    request=SprintBody,
+    answer=SprintTold,
+    adapt_in=lambda body: {
+        "sprint": body.sprint_id, "planned_issues": body.planned_issues,
+        "team_capacity_hours": body.team_capacity_hours,
+    },
+    adapt_out=_sprint,
+    **HOW,
+)  # fmt: skip
 ASSIGNMENT = Route(
     verb="predict",
     url=f"{BASE}/suggest-assignment/",

@@ -8,6 +8,7 @@ from foretell.contract import History, Sample, Standpoint
 from foretell.domains.agile.sample.world import world
 from foretell.domains.agile.schema import (
     AssignmentRequest,
+    DurationRequest,
     EffortRequest,
     IssueRequest,
     ProjectRequest,
@@ -38,6 +39,10 @@ def sample(seed: int) -> Sample:
             "agile.assignment": [
                 AssignmentRequest(**stored), AssignmentRequest(project=first, sprint=now),
             ],
+            "agile.duration": [
+                DurationRequest(project=first, sprint=now), DurationRequest(project=first, sprint=now, days_off=2),
+            ],
+            "agile.delivery": [SprintRequest(project=first, sprint=now)],
             "agile.sprint_risk": [SprintRequest(project=first, sprint=now)],
             "agile.project_summary": [ProjectRequest(project=name) for name in projects],
             "agile.anomalies": [ProjectRequest(project=name) for name in projects],
