@@ -73,7 +73,8 @@ class Play:
             self.bring(project, number, at, round(ADDED * len(self.current[project.index])))
         if day in (3, 8) and project.index == self.wrong.churn:
             self.shuffle(project, number, at)
-        if day == 3 and number == min(2, len(project.starts) - 2) and project.index == self.wrong.epic[0]:
+        late = day >= 3 and number >= min(2, len(project.starts) - 2)
+        if late and project.index == self.wrong.epic[0] and not self.replanned:
             self.replan(project, at)
 
     def turn(self, project: Project, number: int) -> None:
@@ -185,10 +186,10 @@ class Play:
         self.backlog[project.index] += out
 
     def replan(self, project: Project, at: datetime) -> None:
-        """See that the epic was misestimated, and estimate anew what is left of it."""
-        self.replanned = True
+        """See that the epic was misestimated, as soon as some of it is open, and estimate that anew."""
         for issue in self.current[project.index]:
             if issue.noun == self.wrong.epic[1] and not issue.over and issue.changed < at:
+                self.replanned = True
                 step = min(issue.size + STEPS, len(POINTS) - 1)
                 issue.points, issue.estimate = POINTS[step], halves(issue.hours)
                 issue.in_line = POINTS[step]
