@@ -3,8 +3,8 @@
 The files have counts at four moments of a sprint and no dates: a sprint's number says its place in time. The same
 features are made of them as of stored sprints, a board standing for a project, and given to the same forecasters; a
 board's record is of its sprints with lower numbers, counted as over when the next one begins. Learned on the four
-moments of the three trackers together, told at 30 % of the planned time. Because that order is an assumption, it is also
-told with records that end where the learning ends.
+moments of the three trackers together, told at 30 % of the planned time. Because that order is an assumption, it is
+also told with records that end where the learning ends.
 """
 
 from __future__ import annotations

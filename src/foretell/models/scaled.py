@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from foretell.contract import Block, Cost, Forecast, Frame, Study, quantile
+from foretell.contract import Block, Cost, Floats, Forecast, Frame, Study, quantile
 from foretell.errors import NotReady
+
+Names = NDArray[np.str_]
 
 SHRUNK = 3.0  # outcomes that all others count as beside a group's own
 OWN = 5  # outcomes of a group that its own quantiles are taken of
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LEAST = 0.2  # a forecast or outcome below that counts as so much: ratios of nothing say nothing
 
 
@@ -49,55 +52,73 @@ class Given:
         return self
 
 
-class Scaled(Given):
-    """The same times the usual ratio of outcomes to it (geometric mean), of each value of the questions' column `by`.
+class Scaled:
+    """Two such forecasts between each other, times what the outcome usually was beside that (geometric means).
 
-    Few outcomes are drawn to the median ratio of all. Questions that differ in the feature `apart` (0 or 1) are learned
-    apart.
+    The ratio is that of each value of the questions' column `by`; few outcomes are drawn to the median of all. How near
+    to which of the two is learned, too, and all of it apart for questions that differ in the feature `apart` (0 or 1).
     """
 
     needs_training = True
+    cost = Cost(fit=0.05, forecast=0.02)
 
-    def __init__(self, columns: Mapping[float, tuple[str, float]], *, by: str, apart: str) -> None:
-        super().__init__(columns)
-        self.by, self.apart = by, apart
+    def __init__(self, one: Given, other: Given, *, by: str, apart: str) -> None:
+        self.both, self.by, self.apart = (one, other), by, apart
+        self.shares: dict[str, float] = {}
         self.ratios: dict[str, float] = {}
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        """Learn the ratios; return self. Raises NotReady without outcomes."""
+        """Learn shares and ratios; return self. Raises NotReady without outcomes."""
         if outcomes.is_empty():
             raise NotReady("no settled outcome to learn from; bring more history")
-        said = super().forecast(study).rows["point"].to_numpy()
-        value = outcomes["value"].cast(pl.Float64).to_numpy()
-        wrong = np.log(np.maximum(value, LEAST) / np.maximum(said, LEAST))
-        found: dict[str, list[float]] = {}
-        for (part, name), one in zip(self._groups(study), wrong, strict=True):
-            found.setdefault(part, []).append(one)
-            found.setdefault(part + name, []).append(one)
-        for group, logs in found.items():
-            usual = float(np.median(found[group[0]]))
-            self.ratios[group] = math.exp((sum(logs) + SHRUNK * usual) / (len(logs) + SHRUNK))
+        value = np.log(np.maximum(outcomes["value"].cast(pl.Float64).to_numpy(), LEAST))
+        one, other = (said[:, 0] for said in self._logs(study))
+        parts, names = self._groups(study)
+        for part in np.unique(parts):
+            here = parts == part
+            tried = {share: _ratios((value - share * one - (1 - share) * other)[here], names[here]) for share in SHARES}
+            self.shares[part] = min(tried, key=lambda share: tried[share][0])
+            self.ratios |= {part + name: ratio for name, ratio in tried[self.shares[part]][1].items()}
         return self
 
-    def _groups(self, study: Study) -> list[tuple[str, str]]:
+    def _logs(self, study: Study) -> list[Floats]:
+        """What the two say, in logarithms."""
+        return [np.log(np.maximum(one.forecast(study).rows.to_numpy(), LEAST)) for one in self.both]
+
+    def _groups(self, study: Study) -> tuple[Names, Names]:
         """Each question's part, a digit, and its value of `by`."""
-        parts = [f"{part:.0f}" for part in study.features[self.apart]]
-        return list(zip(parts, study.questions[self.by].to_list(), strict=True))
+        part = np.array([f"{part:.0f}" for part in study.features[self.apart]])
+        return part, study.questions[self.by].to_numpy()
 
     def forecast(self, study: Study) -> Forecast:
-        """What the features say, times the ratio of the question's group; of its part, where there is none."""
-        of = self.ratios
-        ratio = [of.get(part + name, of.get(part, 1.0)) for part, name in self._groups(study)]
-        return Forecast(rows=super().forecast(study).rows.select(pl.all() * pl.Series(ratio)))
+        """What is between the two, times the ratio of the question's group; of its part, where there is none."""
+        parts, names = self._groups(study)
+        share = np.array([self.shares.get(part, 0.5) for part in parts])[:, None]
+        usual = [self.ratios.get(part, 0.0) for part in parts]
+        ratio = [self.ratios.get(part + name, mid) for part, name, mid in zip(parts, names, usual, strict=True)]
+        one, other = self._logs(study)
+        said = np.exp(share * one + (1 - share) * other + np.array(ratio)[:, None])
+        columns = self.both[0].forecast(study).rows.columns
+        return Forecast(rows=Block(tuple(columns), said).frame())
 
     def save(self, folder: Path) -> None:
-        """Write the ratios."""
-        (folder / "scaled.json").write_text(json.dumps(self.ratios))
+        """Write shares and ratios."""
+        (folder / "scaled.json").write_text(json.dumps({"shares": self.shares, "ratios": self.ratios}))
 
     def load(self, folder: Path) -> Self:
-        """Read the ratios."""
-        self.ratios = json.loads((folder / "scaled.json").read_text())
+        """Read shares and ratios."""
+        told = json.loads((folder / "scaled.json").read_text())
+        self.shares, self.ratios = told["shares"], told["ratios"]
         return self
+
+
+def _ratios(wrong: Floats, names: Names) -> tuple[float, dict[str, float]]:
+    """The error that is left, and what is taken off in logarithms: the usual `wrong` (""), and that of each name."""
+    usual = float(np.median(wrong))
+    mine = {name: wrong[names == name] for name in np.unique(names)}
+    found = {name: float((one.sum() + SHRUNK * usual) / (len(one) + SHRUNK)) for name, one in mine.items()}
+    left = sum(float(np.abs(one - found[name]).sum()) for name, one in mine.items())
+    return left, {"": usual, **found}
 
 
 class Usual:

@@ -19,7 +19,6 @@ from foretell.models.scaled import Given, Usual
 DIFFERENCE = Quantity(unit="points", levels=(0.1, 0.25, 0.5, 0.75, 0.9))
 MOMENTS = (0.0, 0.3, 0.5, 0.8)  # of a sprint's time at which it is asked
 STATES = {"todo": "todo", "doing": "in_progress", "done": "done"}
-COUNTED = ("start", "added", "removed", *STATES)
 FADING, USUAL = 0.8, 2.0  # a sprint counts so much of the next one; usual ones beside a project's own
 RECORD = {"fell_short": 0.5, "nothing_done": 0.25, "share_done": 0.7}  # what is usual in a sprint with points
 SAID = {"difference": "point", "low": quantile(0.1), "high": quantile(0.9)}  # fields of an answer
@@ -63,7 +62,7 @@ def features(history: History, asked: Frame) -> Block:
 
 
 def told(counts: Mapping[str, Floats], record: Mapping[str, Floats]) -> Block:
-    """What is known of sprints in numbers, from points and issues by `COUNTED`, `planned_days`, `elapsed`, `team`.
+    """What is known of sprints in numbers, from points and issues (`start`, `added`, `removed`, and each of `STATES`), `planned_days`, `elapsed`, `team`.
 
     `scale`, `BURNT` by the rule that what is done so far goes on (at the start: as past sprints did), from nothing more
     to all of it; and `LEARNED`: shares of what is held or was at the start, and logarithms.

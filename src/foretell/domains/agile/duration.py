@@ -78,7 +78,11 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     made = features(history, asked)
     known = dict(zip(made.names, made.values[0].tolist(), strict=True))
     days = np.maximum.accumulate(np.maximum(forecast.rows.select(map(quantile, DAYS.levels)).to_numpy(), 0.0), axis=1)
-    point, left = max(0.0, forecast.rows["point"][0]), known["left"] if asked["at"][0] > history.now else 0.0
+    days = days * (known["issues"] > 0)
+    point, left = (
+        max(0.0, forecast.rows["point"][0]) * (known["issues"] > 0),
+        known["left"] if asked["at"][0] > history.now else 0.0,
+    )
     by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
     late = days[:, DAYS.levels.index(0.85)]
     titles = dict(history["issues"].sort("known_at", maintain_order=True).select("entity", "title").iter_rows())

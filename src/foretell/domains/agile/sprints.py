@@ -26,19 +26,16 @@ LONGEST = 3  # times its planned length after which a sprint is given up
 LATELY = 5  # sprints that a velocity is the mean of
 WEEK = timedelta(days=7)
 MICROSECONDS = 86_400_000_000
-PLAN = ("starts", "origin")
 WHAT_IF = ("days_off", "capacity")  # columns that questions may have, beside `without`
 ROUGH = 0.35  # log-normal: how far a sprint is from its plan, where nothing tells more
 ROUGHLY = {level: math.exp(ROUGH * NormalDist().inv_cdf(level)) for level in DAYS.levels}
 
+PLAN = Given({level: ("left", factor) for level, factor in ROUGHLY.items()})
 CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
     "velocity": partial(Given, {level: ("rule", factor) for level, factor in ROUGHLY.items()}),
-    "planned": partial(Given, {level: ("left", factor) for level, factor in ROUGHLY.items()}),
+    "planned": lambda: PLAN,
     "played": partial(Given, PLAYED),
-    "played_learned": partial(Scaled, PLAYED, by="project", apart="amid"),
-    "planned_learned": partial(
-        Scaled, {level: ("left", factor) for level, factor in ROUGHLY.items()}, by="project", apart="amid"
-    ),
+    "learned": lambda: Scaled(PLAN, Given(PLAYED), by="project", apart="amid"),
 }
 
 
@@ -185,7 +182,9 @@ def features(history: History, asked: Frame) -> Block:
     open `points` and `issues`, `velocity` (points a sprint; NaN without a past).
     """
     plan, n = planned(history, asked), asked.height
-    length, left = (((plan["ends"] - plan[name]).dt.total_microseconds() / MICROSECONDS).to_numpy() for name in PLAN)
+    length, left = (
+        ((plan["ends"] - plan[name]).dt.total_microseconds() / MICROSECONDS).to_numpy() for name in ("starts", "origin")
+    )
     amid = (left < 0.9 * length).astype(np.float64)
     left = np.where(left > 0, left, length)
     rows, velocity = _open(history, asked), velocities(history, asked)
