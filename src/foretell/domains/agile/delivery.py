@@ -62,8 +62,9 @@ def features(history: History, asked: Frame) -> Block:
 
 
 def told(counts: Mapping[str, Floats], record: Mapping[str, Floats]) -> Block:
-    """What is known of sprints in numbers, from points and issues (`start`, `added`, `removed`, and each of `STATES`), `planned_days`, `elapsed`, `team`.
+    """What is known of sprints in numbers, from points and issues (at the start, added, removed, and in each state).
 
+    And from `planned_days`, `elapsed` and `team`:
     `scale`, `BURNT` by the rule that what is done so far goes on (at the start: as past sprints did), from nothing more
     to all of it; and `LEARNED`: shares of what is held or was at the start, and logarithms.
     """
