@@ -38,6 +38,15 @@ def rmse(value: Floats, point: Floats) -> float:
     return float(np.sqrt(np.square(value - point).mean()))
 
 
+def r2(value: Floats, point: Floats) -> float | None:
+    """The share of the outcomes' variance that is told: 1 − squared errors / squared distances from their mean.
+
+    None where all outcomes are the same.
+    """
+    spread = float(np.square(value - value.mean()).sum())
+    return 1 - float(np.square(value - point).sum()) / spread if spread else None
+
+
 def mape(value: Floats, point: Floats) -> float | None:
     """Mean absolute percentage error over non-zero outcomes, in per cent; None where all are zero."""
     some = value != 0

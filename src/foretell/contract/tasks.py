@@ -198,6 +198,7 @@ class Task:
     gate: Gate
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     lookups: Sequence[Lookup] = ()
+    fewest: int = 1  # entities whose outcome is known, with fewer nothing is trained
     meanwhile: str | None = None  # who answers until a model is trained; None: the first who needs no training
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
     waiting: float | None = None  # the same while somebody waits: over facts that came with a request; None: `budget`

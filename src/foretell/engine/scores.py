@@ -32,6 +32,7 @@ def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame |
     return {
         "mae": metrics.mae(y, point),
         "rmse": metrics.rmse(y, point),
+        "r2": metrics.r2(y, point),
         "mape": metrics.mape(y, point),
         **relative,
         "pinball": metrics.pinball(y, said, levels),

@@ -12,7 +12,7 @@ from foretell.engine import apart
 from foretell.engine.backtest import Backtest, Progress, backtest, past_questions
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Card, Model, Span, held, versioned
-from foretell.engine.outcomes import counts, join
+from foretell.engine.outcomes import counts, join, settled
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
 
@@ -39,6 +39,9 @@ def train(
     outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history. `facts`
     are what there was of each table, for the card.
     """
+    known = settled(task, history, past_questions(task, history))["entity"].n_unique()
+    if known < task.fewest:
+        raise NotReady(f"{task.name} needs {task.fewest} with a known outcome to learn from, and has {known}; bring more")
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
     model = fit(task, history, winner, tested, reason, facts)

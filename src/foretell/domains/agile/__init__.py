@@ -35,7 +35,8 @@ from foretell.domains.agile.tables import TABLES
 
 OF_ISSUE = Lookup(field="project", table="issues", column="project", by="issue", of="issue")
 OF_SPRINT = Lookup(field="project", table="sprints", column="project", by="sprint", of="sprint")
-ROLLING = Rolling(folds=5, span=0.08)  # the last two fifths of the questions
+ROLLING = Rolling(folds=5, span=0.04)  # the last fifth of the questions, in five steps
+FEWEST = 50  # finished issues
 
 EFFORT = Task(
     name="agile.effort",
@@ -55,6 +56,7 @@ EFFORT = Task(
     headline=decide.effort_headline,
     rolling=ROLLING,
     gate=Gate(metric="mae", least=50),
+    fewest=FEWEST,
     meanwhile="jaccard",
     routes=[routes.EFFORT],
 )
@@ -77,6 +79,7 @@ POINTS = Task(
     headline=decide.points_headline,
     rolling=ROLLING,
     gate=Gate(metric="log_loss", least=50),
+    fewest=FEWEST,
     meanwhile="jaccard",
     routes=[routes.POINTS],
 )
