@@ -2,7 +2,8 @@
 
 Each set is brought in as a tenant would have it, and what is tested is the last fifth of each project in its order:
 learned is from the first four fifths of all projects of the same set, and nothing of the last fifth is known, neither
-points nor texts of others. Nothing is cut off: an issue of 100 points counts as one of 100.
+points nor texts of others. Nothing is cut off: an issue of 100 points counts as one of 100. What is `served` is what a
+tenant would get: for each project the winner of a race over the last two fifths of what was known, calibrated.
 
 The sets say nothing of when an issue was done; the older one has no times at all, only an order. So every issue is
 given an invented time: its place in its project's order, in days, the last fifth all at the same moment. It is done as
@@ -22,17 +23,19 @@ from bench.data import MissingError
 from bench.report import goal, met, number, table
 
 from foretell import metrics
-from foretell.contract import INSTANT, Floats, Frame, History, Standpoint, Study
-from foretell.domains.agile.features import points, questions, size
-from foretell.domains.agile.models import POINTS
+from foretell.contract import DTYPES, INSTANT, Floats, Frame, History, Standpoint, Table
+from foretell.domains.agile import POINTS
+from foretell.domains.agile.features import points, questions
 from foretell.domains.agile.schema import Settings
+from foretell.domains.agile.tables import ASSIGNMENTS, ISSUES, STATUS_CHANGES, WORKLOGS
+from foretell.engine.train import train
 from foretell.settings import ForetellSettings
 
 SETS = ("deepse", "tawosi")
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 DAYS = 1000  # over which each project's issues are spread
 MARK = EPOCH + timedelta(days=0.8 * DAYS)
-OURS = "ridge"
+OURS = "served"  # the race's winner of each project, calibrated
 GOALS = {"deepse": 0.32, "tawosi": 0.20}
 PUBLISHED = {
     "deepse": ("published_deepse_gpt2sp_mae.csv", "project", {"DeepSE_replication_uncut": "Deep-SE, uncut"}),
@@ -41,12 +44,13 @@ PUBLISHED = {
 FLOOR = "tfidf_ridge_rho"
 
 
-def folder() -> Path:
-    """Where the sets are; raises MissingError without them."""
-    folder = ForetellSettings().bench_data
-    if folder is None or not (folder / "agile").is_dir():
-        raise MissingError("the folder of the public data has no agile/; type: FORETELL_BENCH_DATA=<folder> make bench")
-    return folder / "agile"
+def folder(name: str = "") -> Path:
+    """The folder of agile's public data, or one in it; raises MissingError where it is not there."""
+    whole = ForetellSettings().bench_data
+    found = None if whole is None else whole / "agile" / name
+    if found is None or not found.is_dir():
+        raise MissingError(f"there is no folder agile/{name}; type: FORETELL_BENCH_DATA=<folder> make bench")
+    return found
 
 
 def read(name: str) -> Frame:
@@ -54,9 +58,7 @@ def read(name: str) -> Frame:
 
     `at` is the invented time: when it is asked about. Raises MissingError without the files.
     """
-    paths = sorted((folder() / f"{name}_storypoints").glob("*.parquet"))
-    if not paths:
-        raise MissingError(f"there is no {name}_storypoints; type: FORETELL_BENCH_DATA=<folder> make bench")
+    paths = sorted(folder(f"{name}_storypoints").glob("*.parquet"))
     found = []
     for path in paths:
         sent = pl.read_parquet(path).sort("order")
@@ -79,19 +81,30 @@ def read(name: str) -> Frame:
     return pl.concat(found)
 
 
+def facts(table: Table, sent: Frame) -> Frame:
+    """Rows of a table about issues, known at their `time`; what is not told of them is blank."""
+    blank = {
+        name: pl.lit("" if kind == "text" else None, dtype=DTYPES[kind])
+        for name, kind in table.kinds.items()
+        if name not in sent.columns
+    }
+    return sent.select(
+        *(name for name in table.kinds if name in sent.columns), known_at="time", entity="issue", **blank
+    )
+
+
 def tenant(sent: Frame) -> History:
     """A tenant with these issues, those of the last fifth open at the mark and done a day later."""
-    text = {name: pl.lit("") for name in ("priority", "epic", "sprint", "reporter")}
-    issues = sent.select(
-        "issue", "project", "title", "description", "type", "component", "points", time="at", known_at="at",
-        entity="issue", estimate_hours=pl.lit(None, dtype=pl.Float64), due=pl.lit(None, dtype=INSTANT), **text,
-    )  # fmt: skip
     over = pl.when(pl.col("at") < MARK).then(pl.col("at") + timedelta(seconds=1)).otherwise(MARK + timedelta(days=1))
-    done = sent.select("issue", "project", time=over, known_at=over, entity="issue", category=pl.lit("done"))
-    other = pl.Schema({"entity": pl.String(), "known_at": INSTANT, "person": pl.String(), "hours": pl.Float64()})
+    nobody = sent.clear().with_columns(time="at")
+    tables = {
+        ISSUES: sent.with_columns(time="at"),
+        STATUS_CHANGES: sent.select("issue", "project", time=over, category=pl.lit("done")),
+        ASSIGNMENTS: nobody,
+        WORKLOGS: nobody,
+    }
     there = Standpoint(tenant="bench", now=MARK + timedelta(days=2), zone="UTC", settings=Settings())
-    tables = {"issues": issues, "status_changes": done}
-    return History(there, tables | {name: pl.DataFrame(schema=other) for name in ("assignments", "worklogs")})
+    return History(there, {table.name: facts(table, rows) for table, rows in tables.items()})
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -100,20 +113,23 @@ def measure(name: str) -> dict[str, Any]:
     every = questions(history)
     every = every.with_columns(points(history, every))
     learned, test = every.filter(pl.col("known_at") <= MARK), every.filter(pl.col("as_of") >= MARK)
-    then, asked = history.cut(MARK), test.drop("value", "known_at")
-    past = learned.drop("value", "known_at")
-    study = Study(history=then, questions=past, features=size(then, past))
-    ask = Study(history=then, questions=asked, features=size(then, asked))
+    then, asked, past = history.cut(MARK), test.drop("value", "known_at"), learned.drop("value", "known_at")
+    study, ask = POINTS.study(then, past), POINTS.study(then, asked)
+    print(
+        f"{name}: {past.height:,} issues of {asked['project'].n_unique()} projects to learn from, the last fifth of "
+        f"each, {asked.height:,}, asked about\n"
+    )
     said, spent = {}, {}
-    for candidate, make in POINTS.items():
+    for candidate, make in POINTS.candidates.items():
         began = time.process_time()
         said[candidate] = make().fit(study, learned.select("value", "known_at")).forecast(ask).rows
         spent[candidate] = time.process_time() - began
-    print(f"{name}: {past.height:,} issues of {asked['project'].n_unique()} projects to learn from, the last fifth of "
-          f"each, {asked.height:,}, asked about\n")  # fmt: skip
+    began = time.process_time()
+    model = train(POINTS, then, budget=float("inf")).model
+    said[OURS], spent[OURS] = model.forecast(ask).rows, time.process_time() - began
     value = test["value"].cast(pl.Float64).to_numpy()
     projects = _projects(past.with_columns(learned["value"].cast(pl.Float64)), asked, value, said)
-    _beside(name, projects)
+    _beside(name, projects, list(said))
     pooled = _pooled(said, test["value"], spent)
     return {"projects": projects, "pooled": pooled, "goals": _goals(name, projects, pooled)}
 
@@ -143,7 +159,7 @@ def _projects(past: Frame, asked: Frame, value: Floats, said: dict[str, Frame]) 
     return found
 
 
-def _beside(name: str, projects: dict[str, dict[str, Any]]) -> None:
+def _beside(name: str, projects: dict[str, dict[str, Any]], said: list[str]) -> None:
     file, key, columns = PUBLISHED[name]
     told = {row[key]: row for row in pl.read_csv(folder() / file).iter_rows(named=True)}
     floors = pl.read_csv(folder() / "floors_storypoints.csv")
@@ -151,10 +167,10 @@ def _beside(name: str, projects: dict[str, dict[str, Any]]) -> None:
     floor = dict(zip(floors["project"], floors[FLOOR], strict=True))
     print("MAE of the distribution's median in points, relative to that of the plain median of the first four fifths;\n"
           "Spearman of its mean; others as published, of tests that were not cut off, in points\n")  # fmt: skip
-    head = ["project", "asked", "median: MAE", *(f"{c}: of it" for c in POINTS), f"{OURS}: Spearman", "TF-IDF's",
+    head = ["project", "asked", "median: MAE", *(f"{c}: of it" for c in said), f"{OURS}: Spearman", "TF-IDF's",
             *columns.values()]  # fmt: skip
     rows = [
-        [project, of["asked"], number(of["median"]), *(number(of[c]["mae"]) for c in POINTS),
+        [project, of["asked"], number(of["median"]), *(number(of[c]["mae"]) for c in said),
          number(of[OURS]["rho"]), number(floor.get(project)), *(number(told.get(project, {}).get(c)) for c in columns)]
         for project, of in projects.items()
     ]  # fmt: skip

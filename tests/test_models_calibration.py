@@ -210,3 +210,25 @@ def test_choices_still_sum_to_one_and_a_new_class_keeps_its_own() -> None:
     assert three.columns == ["p:a", "p:b", "p:c"]
     assert three["p:c"][0] > 0.1
     assert three.sum_horizontal()[0] == pytest.approx(1)
+
+
+def test_what_never_had_a_chance_keeps_none_and_what_is_rare_its_own() -> None:
+    """Two groups with scales of their own, one class of which is too rare to tell what is meant by its chance."""
+    rng = np.random.default_rng(8)
+    first = np.arange(1200) % 2 == 0
+    chance = np.where(first[:, None], [0.6, 0.38, 0.02, 0.0], [0.0, 0.0, 0.3, 0.7])
+    happened = pl.Series([str(rng.choice(["a", "b", "c", "d"], p=row)) for row in chance])
+    frame = pl.DataFrame(chance, schema=["p:a", "p:b", "p:c", "p:d"])
+    frame = frame.with_columns(pl.Series("p:e", np.where(first, 0.0, 0.01)))
+    fitted = Isotonic.fit(CHOICE, frame, happened, np.zeros(1200), FOREVER)
+    new = fitted.apply(Forecast(rows=frame)).rows
+    assert new["p:a"].filter(pl.Series(~first)).max() == 0
+    assert new["p:d"].filter(pl.Series(first)).max() == 0
+    assert new["p:e"].filter(pl.Series(~first)).min() == pytest.approx(0.01, rel=0.1)
+    assert new["p:a"].filter(pl.Series(first)).mean() == pytest.approx(0.6, abs=0.05)
+
+
+def test_a_class_that_came_though_it_had_no_chance_gets_one() -> None:
+    frame = pl.DataFrame({"p:a": np.ones(400), "p:b": np.zeros(400)})
+    fitted = Isotonic.fit(CHOICE, frame, pl.Series(["a"] * 380 + ["b"] * 20), np.zeros(400), FOREVER)
+    assert fitted.apply(Forecast(rows=frame)).rows["p:b"][0] == pytest.approx(0.05, abs=0.01)

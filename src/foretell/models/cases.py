@@ -106,7 +106,7 @@ def numbers(
         rows[part.places] = found
         alike.add(part, similar)
     columns = ("point", *map(quantile, levels))
-    return Forecast(rows=Block(columns, rows).frame().fill_nan(None), evidence=alike.frame(len(rows)))
+    return Forecast(rows=_frame(columns, rows), evidence=alike.frame(len(rows)))
 
 
 def choices(asked: Asked, cases: Cases, weigh: Weigh, say: Say, took: str | None) -> Forecast:
@@ -114,13 +114,19 @@ def choices(asked: Asked, cases: Cases, weigh: Weigh, say: Say, took: str | None
     scale = np.unique(cases.value)
     if not len(scale):  # no class is known: one of no name, without an answer
         return Forecast(rows=pl.DataFrame({"p:": [None] * len(asked.entity)}, schema={"p:": pl.Float64}))
+    step = np.searchsorted(scale, cases.value)
     rows, alike = np.full((len(asked.entity), len(scale)), np.nan), _Alike(cases, took)
     for part in parts(asked, cases):
         weight, similar = weigh(part)
-        rows[part.places] = say(part, weight @ (cases.value[part.rows][:, None] == scale))
+        rows[part.places] = say(part, np.array([np.bincount(step[part.rows], one, len(scale)) for one in weight]))
         alike.add(part, similar)
     columns = tuple(f"p:{one:g}" for one in scale)
-    return Forecast(rows=Block(columns, rows).frame().fill_nan(None), evidence=alike.frame(len(rows)))
+    return Forecast(rows=_frame(columns, rows), evidence=alike.frame(len(rows)))
+
+
+def _frame(columns: tuple[str, ...], rows: Floats) -> Frame:
+    frame = Block(columns, rows).frame()
+    return frame.fill_nan(None) if np.isnan(rows).any() else frame
 
 
 def shares(_: Part, weight: Floats) -> Floats:

@@ -86,8 +86,7 @@ class Graded:
 
     def score(self, bags: Sequence[Sparse], lengths: Sequence[float], groups: Sequence[str]) -> Floats:
         """What is written, as a number: 0 is what is usual in the group."""
-        found: Floats = text.crossed(self.weighed.told(bags, lengths), _codes(groups)) @ self.line
-        return found
+        return text.along(text.crossed(self.weighed.told(bags, lengths), _codes(groups)), self.line)
 
     def chance(self, score: Floats, given: Floats, count: Floats) -> Floats:
         """The chance of each value (scores x values), from how often it was given before (`fresh`) in `count` cases."""

@@ -14,7 +14,7 @@ import polars as pl
 
 from foretell.contract import Chance, Choice, Floats, Forecast
 
-LEAST = 100  # with fewer outcomes the steps are noise
+LEAST = 100  # with fewer outcomes, or of a choice fewer of a class, the steps are noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,22 @@ class Isotonic:
         knots = {}
         for column in rows.columns:
             happened = value if isinstance(target, Chance) else value == column.removeprefix("p:")
-            knots[column] = _steps(rows[column].to_numpy(), happened.cast(pl.Float64).to_numpy(), weight)
+            said, came = rows[column].to_numpy(), happened.cast(pl.Float64).to_numpy()
+            never = isinstance(target, Choice) and not came[said == 0].any()  # given no chance, it never happened
+            if isinstance(target, Choice) and never and weight @ came < LEAST:
+                continue
+            x, y = _steps(said, came, weight)
+            if never and (said == 0).any():
+                knots[column] = ([0.0, *x], [0.0, *y]) if x[0] > 0 else (x, [0.0, *y[1:]])
+            else:
+                knots[column] = x, y
         return cls(target=target, knots=knots, counted=len(value))
 
     def apply(self, forecast: Forecast) -> Forecast:
-        """The same forecast with calibrated probabilities; a class never scored keeps its own."""
+        """The same forecast with calibrated probabilities; a class scored too seldom keeps its own.
+
+        A class that was given no chance, and never happened then, has none: it is not on the scale of that project.
+        """
         if not self.knots:
             return forecast
         rows = forecast.rows.with_columns(

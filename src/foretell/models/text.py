@@ -28,6 +28,7 @@ WIDTH = 1 << 18  # columns of a bag
 LONGEST = 400  # words of a text that count; what follows is mostly logs and traces
 PIECES = (3, 4, 5)  # letters of a piece, with a mark at both ends of its word
 PAIRED = 0x9E3779B1  # sets a pair of words apart from the same two the other way round
+FEW = 4  # texts that are compared one by one
 RARE = 2  # texts that a column must be in to count
 
 
@@ -111,14 +112,18 @@ class Weighed:
 
     def told(self, bags: Sequence[Sparse], lengths: Sequence[float]) -> Sparse:
         """The parts of each text in the same columns, each scaled to its length where there is anything in it."""
-        return sum(self._part(one) * length for one, length in zip(bags, lengths, strict=True))
+        data = np.concatenate([self._part(one) * length for one, length in zip(bags, lengths, strict=True)])
+        row, column = (
+            np.concatenate(each) for each in zip(*((rows_of(one), one.indices) for one in bags), strict=True)
+        )
+        some = data > 0
+        return _joined(data[some], row[some], column[some], (bags[0].shape[0], WIDTH))
 
-    def _part(self, one: Sparse) -> Sparse:
-        part, row = one.copy(), rows_of(one)
-        part.data = (1 + np.log(part.data)) * self.weight[part.indices]
-        length = np.sqrt(np.bincount(row, part.data**2, one.shape[0]))
-        part.data = part.data / np.maximum(length, 1e-9)[row]
-        return part
+    def _part(self, one: Sparse) -> Floats:
+        """What each entry says, the whole of a text scaled to length 1."""
+        row, data = rows_of(one), (1 + np.log(one.data)) * self.weight[one.indices]
+        length = np.sqrt(np.bincount(row, data**2, one.shape[0]))
+        return np.asarray(data / np.maximum(length, 1e-9)[row], dtype=np.float64)
 
 
 def rows_of(one: Sparse) -> Places:
@@ -126,38 +131,50 @@ def rows_of(one: Sparse) -> Places:
     return np.repeat(np.arange(one.shape[0]), np.diff(one.indptr))
 
 
+def _joined(data: Floats, rows: Places, columns: Places, shape: tuple[int, int]) -> Sparse:
+    from scipy.sparse import csr_array
+
+    return csr_array((data.astype(np.float32), (rows, columns)), shape=shape)
+
+
 def crossed(told: Sparse, codes: Places) -> Sparse:
     """The columns again, other ones for each code of a row, beside what is the same for all (rows x 3 `WIDTH`).
 
     What is learned is then partly common to all groups and partly a group's own (Daumé 2007).
     """
-    from scipy.sparse import csr_array, hstack
+    row, column = rows_of(told), told.indices.astype(np.int64)
+    own = WIDTH + ((column * PAIRED + codes[row] * 40503) >> 5) % (2 * WIDTH)
+    data, rows = np.concatenate([told.data, told.data]), np.concatenate([row, row])
+    return _joined(data, rows, np.concatenate([column, own]), (told.shape[0], 3 * WIDTH))
 
-    row = rows_of(told)
-    columns = ((told.indices.astype(np.int64) * PAIRED + codes[row] * 40503) >> 5) % (2 * WIDTH)
-    own = csr_array((told.data, (row, columns)), shape=(told.shape[0], 2 * WIDTH))
-    return hstack([told, own], format="csr")
+
+def along(inputs: Sparse, line: NDArray[np.float32]) -> Floats:
+    """Where each row is on a line: their product."""
+    return np.asarray(
+        np.bincount(rows_of(inputs), inputs.data * line[inputs.indices], inputs.shape[0]), dtype=np.float64
+    )
 
 
 def ridge(inputs: Sparse, value: Floats, weight: Floats, penalty: float) -> NDArray[np.float32]:
     """The line with the least weighted squared error and `penalty` times its squared slopes, through 0.
 
-    Found by conjugate gradients.
+    Found by conjugate gradients, for a weight of each text instead of each column: there are fewer.
     """
     from scipy.sparse.linalg import LinearOperator, cg
 
-    other = inputs.T.tocsr()
-    wide = inputs.shape[1]
-    normal = LinearOperator((wide, wide), lambda slope: other @ (weight * (inputs @ slope)) + penalty * slope)
-    found, _ = cg(normal, other @ (weight * value), rtol=1e-3, maxiter=200)
-    line: NDArray[np.float32] = found.astype(np.float32)
+    count, turned = inputs.shape[0], inputs.T
+    apart = penalty / weight
+    kernel = LinearOperator((count, count), lambda each: inputs @ (turned @ each) + apart * each)
+    found, _ = cg(kernel, value, rtol=1e-3, maxiter=200)
+    line: NDArray[np.float32] = (turned @ found).astype(np.float32)
     return line
 
 
 def alike(asked: Sparse, known: Sparse) -> Floats:
     """What the texts have in common: the product of their columns (asked x known)."""
-    found: Floats = (asked @ known.T).toarray().astype(np.float64)
-    return found
+    if asked.shape[0] <= FEW:  # to turn the known ones takes longer than to walk through them
+        return np.asarray((known @ asked.toarray().T).T, dtype=np.float64)
+    return np.asarray((asked @ known.T).toarray(), dtype=np.float64)
 
 
 def shared(asked: Sparse, known: Sparse) -> Floats:

@@ -21,7 +21,7 @@ def quantiles(value: Floats, weight: Floats, levels: Sequence[float]) -> Floats:
     below = below / np.maximum(below[:, -1:], 1e-300)
     found = np.empty((len(weight), len(levels)))
     for k, level in enumerate(levels):
-        first = (below < level - SAME).sum(axis=1)
+        first = np.minimum((below < level - SAME).sum(axis=1), len(value) - 1)
         next_ = np.minimum((below <= level + SAME).sum(axis=1), len(value) - 1)
         found[:, k] = (sorted_[first] + sorted_[np.maximum(first, next_)]) / 2
     found[weight.sum(axis=1) == 0] = np.nan

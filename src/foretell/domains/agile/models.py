@@ -1,7 +1,7 @@
 """What can be in a race for effort and points: what is usual, what issues alike took, what a text and a record say.
 
-All speak of the project's finished issues as they were known when a question was asked; of everybody's where it had
-none. What is learned is learned of all projects, and of each.
+All speak of the project's finished issues as they were known when a question was asked. What is learned is learned of
+all projects, and of each; so a project that is new is answered by trees and by issues alike alone.
 """
 
 from __future__ import annotations
