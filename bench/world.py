@@ -69,7 +69,9 @@ def sprint_days(histories: list[History]) -> dict[str, float]:
         wrong = tested.asked.filter(here).select((middle - pl.col("value")).abs() / pl.col("value")).to_series()
         errors.setdefault("each project's median, in hindsight", []).extend(wrong.to_list())
     found = {name: float(np.mean(rows)) for name, rows in errors.items()}
-    table(["sprint days", "error / days"], [[name, number(one)] for name, one in found.items()])
+    middle_ones = {name: float(np.median(rows)) for name, rows in errors.items()}
+    lines = [[name, number(one), number(middle_ones[name])] for name, one in found.items()]
+    table(["sprint days", "error / days: mean", "median"], lines)
     print(f"{len(errors['served'])} sprints; goal < {ERROR}: {met(found['served'] < ERROR)}\n")
     return found
 
