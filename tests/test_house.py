@@ -228,7 +228,7 @@ def test_a_function_has_at_most_60_lines(src: Path) -> None:
     assert budgets.offenders(src) == [f"{path}:2: long has 61 lines; a function has at most 60"]
 
 
-def test_a_domain_stays_under_1500_lines_without_what_it_declares(src: Path) -> None:
+def test_a_domain_stays_under_2500_lines_without_what_it_declares(src: Path) -> None:
     home = src / "foretell" / "domains" / "planted"
     home.mkdir()
     for name in ("features", "decide", "models", "sample", "schema", "routes"):

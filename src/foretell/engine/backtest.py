@@ -108,6 +108,9 @@ def backtest(
     forecasts = calibrated(task, asked, raw)
     if (each := apart.name_of(task)) and len(raw) > 1 and asked["fold"].n_unique() > 1:
         raw[each] = forecasts[each] = apart.raced(task, asked, forecasts)
+        later = asked["fold"] > asked["fold"].min()  # the first fold is there to choose by
+        asked = asked.filter(later)
+        raw, forecasts = ({name: rows.filter(later) for name, rows in of.items()} for of in (raw, forecasts))
     return Backtest(
         task=task,
         asked=asked,

@@ -41,7 +41,9 @@ def train(
     """
     known = settled(task, history, past_questions(task, history))["entity"].n_unique()
     if known < task.fewest:
-        raise NotReady(f"{task.name} needs {task.fewest} with a known outcome to learn from, and has {known}; bring more")
+        raise NotReady(
+            f"{task.name} needs {task.fewest} with a known outcome to learn from, and has {known}; bring more"
+        )
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
     model = fit(task, history, winner, tested, reason, facts)

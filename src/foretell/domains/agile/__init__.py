@@ -35,7 +35,7 @@ from foretell.domains.agile.tables import TABLES
 
 OF_ISSUE = Lookup(field="project", table="issues", column="project", by="issue", of="issue")
 OF_SPRINT = Lookup(field="project", table="sprints", column="project", by="sprint", of="sprint")
-ROLLING = Rolling(folds=5, span=0.04)  # the last fifth of the questions, in five steps
+ROLLING = Rolling(folds=6, span=0.04)  # one to choose by, then the last fifth of the questions in five steps
 FEWEST = 50  # finished issues
 
 EFFORT = Task(
