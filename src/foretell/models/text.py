@@ -187,8 +187,8 @@ def shared(asked: Sparse, known: Sparse) -> Floats:
 def _base(columns: Floats) -> Floats:
     """An orthonormal base of a few long columns, the direction of most weight first.
 
-    By the products of the columns with each other: a factorisation of the long columns themselves takes ten times longer
-    beside other work.
+    By the products of the columns with each other: a factorisation of the long columns themselves takes ten times
+    longer beside other work.
     """
     weight, turned = np.linalg.eigh(columns.T @ columns)
     there = weight[::-1] > 1e-12 * max(float(weight[-1]), 1e-300)

@@ -56,6 +56,7 @@ EFFORT = Task(
     headline=decide.effort_headline,
     rolling=ROLLING,
     gate=Gate(metric="mae", least=50),
+    budget=180.0,
     fewest=FEWEST,
     meanwhile="jaccard",
     routes=[routes.EFFORT],

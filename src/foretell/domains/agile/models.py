@@ -240,27 +240,31 @@ class Written(Usual):
 
 
 class Boosted:
-    """Quantiles of hours by boosted trees on the record of an issue, what is written in it, and its categories.
+    """Quantiles of hours by boosted trees on an issue's record, what is written, its categories, and issues alike.
 
     They are learned relative to people's estimate; without one to what is usual for its type or project. With `own`
-    each project with at least `FEWEST` outcomes has trees of its own, beside those of all.
+    each project with at least `FEWEST` outcomes has trees of its own, beside those of all. With `blended` what is said
+    is the mean of what they say and what issues alike took, where there are some.
     """
 
     needs_training = True
     cost = Cost(fit=1.0, forecast=1.0)
+    weighed: text.Weighed
+    reduced: text.Reduced
+    codes: Mapping[str, Mapping[str, float]]
 
-    def __init__(self, *, own: bool = False) -> None:
-        self.own = own
+    def __init__(self, *, own: bool = False, blended: bool = False) -> None:
+        self.own, self.blended = own, blended
+        self.trees: dict[str, BoostedQuantiles] = {}
+        self.seen: Study | None = None
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        """Grow the trees; return self."""
-        known = described(study.history, study.questions)
-        bags, value = written(known)[:3], np.log(outcomes["value"].cast(pl.Float64).to_numpy())
-        self.weighed = text.Weighed.of(bags)
-        self.reduced = text.Reduced.of(self.weighed.told(bags, LENGTHS[:3]), DIRECTIONS)
-        self.codes = {name: _ranked(known[name], value) for name in RANKED}
-        seen, projects = self._seen(study, known, bags), known["project"]
-        self.trees = {"": self._trees(seen.features.names).fit(seen, outcomes)}
+        """Grow the trees; return self. Those of all projects are grown once for whoever asks."""
+        grown = study.history.once(lambda _: Boosted()._grow(study, outcomes), ("grown", study.questions.height))
+        self.weighed, self.reduced, self.codes = grown.weighed, grown.reduced, grown.codes
+        self.trees, seen = dict(grown.trees), grown.seen
+        assert seen is not None
+        projects = study.questions["project"]
         for name, count in sorted(projects.value_counts().iter_rows()) if self.own else ():
             if count >= FEWEST:
                 rows = np.flatnonzero(projects == name)
@@ -268,13 +272,27 @@ class Boosted:
                 self.trees[name] = self._trees(seen.features.names).fit(mine, outcomes[rows])
         return self
 
+    def _grow(self, study: Study, outcomes: Frame) -> Self:
+        """The trees of all projects, and in `seen` what they were grown on."""
+        known = described(study.history, study.questions)
+        bags, value = written(known)[:3], np.log(outcomes["value"].cast(pl.Float64).to_numpy())
+        self.weighed = text.Weighed.of(bags)
+        self.reduced = text.Reduced.of(self.weighed.told(bags, LENGTHS[:3]), DIRECTIONS)
+        self.codes = {name: _ranked(known[name], value) for name in RANKED}
+        self.seen = seen = self._seen(study, known, bags, self._alike(study))
+        self.trees = {"": self._trees(seen.features.names).fit(seen, outcomes)}
+        return self
+
+    def _alike(self, study: Study) -> Forecast:
+        return Jaccard("hours").forecast(study)
+
     def _trees(self, names: Sequence[str]) -> BoostedQuantiles:
         columns = [name for name in names if name != "scale"]
         return BoostedQuantiles(
             columns=columns, levels=HOURS.levels, scale="scale", rounds=ROUNDS, shape=SHAPE, lower=0.0
         )
 
-    def _seen(self, study: Study, known: Frame, bags: list[Sparse]) -> Study:
+    def _seen(self, study: Study, known: Frame, bags: list[Sparse], alike: Forecast) -> Study:
         """The study with the numbers that the trees see."""
         said = self.reduced.told(self.weighed.told(bags, LENGTHS[:3]))
         more = {f"text_{k}": said[:, k] for k in range(said.shape[1])}
@@ -283,21 +301,25 @@ class Boosted:
         record = study.features
         estimate, scale = record["estimate_hours"], np.exp(record["type_mean"])
         scale = np.where(np.isnan(scale), np.exp(record["project_mean"]), scale)
+        more["alike"] = np.log(alike.rows["point"].fill_null(np.nan).to_numpy())
         more["scale"] = np.where(np.nan_to_num(estimate) > 0, estimate, scale)
         values = np.column_stack([record.values, *more.values()])
         return replace(study, features=Block((*record.names, *more), values))
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles in rising order, by the trees of the project where it has some."""
-        known = described(study.history, study.questions)
-        seen = self._seen(study, known, written(known)[:3])
+        known, alike = described(study.history, study.questions), self._alike(study)
+        seen = self._seen(study, known, written(known)[:3], alike)
         whose = np.array([name if name in self.trees else "" for name in known["project"]])
         said = np.empty((len(known), 1 + len(HOURS.levels)))
         for name in dict.fromkeys(whose.tolist()):
             rows = np.flatnonzero(whose == name)
             mine = replace(seen, questions=seen.questions[rows], features=seen.features.rows(rows))
             said[rows] = self.trees[name].forecast(mine).rows.to_numpy()
-        return Forecast(rows=Block(tuple(HOURS.columns), said).frame())
+        if self.blended:
+            took = alike.rows.fill_null(np.nan).to_numpy()
+            said = np.where(np.isnan(took), said, (said + took) / 2)
+        return Forecast(rows=Block(tuple(HOURS.columns), said).frame(), evidence=alike.evidence)
 
     def save(self, folder: Path) -> None:
         """Write weights and directions as npz, the trees as LightGBM text, the rest as JSON."""
@@ -338,6 +360,7 @@ EFFORT: Mapping[str, Callable[[], Forecaster]] = {
     "similar": partial(Similar, "hours"),
     "boosted": Boosted,
     "own": partial(Boosted, own=True),
+    "blended": partial(Boosted, blended=True),
 }
 POINTS: Mapping[str, Callable[[], Forecaster]] = {
     "majority": partial(Usual, "points"),
