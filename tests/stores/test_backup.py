@@ -435,7 +435,7 @@ def rewritten(file: Path, to: Path, leave: str = "", **manifest: Any) -> Path:
         (DUMP, {}, Damaged, "does not hold the parts"),
         (MANIFEST, {}, Damaged, "is no backup of foretell"),
         ("", {"tables_version": "9999"}, Misconfigured, "upgrade foretell"),
-        ("", {"format": 2}, Misconfigured, "upgrade foretell"),
+        ("", {"format": 3}, Misconfigured, "upgrade foretell"),
         ("", {"roles": ["some one"]}, Refused, 'type in psql: CREATE ROLE "some one"'),
     ],
 )

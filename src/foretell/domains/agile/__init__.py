@@ -57,6 +57,7 @@ EFFORT = Task(
     gate=Gate(metric="mae", least=50),
     meanwhile="jaccard",
     routes=[routes.EFFORT],
+    filed_as="effort_prediction",
 )
 
 POINTS = Task(
@@ -79,6 +80,7 @@ POINTS = Task(
     gate=Gate(metric="log_loss", least=50),
     meanwhile="jaccard",
     routes=[routes.POINTS],
+    filed_as="story_points",
 )
 
 ASSIGNMENT = Task(
@@ -122,6 +124,7 @@ DURATION = Task(
     gate=Gate(metric="mae", least=15),
     meanwhile="played",
     routes=[routes.DURATION],
+    filed_as="sprint_duration",
 )
 
 DELIVERY = Task(
