@@ -122,7 +122,7 @@ def swinging(point: float) -> Told:
 
 def uncalibrated(trained: Trained) -> Trained:
     tested = replace(trained.backtest, forecasts=trained.backtest.raw)
-    return Trained(model=replace(trained.model, calibration=None), backtest=tested)
+    return Trained(model=replace(trained.model, calibration=None), backtest=tested, lesson=trained.lesson)
 
 
 @pytest.mark.parametrize(

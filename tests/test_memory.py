@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretell.app import memory
-from foretell.app.memory import Memory
+from foretell.app.memory import Memory, Stats
 
 
 class Maker:
@@ -22,12 +22,12 @@ class Maker:
     def __init__(self, kept: Memory[str]) -> None:
         self.kept, self.made = kept, Counter[str]()
 
-    def get(self, key: str, size: int = 1) -> str:
+    def get(self, key: str, size: int = 1, whose: str = "") -> str:
         def make() -> tuple[str, int]:
             self.made[key] += 1
             return f"{key}{self.made[key]}", size
 
-        return self.kept.once(key, make)
+        return self.kept.once(key, make, whose=whose)
 
 
 class Clock:
@@ -143,6 +143,42 @@ def test_it_always_holds_what_a_plain_list_would(
                         del plain[0]
                     plain.append((key, said, size, clock.now))
             assert maker.kept.held == sum(each[2] for each in plain) <= limit
+
+
+# ---------------------------------------------------------------- figures, and whose
+
+
+def test_hits_and_misses_are_counted_by_whose_they_were() -> None:
+    kept = Memory[str](10)
+    assert kept.stats("a") == Stats(cached=0, bytes=0, hits=0, misses=0)
+    assert kept.stats("a").hit_rate is None
+    for key, whose, size in (("1", "a", 2), ("1", "a", 2), ("2", "a", 3), ("3", "b", 4), ("1", "a", 2)):
+        kept.once(key, lambda size=size: ("x", size), whose=whose)  # type: ignore[misc]
+    assert kept.stats("a") == Stats(cached=2, bytes=5, hits=2, misses=2)
+    assert kept.stats("b") == Stats(cached=1, bytes=4, hits=0, misses=1)
+    assert kept.stats() == Stats(cached=3, bytes=9, hits=2, misses=3)
+    assert (kept.stats("a").hit_rate, kept.stats().hit_rate) == (0.5, 0.4)
+
+
+def test_what_is_cleared_is_made_again_and_nobody_elses_is() -> None:
+    maker = Maker(Memory(10))
+    for key, whose in (("a", "me"), ("b", "me"), ("c", "you")):
+        maker.get(key, 2, whose)
+    assert (maker.kept.clear("me"), maker.kept.clear("me"), maker.kept.held) == (2, 0, 2)
+    assert [maker.get(key, 2, whose) for key, whose in (("a", "me"), ("c", "you"))] == ["a2", "c1"]
+    assert (maker.kept.stats("me").misses, maker.kept.stats("you").hits) == (3, 1)
+
+
+def test_what_is_too_old_goes_though_nobody_asks_for_it(clock: Clock) -> None:
+    maker = Maker(Memory(10, lasting=300.0))
+    maker.get("a", 4)
+    clock.now += 200
+    maker.get("b", 3)
+    clock.now += 100.1
+    maker.kept.expire()
+    assert maker.kept.held == 3
+    clock.now += 200
+    assert (maker.kept.stats().cached, maker.kept.held) == (0, 0)
 
 
 # ---------------------------------------------------------------- what fails
@@ -317,5 +353,29 @@ def test_threads_and_many_things_keep_the_limit() -> None:
 
     together(use)
     assert max(seen) <= 50
-    assert kept.held == sum(size for _, size, _ in kept._kept.values())
+    assert kept.held == sum(size for _, size, *_ in kept._kept.values())
     assert not kept._making
+
+
+def test_threads_that_ask_look_and_clear_keep_the_figures_right() -> None:
+    kept, made = Memory[str](50, lasting=1e-4), Counter[str]()
+
+    def use(number: int) -> str:
+        whose = "ab"[number % 2]
+        for turn in range(200):
+            key = f"{whose}{turn % 7}"
+
+            def make(key: str = key) -> tuple[str, int]:
+                made[key] += 1  # one thread at a time makes a thing
+                return key, 3
+
+            assert kept.once(key, make, whose=whose) == key
+            if turn % 20 == number:
+                kept.clear(whose)
+            assert kept.stats(whose).bytes <= kept.stats().bytes + 50
+        return ""
+
+    together(use)
+    both = kept.stats()
+    assert (both.hits + both.misses, both.misses) == (THREADS * 200, made.total())
+    assert kept.held == sum(size for _, size, *_ in kept._kept.values())

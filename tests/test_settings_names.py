@@ -35,6 +35,7 @@ TOLD = {  # by the documents' names, what they or their kind print, and what bec
     "timeout": ("300", 300.0),
     "log_level": ("INFO", "info"),
     "secret": ("your-secret-key-for-development",) * 2,
+    "cache_ttl": ("7200", 7200.0),
     "min_training_days": ("30", "30"),
     "prophet_seasonality_mode": ("additive", "additive"),
     "prophet_interval_width": ("0.95", "0.95"),
@@ -61,7 +62,14 @@ def test_a_documents_name_is_understood_and_ours_wins(give: Give, field: str) ->
     value, becomes = TOLD[field]
     assert getattr(give(**{DOCUMENTED[field]: value}), field) == becomes
     assert source(field) == DOCUMENTED[field]
-    ours = {"port": "9", "workers": "3", "timeout": "7", "log_level": "debug", "database": "postgres://a@b/c"}
+    ours = {
+        "port": "9",
+        "workers": "3",
+        "timeout": "7",
+        "cache_ttl": "60",
+        "log_level": "debug",
+        "database": "postgres://a@b/c",
+    }
     name = f"FORETELL_{field.upper()}"
     settings = give(**{name: ours.get(field, "another")})
     assert str(getattr(settings, field)).removesuffix(".0") == ours.get(field, "another")

@@ -21,6 +21,7 @@ DOCUMENTED: Mapping[str, str] = {
     "timeout": "WORKER_TIMEOUT",
     "log_level": "LOG_LEVEL",
     "secret": "SECRET_KEY",
+    "cache_ttl": "CACHE_TTL",
     "min_training_days": "MIN_TRAINING_DAYS",
     "prophet_seasonality_mode": "PROPHET_SEASONALITY_MODE",
     "prophet_interval_width": "PROPHET_INTERVAL_WIDTH",
@@ -73,6 +74,7 @@ class ForetellSettings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # and on which port
     workers: Annotated[int, Field(ge=1, le=64)] = 1  # processes that answer
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 300.0  # seconds that a request may take
+    cache_ttl: Annotated[float, Field(gt=0)] = 3600.0  # seconds that a loaded model stays in a process's memory
     log_level: Level = "info"  # from which on the server says things
     read_only: bool = False  # whether the database is opened as one who reads all, and writes predictions alone
     min_training_days: str | None = None  # the default of a tenant's setting, as are those that follow; see OF_TENANTS

@@ -208,7 +208,8 @@ def _weigh(seen: Health, tenants: list[str] | None) -> None:
         seen.quarantined = sum(len(each.name) == 64 for each in folder.glob("*/quarantine/*"))
     elif tenants is not None:
         blobs = Blobs(seen.blobs)
-        seen.blobs_size = sum(sum(blobs.sizes(tenant).values()) for tenant in tenants)
+        kept = (each(tenant).values() for tenant in tenants for each in (blobs.sizes, blobs.files))
+        seen.blobs_size = sum(map(sum, kept))
         seen.quarantined = sum(len(blobs.quarantined(tenant)) for tenant in tenants)
 
 

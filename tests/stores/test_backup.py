@@ -42,6 +42,7 @@ from foretell.stores.shape import columns
 START = datetime(2024, 3, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
+DATA_SET = "ml_datasets/global/toy/training_set_20240301.parquet"
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
     "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
@@ -175,6 +176,8 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         write_all(database, tenant, shift=0.5)
         for version in ("1", "2"):
             a_model(database, one.blobs, tenant, root / f"{tenant}{version}", version)
+            one.blobs.write(tenant, f"ml_models/toy/{version}.0.0/20240301_000000/model.joblib", tenant.encode())
+        one.blobs.write(tenant, DATA_SET, os.urandom(3000))
         with database.tenant(tenant) as connection:
             bad = pl.DataFrame({"rule": ["value >= 0", "time"], "original": ["{}", "x"]})
             quarantine.reject(
@@ -285,6 +288,10 @@ def is_like(source: Source, admin: str, url: str, blobs: Blobs, root: Path, told
                 names = registry.versions(connection, tenant, "toy.task")
                 kept = [registry.model(connection, tenant, "toy.task", each.version) for each in names]
             assert len(kept) == 2
+            assert blobs.files(tenant) == source.blobs.files(tenant)
+            assert len(blobs.files(tenant)) == 3
+            for name in blobs.files(tenant):
+                assert blobs.read(tenant, name) == source.blobs.read(tenant, name)
             for each in kept:
                 folder = root.parent / uuid4().hex
                 blobs.get(tenant, each.blob, folder)
@@ -435,7 +442,7 @@ def rewritten(file: Path, to: Path, leave: str = "", **manifest: Any) -> Path:
         (DUMP, {}, Damaged, "does not hold the parts"),
         (MANIFEST, {}, Damaged, "is no backup of foretell"),
         ("", {"tables_version": "9999"}, Misconfigured, "upgrade foretell"),
-        ("", {"format": 2}, Misconfigured, "upgrade foretell"),
+        ("", {"format": 3}, Misconfigured, "upgrade foretell"),
         ("", {"roles": ["some one"]}, Refused, 'type in psql: CREATE ROLE "some one"'),
     ],
 )
@@ -453,6 +460,30 @@ def test_a_file_that_does_not_fit_is_refused(
     with pytest.raises(error, match=words):
         restore(file, source.server.url(empty), Blobs(f"file://{tmp_path}/blobs"))
     assert untouched(source, empty, tmp_path / "blobs")
+
+
+@pytest.mark.parametrize("name", ["files/acme/../zeta/x", "files/acme/blobs/x", "files/Acme/ml_models/x", "other/a/b"])
+def test_a_part_under_a_strange_name_is_refused(
+    name: str, source: Source, copy: tuple[Path, Told], empty: str, tmp_path: Path
+) -> None:
+    parts = {**copy[1].parts, name: Part(size=1, sha256=hashlib.sha256(b"x").hexdigest())}
+    file = rewritten(copy[0], tmp_path / "other", "", parts=parts)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(Damaged, match=f"{name} is not what was written"):
+        restore(file, source.server.url(empty), Blobs(f"file://{tmp_path}/blobs"))
+    assert untouched(source, empty, tmp_path / "blobs")
+
+
+def test_a_file_that_is_let_go_meanwhile_is_left_out(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(f"file://{source.root}/blobs")
+    files = blobs.files
+    monkeypatch.setattr(blobs, "files", lambda tenant: {**files(tenant), "ml_models/toy/0.0.0/gone": 1})
+    told = backup(source.admin, blobs, tmp_path / "one")
+    assert {name.split("/")[1] for name in told.parts if name.startswith("files/")} == {*TENANTS}
+    assert not [name for name in told.parts if name.endswith("gone")]
 
 
 def test_a_database_in_use_is_refused(source: Source, copy: tuple[Path, Told], tmp_path: Path) -> None:

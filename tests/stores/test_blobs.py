@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from tests.s3 import bucket
 from tests.toys import START, ask, world
 
 from foretell import Block, Frame, Study
@@ -305,6 +306,71 @@ def test_a_hand_made_archive_stays_in_its_place(filed: Blobs, root: Path, tmp_pa
     assert list(filed.quarantined("acme")) == [address]
 
 
+# ---------------------------------------------------------------- files under names of their own
+
+MANIFEST = "ml_models/effort_prediction/1.0.0/20240101_120000/model.joblib"
+DATA_SET = "ml_datasets/SHOP_1.x/story_points/training_set_20240101.parquet"
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def anywhere(request: pytest.FixtureRequest, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
+    with bucket(monkeypatch) as url:
+        yield Blobs({"file": root.as_uri(), "memory": "memory:///", "s3": url}[request.param])
+
+
+@pytest.mark.row("A8")
+def test_a_file_is_found_under_its_name_until_it_is_forgotten(anywhere: Blobs, source: Path) -> None:
+    assert (anywhere.files("acme"), anywhere.read("acme", MANIFEST)) == ({}, None)
+    anywhere.forget("acme", MANIFEST)
+    anywhere.write("acme", MANIFEST, b"{1}")
+    anywhere.write("acme", MANIFEST, b"{}")
+    anywhere.write("acme", DATA_SET, b"PAR1")
+    address = anywhere.put("acme", source).address
+    assert anywhere.files("acme") == {DATA_SET: 4, MANIFEST: 2}
+    assert (anywhere.read("acme", MANIFEST), anywhere.read("acme", DATA_SET)) == (b"{}", b"PAR1")
+    assert anywhere.sweep("acme", [], before=datetime.now(UTC) + DAY) == 1  # the blob, and no file
+    assert anywhere.files("acme") == {DATA_SET: 4, MANIFEST: 2}
+    assert address not in anywhere.sizes("acme")
+    anywhere.forget("acme", MANIFEST)
+    assert anywhere.files("acme") == {DATA_SET: 4}
+
+
+@pytest.mark.row("A8")
+def test_nobody_finds_the_files_of_another(anywhere: Blobs) -> None:
+    anywhere.write("acme", MANIFEST, b"{}")
+    assert (anywhere.files("acm"), anywhere.files("acme2"), anywhere.read("zeta", MANIFEST)) == ({}, {}, None)
+    anywhere.forget("zeta", MANIFEST)
+    assert anywhere.read("acme", MANIFEST) == b"{}"
+
+
+BAD_NAMES = [
+    "", "x", "ml_models", "ml_models/", "/ml_models/x", "ml_models//x", "ml_models/../x", "ml_models/..",
+    "ml_models/x/.",
+    "ml_models/x\n", "ml_models/ü", "ml_models/a b", "ml_models/a%2f", "ml_modelsx/a", f"ml_models/{'x' * 129}",
+    f"ml_models{'/x' * 9}", f"blobs/{GOLDEN[:2]}/{GOLDEN}", "quarantine/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_leads_nowhere_else(filed: Blobs, root: Path, name: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: filed.write("acme", name, b"x"), lambda: filed.read("acme", name), lambda: filed.forget("acme", name),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(InvalidRequest, match="no name of a file"):
+            call()
+    assert not contents(root)
+
+
+def test_files_are_their_owners_alone_and_half_written_ones_are_not_told(filed: Blobs, root: Path) -> None:
+    filed.write("acme", MANIFEST, b"{}")
+    path = root / "acme" / MANIFEST
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert {each.stat().st_mode & 0o777 for each in path.parents if root in each.parents} == {0o700}
+    path.with_name("model.joblib#1").write_bytes(b"{")  # as the store names what it has begun to write
+    assert filed.files("acme") == {MANIFEST: 2}
+
+
 # ---------------------------------------------------------------- tenants
 
 
@@ -318,6 +384,8 @@ def test_a_tenant_is_one_plain_word(blobs: Blobs, source: Path, tmp_path: Path, 
         lambda: blobs.quarantine(tenant, GOLDEN, "why"),
         lambda: blobs.sizes(tenant),
         lambda: blobs.quarantined(tenant),
+        lambda: blobs.files(tenant),
+        lambda: blobs.write(tenant, MANIFEST, b""),
     ]
     for call in calls:
         with pytest.raises(InvalidRequest, match="can't be a tenant"):

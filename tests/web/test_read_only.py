@@ -24,6 +24,7 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/inventory/stockout/replay", "/v1/inventory/predict",
     "/v1/inventory/demand/predict", "/v1/inventory/demand/backtest", "/v1/inventory/stockout/predict",
     "/v1/inventory/stockout/backtest", "/v1/inventory/demand/predictions", "/v1/inventory/stockout/predictions",
+    "/v1/models/cache", "/v1/models/cache/preload",  # memory alone
     "/api/ml/predict", "/forecast/demand", "/predict/stockout", "/v1/agile/predict",
     *(f"/v1/agile/{task}/{verb}" for task in (*OF_ISSUES, "duration", "delivery") for verb in ("predict", "backtest")),
     *(f"/v1/agile/{report}/report" for report in ("sprint_risk", "project_summary", "anomalies")),

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from foretell.app import answering, ledger, logs, shelf
+from foretell.app import answering, filing, ledger, logs, shelf
 from foretell.app.house import House
 from foretell.app.intake import Imported, intake
 from foretell.app.models import Models, nothing_trained
@@ -211,7 +211,6 @@ class App:
         logs.trained(self.tenant, task, time.perf_counter() - began)
         champion, live = self._serving(task)
         verdict = judge(trained, champion, history)
-        card = trained.model.card
         kept = shelf.put(self.desk, trained.model)
         with self.desk.transaction() as connection:
             registry.alone(connection, self.tenant, task)
@@ -222,7 +221,7 @@ class App:
             registry.keep(connection, self.tenant, kept)
             run = registry.Run(
                 model_name=task,
-                version=card.version,
+                version=kept.version,
                 as_of=history.now,
                 parameters={"budget": budget, "days": days, "skipped": kept.card["skipped"]},
                 metrics=kept.card["scores"],
@@ -231,9 +230,10 @@ class App:
             )
             registry.experiment(connection, self.tenant, run)
             if verdict.promote:
-                shelf.deploy(self.desk, connection, task, card.version, verdict.reason)
+                shelf.deploy(self.desk, connection, task, kept.version, verdict.reason)
             registry.prune(connection, self.tenant, task)
         shelf.tidy(self.desk)
+        filing.file(self.desk, declared, trained.lesson)
         return trained, verdict
 
     def champion(self, task: str) -> Model | None:
@@ -242,10 +242,9 @@ class App:
 
     def _serving(self, task: str) -> tuple[Model | None, Sequence[str]]:
         """The model in service, and the versions that were let serve, newest first."""
-        declared = self.desk.task(task)
         with self.desk.transaction() as connection:
             deployed = registry.look(connection, self.tenant, [task], []).deployed[task]
-            return shelf.serving(self.desk, connection, declared, deployed)[0], deployed
+            return shelf.serving(self.desk, connection, self.desk.task(task), deployed)[0], deployed
 
     def backtest(
         self, task: str, *, as_of: AsOf = None, rolling: Rolling | None = None, budget: float | None = None
@@ -384,6 +383,7 @@ class App:
             registry.keep(connection, self.tenant, kept)
             shelf.deploy(self.desk, connection, task, model.card.version, model.card.reason)
             registry.prune(connection, self.tenant, task)
+        filing.file(self.desk, self.desk.task(task))
         return model
 
     def _ledger(

@@ -10,6 +10,7 @@ from foretell.app.memory import Memory
 from foretell.app.opening import stores
 from foretell.app.tenant_settings import check_defaults
 from foretell.models.boosted import warm
+from foretell.settings import ForetellSettings
 from foretell.stores.access import READER
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class House:
     def __init__(self, kept: Stores, installed: Mapping[str, Domain]) -> None:
         """Hold what is open; `close` closes it."""
         self.stores, self.domains = kept, installed
-        self.models: Memory[Model] = Memory(MODELS)
+        self.models: Memory[Model] = Memory(MODELS, lasting=ForetellSettings().cache_ttl)
         self.histories: Memory[History] = Memory(HISTORIES, lasting=LASTING)
 
     @classmethod

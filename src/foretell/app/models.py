@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foretell.app import shelf
+from foretell.app.memory import Stats
 from foretell.app.tenancy import Tenancy
 from foretell.engine.model import Card, card_read
 from foretell.errors import NotReady, Refused
@@ -62,6 +63,34 @@ class Models:
             shelf.load(self.desk, connection, self.desk.task(task), version)
             shelf.deploy(self.desk, connection, name, version, "rolled back by hand", deed="rollback")
         return version
+
+    # ------------------------------------------------------------ in memory
+
+    def cache(self) -> Stats:
+        """How many of the tenant's models this process has in memory, and how often they were found there."""
+        with self.desk.inside():
+            return self.desk.house.models.stats(self.desk.tenant)
+
+    def preload(self, tasks: Sequence[str] | None = None) -> dict[str, str | None]:
+        """Load what serves of these tasks (of all, if None) into this process's memory.
+
+        By task the version that answers now; None where there is none yet, or none whose files can be read.
+        """
+        names = (
+            tasks if tasks is not None else [t.name for each in self.desk.house.domains.values() for t in each.tasks]
+        )
+        declared = [self.desk.task(name) for name in names]
+        with self.desk.inside() as connection:
+            deployed = registry.look(connection, self.desk.tenant, names, []).deployed
+            loaded = {
+                task.name: shelf.serving(self.desk, connection, task, deployed[task.name])[0] for task in declared
+            }
+        return {name: model.card.version if model else None for name, model in loaded.items()}
+
+    def clear(self) -> int:
+        """Forget the tenant's models in this process's memory; returns how many. The next to be asked is loaded."""
+        with self.desk.inside():
+            return self.desk.house.models.clear(self.desk.tenant)
 
     def _serve(self, task: str, version: str, reason: str, deed: str) -> str:
         declared = self.desk.task(task)

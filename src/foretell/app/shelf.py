@@ -69,11 +69,12 @@ def load(desk: Tenancy, connection: Any, task: Task, version: str) -> Model:
 
     def made() -> tuple[Model, int]:
         kept = registry.model(connection, desk.tenant, task.name, version)
+        desk.house.models.expire()  # what nobody asks for any more goes now: to load one takes longer
         with TemporaryDirectory(prefix="foretell-") as folder:
             desk.house.stores.blobs.get(desk.tenant, kept.blob, Path(folder))
             return Model.load(task, Path(folder)), UNPACKED * kept.size
 
-    return desk.house.models.once((desk.tenant, task.name, version), made)
+    return desk.house.models.once((desk.tenant, task.name, version), made, whose=desk.tenant)
 
 
 def tidy(desk: Tenancy) -> None:

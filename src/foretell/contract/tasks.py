@@ -211,6 +211,7 @@ class Task:
     lasting: timedelta | None = None  # how long an answer is given again while its facts, model and settings stay
     proposing: Proposing | None = None
     replay: Replay | None = None
+    filed_as: str | None = None  # a plain word: its models and data sets are found in the blobs under this name
 
     @property
     def baseline(self) -> str:

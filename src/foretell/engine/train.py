@@ -18,11 +18,30 @@ from foretell.errors import NotReady
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a model learns from: every settled question, and its outcome (`value`, `known_at`).
+
+    `counts` are how many outcomes there were, the open and void ones too.
+    """
+
+    study: Study
+    outcomes: Frame
+    counts: Mapping[str, int]
+
+    def frame(self) -> Frame:
+        """The same as one frame: the question's columns, its features as `feature:<name>`, its outcome."""
+        features = self.study.features
+        named = pl.DataFrame({f"feature:{name}": features[name] for name in features.names})
+        return pl.concat([self.study.questions, named, self.outcomes], how="horizontal")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A model ready to be promoted, and the backtest it won."""
+    """A model ready to be promoted, the backtest it won, and what it learned from."""
 
     model: Model
     backtest: Backtest
+    lesson: Lesson
 
 
 def train(
@@ -46,8 +65,19 @@ def train(
         )
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
-    model = fit(task, history, winner, tested, reason, facts)
-    return Trained(model=model, backtest=tested)
+    taught = lesson(task, history)
+    model = fit(task, history, winner, tested, reason, facts, taught)
+    return Trained(model=model, backtest=tested, lesson=taught)
+
+
+def lesson(task: Task, history: History) -> Lesson:
+    """Every question whose outcome is settled by now. Raises NotReady where there is none."""
+    joined = join(task, history, past_questions(task, history))
+    learned = joined.filter(pl.col("state") == "settled")
+    if learned.is_empty():
+        raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")
+    study = task.study(history, learned.drop("value", "known_at", "state"))
+    return Lesson(study=study, outcomes=learned.select("value", "known_at"), counts=counts(joined))
 
 
 def choose(task: Task, tested: Backtest) -> tuple[str, str]:
@@ -88,14 +118,10 @@ def fit(
     tested: Backtest,
     reason: str,
     facts: Mapping[str, Span] | None = None,
+    taught: Lesson | None = None,
 ) -> Model:
     """Fit one candidate on every outcome settled by now; calibrate it, and learn how sure it is, with its backtest."""
-    joined = join(task, history, past_questions(task, history))
-    learned = joined.filter(pl.col("state") == "settled")
-    if learned.is_empty():
-        raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")
-    questions = learned.drop("value", "known_at", "state")
-    study = task.study(history, questions)
+    taught = taught or lesson(task, history)
     forecaster = apart.made(task, candidate)
     if isinstance(forecaster, apart.Apart):
         racing = {name: rows for name, rows in tested.forecasts.items() if name != candidate}
@@ -103,12 +129,12 @@ def fit(
         meant = {name: calibrate(task.target, tested.raw[name], tested.asked, history.now) for name in {*who.values()}}
         forecaster = apart.Apart(task, who, meant)
     if forecaster.needs_training:
-        forecaster = forecaster.fit(study, learned.select("value", "known_at"))
+        forecaster = forecaster.fit(taught.study, taught.outcomes)
     raw = None if isinstance(forecaster, apart.Apart) else tested.raw.get(candidate)  # each in it has its own
     calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
     said = tested.forecasts.get(candidate)
     chance, worth = (None, None) if said is None else learn(task, history, tested.asked.hstack(said.get_columns()))
-    card = _card(task, history, candidate, tested, joined, study, reason, facts)
+    card = _card(task, history, candidate, tested, taught, reason, facts)
     return Model(
         task=task,
         forecaster=forecaster,
@@ -141,13 +167,11 @@ def _card(
     history: History,
     candidate: str,
     tested: Backtest,
-    joined: Frame,
-    study: Study,
+    taught: Lesson,
     reason: str,
     facts: Mapping[str, Span] | None,
 ) -> Card:
-    outcomes = counts(joined)
-    first, last = study.questions["as_of"].min(), study.questions["as_of"].max()
+    asked = taught.study.questions["as_of"]
     return Card.model_validate(
         {
             "task": task.name,
@@ -156,13 +180,13 @@ def _card(
             "version": "",
             "trained_at": history.now,
             "facts": facts or {},
-            "learned_from": (first, last),
-            "outcomes": outcomes,
+            "learned_from": (asked.min(), asked.max()),
+            "outcomes": taught.counts,
             "folds": tested.folds,
             "scored": tested.asked.height,
             "scores": tested.scores(),
             "skipped": dict(tested.skipped),
-            "features": study.features.names,
+            "features": taught.study.features.names,
             "reason": reason,
         }
     )

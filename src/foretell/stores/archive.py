@@ -4,6 +4,7 @@ A zip; nothing in it is compressed but the dump, by pg_dump:
 
     database.dump             the database
     blobs/{tenant}/{address}  each blob that a model of that database names, as `blobs` packs it
+    files/{tenant}/{name}     each file that these tenants have under a name of its own: manifests and data sets
     manifest.json             what made it, what is in it, and size and SHA-256 of each part
 """
 
@@ -23,11 +24,11 @@ from pydantic import BaseModel
 
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused
 from foretell.stores.account import sync
-from foretell.stores.blobs import ADDRESS, TENANT
+from foretell.stores.blobs import ADDRESS, NAME, TENANT
 from foretell.stores.locks import hold
 from foretell.stores.migrations import HEAD
 
-FORMAT = 1  # of the file
+FORMAT = 2  # of the file; the first had no `files/`
 DUMP, MANIFEST = "database.dump", "manifest.json"
 CHUNK = 1 << 20  # bytes
 
@@ -145,7 +146,7 @@ def verified(archive: ZipFile, file: Path) -> Told:
     if sorted(names) != sorted([*told.parts, MANIFEST]) or DUMP not in told.parts:
         raise Damaged(f"{file} does not hold the parts that its {MANIFEST} names; take another backup")
     for name, part in told.parts.items():
-        if _sum(archive, name) != part.sha256 or not (name == DUMP or _is_blob(name, part)):
+        if _sum(archive, name) != part.sha256 or not (name == DUMP or _is_ours(name, part)):
             raise Damaged(f"{file}: {name} is not what was written; take another backup")
     return told
 
@@ -160,8 +161,10 @@ def _sum(archive: ZipFile, name: str) -> str | None:
     return None
 
 
-def _is_blob(name: str, part: Part) -> bool:
-    match name.split("/"):
+def _is_ours(name: str, part: Part) -> bool:
+    match name.split("/", maxsplit=2):
         case ["blobs", tenant, address]:
             return bool(TENANT.fullmatch(tenant) and ADDRESS.fullmatch(address)) and address == part.sha256
+        case ["files", tenant, within]:
+            return bool(TENANT.fullmatch(tenant) and NAME.fullmatch(within))
     return False

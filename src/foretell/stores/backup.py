@@ -46,6 +46,7 @@ def backup(admin: str, blobs: Blobs, file: Path) -> Told:
                     told.parts[DUMP] = add(archive, DUMP, iter(lambda: dump.read(CHUNK), b""))
             connection.execute("SELECT pg_advisory_unlock_shared(%s)", [ALONE])
             _add_blobs(archive, blobs, named, told)
+            _add_files(archive, blobs, sorted({tenant for tenant, _ in named}), told)
             add(archive, MANIFEST, [told.model_dump_json(indent=1).encode()])
     return told
 
@@ -71,7 +72,7 @@ def restore(file: Path, owner: str, blobs: Blobs, *, login: str | None = None, i
             clients = Clients(connection, owner)
             _ready(connection, told, instead)
             for name in sorted(told.parts.keys() - {DUMP}):
-                _put_blob(blobs, name, archive.read(name))
+                _put(blobs, name, archive.read(name))
             make_roles(connection, login)
             with archive.open(DUMP) as dump:
                 clients.load(dump, made_by=told.postgres, last=_path(connection, told))
@@ -169,6 +170,15 @@ def _add_blobs(archive: ZipFile, blobs: Blobs, named: Iterable[tuple[str, str]],
         )
 
 
+def _add_files(archive: ZipFile, blobs: Blobs, tenants: Iterable[str], told: Told) -> None:
+    """Add the files of tenants that have names of their own; one that is let go meanwhile is left out."""
+    for tenant in tenants:
+        for within in blobs.files(tenant):
+            if (content := blobs.read(tenant, within)) is not None:
+                name = f"files/{tenant}/{within}"
+                told.parts[name] = add(archive, name, [content])
+
+
 def _packed(blobs: Blobs, tenant: str, address: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         blobs.get(tenant, address, Path(folder))
@@ -202,8 +212,11 @@ def _ready(connection: Connection[Any], told: Told, instead: str | None) -> None
         raise Refused(f"roles that have rights in the backup are missing here; type in psql: {make}")
 
 
-def _put_blob(blobs: Blobs, name: str, packed: bytes) -> None:
-    _, tenant, address = name.split("/")
+def _put(blobs: Blobs, name: str, packed: bytes) -> None:
+    kind, tenant, address = name.split("/", maxsplit=2)
+    if kind == "files":
+        blobs.write(tenant, address, packed)
+        return
     with tempfile.TemporaryDirectory() as folder:
         unpack(packed, address, Path(folder))
         kept = blobs.put(tenant, Path(folder))

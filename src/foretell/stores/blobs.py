@@ -5,6 +5,7 @@ A folder (a saved model) is packed into one blob whose address is the SHA-256 of
     {tenant}/blobs/{first two digits}/{address}    the blob
     {tenant}/quarantine/{address}                  a blob that was damaged or refused, as it was found
     {tenant}/quarantine/{address}.json             why
+    {tenant}/ml_models/…, {tenant}/ml_datasets/…   files under names of their own, which others look for
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # no capitals: on some file systems Acme and acme are one folder
 ADDRESS = re.compile(r"[0-9a-f]{64}")
+ROOMS = ("ml_models", "ml_datasets")
+NAME = re.compile(rf"({'|'.join(ROOMS)})(/[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){{1,8}}")  # of a file: never up, nor out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,37 @@ class Blobs:
         except FileNotFoundError:
             raise NotFound(f"blob {address} of {tenant} does not exist") from None
 
+    def write(self, tenant: str, name: str, content: bytes) -> None:
+        """Keep a file under a name of its own (`ml_models/…`), in place of what was there: all or nothing.
+
+        When this returns it outlasts a power cut. Raises InvalidRequest for a bad tenant or name.
+        """
+        key = _named(tenant, name)
+        self._write(key, content)
+        with _answering():
+            self._settle(key)
+
+    def read(self, tenant: str, name: str) -> bytes | None:
+        """What is kept under a name; None where there is nothing. Raises InvalidRequest for a bad tenant or name."""
+        return self._read(_named(tenant, name))
+
+    def forget(self, tenant: str, name: str) -> None:
+        """Keep nothing under a name. Raises InvalidRequest for a bad tenant or name."""
+        with suppress(FileNotFoundError), _answering():
+            obstore.delete(self._store, _named(tenant, name))
+
+    def files(self, tenant: str) -> dict[str, int]:
+        """Name and size in bytes of every file that has a name of its own, by name."""
+        start = f"{checked(tenant)}/"
+        with _answering():
+            found = [
+                (each["path"].removeprefix(start), each["size"])
+                for room in ROOMS
+                for page in obstore.list(self._store, f"{start}{room}/")
+                for each in page
+            ]
+        return dict(sorted(one for one in found if NAME.fullmatch(one[0])))  # not what is half written
+
     def sizes(self, tenant: str) -> dict[str, int]:
         """Address and size in bytes of every blob of a tenant, by address; half-written ones are not among them."""
         return {name: size for name, size in self._list(tenant, "blobs") if ADDRESS.fullmatch(name)}
@@ -235,6 +269,12 @@ def _key(tenant: str, address: str, room: str = "blobs") -> str:
         raise InvalidRequest(f"{address!r} is no address of a blob: 64 hexadecimal digits, in small letters")
     within = f"{address[:2]}/{address}" if room == "blobs" else address
     return f"{checked(tenant)}/{room}/{within}"
+
+
+def _named(tenant: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(f"{name!r} is no name of a file: {' or '.join(ROOMS)}, then up to 8 plain words after /")
+    return f"{checked(tenant)}/{name}"
 
 
 def checked(tenant: str) -> str:

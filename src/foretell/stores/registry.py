@@ -154,6 +154,26 @@ def model(connection: Connection[Any], tenant: str, name: str, version: str) -> 
     return found
 
 
+def numbered(connection: Connection[Any], tenant: str, name: str) -> list[tuple[int, Kept]]:
+    """A task's versions, each with the number of its training: the first is 1.
+
+    What was recalibrated has the number of the last training before it.
+    """
+    with connection.cursor(row_factory=class_row(Kept)) as cursor:
+        found = cursor.execute(
+            "SELECT model_name, version, candidate, card, blob, size, created_at FROM ml_models"
+            " WHERE tenant_id = %s AND model_name = %s ORDER BY created_at, version",
+            [tenant, name],
+        ).fetchall()
+    runs = connection.execute(
+        "SELECT version, min(created_at) FROM ml_experiments WHERE tenant_id = %s AND model_name = %s GROUP BY 1"
+        " ORDER BY 2, 1",
+        [tenant, name],
+    ).fetchall()
+    numbers = {version: number for number, (version, _) in enumerate(runs, 1)}
+    return [(numbers.get(one.version) or sum(at <= one.created_at for _, at in runs), one) for one in found]
+
+
 def prune(connection: Connection[Any], tenant: str, name: str) -> None:
     """Let versions go that are no longer among the newest and never served."""
     with suppress(psycopg.errors.ForeignKeyViolation), connection.transaction():  # one was let serve just now

@@ -97,7 +97,9 @@ class Office:
         size = max(1, (os.cpu_count() or 2) // 2)
         jobs = Shop(Pool(size), 1, HEAVY, "trainings and the like")
         fits = Shop(Pool(size, answering=True), size, FITS, "requests that take a fit")
-        return cls(house=house, jobs=jobs, fits=fits, keys=keys, meter=Meter(house.domains.values()))
+        return cls(
+            house=house, jobs=jobs, fits=fits, keys=keys, meter=Meter(house.domains.values(), house.models.stats)
+        )
 
     def warmed(self) -> bool:
         """Whether every process for heavy work has started; raises what hindered one."""
@@ -175,6 +177,7 @@ READERS: tuple[Role, ...] = ("user", "service", "admin")
 Reading = Annotated[App, _quick(*READERS)]
 Telling = Annotated[App, _quick(*READERS, writes=True)]
 Bringing = Annotated[App, _slow("service", "admin", writes=True)]
+Keeping = Annotated[App, _quick("admin")]
 Managing = Annotated[App, _quick("admin", writes=True)]
 Approving = Annotated[App, _quick("user", "admin", writes=True)]
 Learning = Annotated[App, _slow("admin", writes=True)]

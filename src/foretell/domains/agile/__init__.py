@@ -60,6 +60,7 @@ EFFORT = Task(
     fewest=FEWEST,
     meanwhile="jaccard",
     routes=[routes.EFFORT],
+    filed_as="effort_prediction",
 )
 
 POINTS = Task(
@@ -83,6 +84,7 @@ POINTS = Task(
     fewest=FEWEST,
     meanwhile="jaccard",
     routes=[routes.POINTS],
+    filed_as="story_points",
 )
 
 ASSIGNMENT = Task(
@@ -126,6 +128,7 @@ DURATION = Task(
     gate=Gate(metric="mae", least=15),
     meanwhile="played",
     routes=[routes.DURATION],
+    filed_as="sprint_duration",
 )
 
 DELIVERY = Task(
