@@ -19,12 +19,14 @@ export PYTHONUTF8 := 1
 # A machine's own certificates count, where it has any: some sit behind a proxy that signs for itself.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
+export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 endif
 
 # Caches go where they always go; without a home that can be written, into the checkout.
 ifeq ($(shell test -w "$$HOME" && echo yes),)
 export XDG_CACHE_HOME := $(CURDIR)/.uv/cache
 export XDG_CONFIG_HOME := $(CURDIR)/.uv/config
+export npm_config_cache := $(CURDIR)/.uv/npm
 endif
 
 help: ## what each target does (this)
@@ -37,7 +39,7 @@ demo: $(READY) ## the main job on packaged real data; ONCE=1 ends instead of ser
 test: $(READY) ## run the tests; T=tests/test_house.py runs some of them
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
 
-check: $(READY) ## format, lint, types, imports, budgets, clock, dead code, dependencies, documents
+check: $(READY) ## format, lint, types, imports, budgets, clock, dead code, dependencies, documents, the client's types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -47,6 +49,7 @@ check: $(READY) ## format, lint, types, imports, budgets, clock, dead code, depe
 	$(BIN)/python tools/unused.py
 	$(BIN)/deptry src
 	$(BIN)/python tools/docs.py
+	$(BIN)/python tools/client.py --check
 
 bench: $(READY) ## measure forecasts against their baselines
 	@$(BIN)/python bench/run.py
@@ -54,8 +57,9 @@ bench: $(READY) ## measure forecasts against their baselines
 install: $(READY) ## install foretell and its tools into .venv
 	@echo "Installed; type: $(BIN)/foretell --help"
 
-docs: $(READY) ## redraw the import graph in ARCHITECTURE.md
+docs: $(READY) ## redraw the import graph in ARCHITECTURE.md, and write the TypeScript client's types
 	@$(BIN)/python tools/docs.py --write
+	@$(BIN)/python tools/client.py
 
 $(UV_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

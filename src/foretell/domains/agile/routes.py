@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from foretell.contract import Route
 from foretell.domains.agile.schema import (
     AssignmentAnswer,
+    Breakdown,
     DurationAnswer,
     EffortAnswer,
     PointsAnswer,
@@ -164,7 +165,7 @@ class SummaryTold(BaseModel):
     risk_score: float
     project_id: str
     generated_at: str
-    metrics_breakdown: dict[str, int]
+    metrics_breakdown: Breakdown
 
 
 def _issue(body: IssueBody) -> Mapping[str, Any]:
