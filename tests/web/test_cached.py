@@ -28,7 +28,7 @@ def told(answer: httpx.Response) -> dict[str, Any]:
 
 
 def test_it_is_looked_at_filled_used_and_emptied(fresh: Running, token: Callable[..., str], tenant: str) -> None:
-    figures = {}
+    figures: dict[str, float] = {}
 
     def predict() -> None:
         told(client.post("/v1/traffic/load/predict", json={"service": "donations"}, params={"as_of": "latest"}))
