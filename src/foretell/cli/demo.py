@@ -18,6 +18,7 @@ from foretell import upkeep
 from foretell.app import App
 from foretell.app.tokens import Keys, Who
 from foretell.cli.demo_shop import shop
+from foretell.cli.demo_team import team
 from foretell.cli.picture import curve, draw
 from foretell.cli.skill import race
 from foretell.engine.predict import Prediction
@@ -90,6 +91,7 @@ def run(pictures: Path, *, once: bool) -> None:
                 console.print(f"forecast against truth, last week: [bold]{drawn}[/]\n")
     _replay(console, STORIES[0], pictures / "replay.svg")
     shop(console)
+    team(console)
     try:
         if not once:
             _serve(console, settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -45,22 +47,43 @@ def _skill(console: Console, target: Target, tested: Backtest, card: Card) -> No
         f"baseline: {card.baseline}",
         title_justify="left",
     )
-    width = round(100 * (max(target.levels) - min(target.levels))) if isinstance(target, Quantity) else 100
-    for heading in ("candidate", "MAE", "of baseline", "MAPE", "pinball of baseline", f"{width} % band covers"):
+    figures = _of_numbers(target) if isinstance(target, Quantity) else OF_CHOICES
+    for heading in ("candidate", *figures):
         table.add_column(heading, justify="left" if heading == "candidate" else "right")
     base = scores[card.baseline]
     for name, score in scores.items():
-        mape = score["mape"]
-        table.add_row(
-            f"[bold]{name} ←[/]" if name == card.candidate else name,
-            f"{score['mae']:,.4g}",
-            f"{(score['mae'] or 0) / (base['mae'] or 1):.2f}",
-            "-" if mape is None else f"{mape:.1f} %",
-            f"{(score['pinball'] or 0) / (base['pinball'] or 1):.2f}",
-            f"{100 * (score['coverage'] or 0):.0f} %",
-        )
+        told = [form(score, base) for form in figures.values()]
+        table.add_row(f"[bold]{name} ←[/]" if name == card.candidate else name, *told)
     console.print(table)
-    for short, metric in (("MAE", "mae"), ("MAPE", "mape"), ("pinball", "pinball")):
-        console.print(f"  [dim]{short}: {DEFINITIONS[metric]}[/]")
+    for metric in ("mae", "mape", "pinball") if isinstance(target, Quantity) else ("log_loss", "accuracy"):
+        console.print(f"  [dim]{metric.replace('_', ' ')}: {DEFINITIONS[metric]}[/]")
     for name, why in card.skipped.items():
         console.print(f"  {name} did not run: {why}")
+
+
+Scores = Mapping[str, float | None]
+Figure = Callable[[Scores, Scores], str]
+
+
+def _of_numbers(target: Quantity) -> dict[str, Figure]:
+    """What is told of a number's forecasts: an error, and what it is beside the baseline's."""
+    width = round(100 * (max(target.levels) - min(target.levels)))
+    return {
+        "MAE": lambda mine, _: f"{mine['mae']:,.4g}",
+        "of baseline": lambda mine, base: _ratio(mine, base, "mae"),
+        "MAPE": lambda mine, _: "-" if mine["mape"] is None else f"{mine['mape']:.1f} %",
+        "pinball of baseline": lambda mine, base: _ratio(mine, base, "pinball"),
+        f"{width} % band covers": lambda mine, _: f"{100 * (mine['coverage'] or 0):.0f} %",
+    }
+
+
+OF_CHOICES: dict[str, Figure] = {
+    "log loss": lambda mine, _: f"{mine['log_loss']:.3f}",
+    "of baseline": lambda mine, base: _ratio(mine, base, "log_loss"),
+    "right": lambda mine, _: f"{100 * (mine['accuracy'] or 0):.0f} %",
+    "calibration error": lambda mine, _: f"{mine['calibration_error']:.3f}",
+}
+
+
+def _ratio(mine: Scores, base: Scores, metric: str) -> str:
+    return f"{(mine[metric] or 0) / (base[metric] or 1):.2f}"

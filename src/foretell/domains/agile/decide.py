@@ -148,7 +148,7 @@ def _badge(forecast: Forecast, project: str, baseline: str, usual: float | None,
     n, error, base = worth
     better = 1 - error / base
     if better > 0:
-        words = f"{better:.0%} better than {baseline} on {n} past issues of this project"
+        words = f"{better:.1%} better than {baseline} on {n} past issues of this project"
     else:
         words = f"on {n} past issues of this project it has not been better than {baseline}"
     return Badge(outcomes=n, better=better, baseline=usual, words=words if better > 0 else _with(words, usual, unit))
