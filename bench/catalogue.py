@@ -149,7 +149,7 @@ def _forecast(
     """
     every, day, steps = panel(history), day_of(history.now, "UTC"), np.arange(chosen.ahead)
     rows = np.searchsorted(truth.names, every.names)
-    sold = np.stack([truth.on(np.full(len(rows), day + k), rows) for k in steps], axis=1)
+    sold = truth.after(day, rows, chosen.ahead)
     block = sales.before(day, np.searchsorted(sales.names, every.names))
     assert model.found is not None
     said = dict(experts(history, model.found, every.names, history.now, chosen.ahead).said)

@@ -21,6 +21,7 @@ from foretell.domains.inventory.sample import sample
 from foretell.domains.inventory.schema import Settings
 from foretell.domains.inventory.tables import PRODUCTS, PROMOTIONS
 from foretell.features import days
+from foretell.features.ahead import Seen
 from foretell.features.dates import number
 from foretell.models.weights import weights
 
@@ -123,6 +124,7 @@ def test_a_promotion_raises_demand_where_it_was_known() -> None:
     )
     lift = promoted[:, :4].sum() / usual[:, :4].sum()
     assert 2.0 < lift < 4.0
+    assert promoted.sum() / usual.sum() > 1.2  # and the week has more, not only other days of it
     assert promoted[:, 4:].sum() < promoted[:, :4].sum()
     assert np.array_equal(usual, secret)
 
@@ -145,7 +147,8 @@ def test_the_price_to_come_is_compared_with_the_last_and_the_usual() -> None:
 
 def test_one_artifact_has_all_products_and_says_the_same_when_reloaded(tmp_path: Path) -> None:
     fitted().save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"trees-0.txt", "learned.json", "catalogue.json"}
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"days/trees-0.txt", "spans/trees-0.txt", "learned.json", "catalogue.json"}
     study = studied(shop(sold(), planned=NOW - timedelta(days=1)), NAMES)
     again = Catalogue().load(tmp_path).forecast(study)
     assert again.rows.equals(fitted().forecast(study).rows)
@@ -167,6 +170,18 @@ def test_the_answer_names_the_methods_behind_a_product() -> None:
     assert "learner" in Learner().fit(studied(shop(sold()), NAMES), pl.DataFrame()).forecast(
         studied(shop(sold()), ["p03"], 1)
     ).evidence["method"][0]  # fmt: skip
+
+
+def test_the_learner_s_days_add_up_to_what_it_learned_of_a_week_and_of_four() -> None:
+    history, found = shop(sold()), fitted().found
+    assert found is not None
+    block = panel(history).before(ASKED, np.arange(len(NAMES)))
+    planned = offers(history, NAMES).known(int(NOW.timestamp() * 1e6))
+    said = found.ahead(block, [""] * len(NAMES), planned, ASKED, 35)
+    seen = Seen(block, np.full(len(NAMES), np.nan), planned, np.arange(len(NAMES)), ASKED, False)
+    for span in (7, 28):
+        learned = found.spans.mean(seen.spans(np.full(len(NAMES), span))) * seen.level
+        assert said[:, :span].mean(axis=1) == pytest.approx(learned)
 
 
 def test_whole_paths_go_with_the_sums() -> None:
@@ -199,5 +214,6 @@ def test_a_product_is_weighed_by_its_own_errors_and_its_class() -> None:
     wrong[:, 3] = np.nan  # a product that could not be judged
     classes, mine = weights(wrong, ("one", "other"), NAMES[:4], ["smooth", "smooth", "lumpy", "lumpy"])
     assert mine["p00"]["other"] > classes["smooth"]["other"] > classes["lumpy"]["other"]
+    assert mine["p00"]["one"] > 0.5  # the first has half of it anyway
     assert mine["p03"] == classes["lumpy"]
     assert sum(mine["p00"].values()) == pytest.approx(1.0, abs=0.01)

@@ -96,6 +96,10 @@ class Days:
         out[np.arange(WINDOW) < starts[:, None]] = np.nan
         return out
 
+    def after(self, day: int, rows: Ints, count: int) -> Floats:
+        """The `count` days from a day on (series x days); NaN beyond the array."""
+        return np.stack([self.on(np.full(len(rows), day + k), rows) for k in range(count)], axis=1)
+
     def on(self, day: Ints, rows: Ints) -> Floats:
         """The value of each row on its day; NaN beyond the array."""
         place = day - self.first
@@ -171,6 +175,21 @@ def levels(block: Floats) -> Mapping[str, Floats]:
     }
 
 
+def fading(block: Floats, days: int) -> Floats:
+    """The mean of each row in which a day counts by one part in `days` less than the next; NaN where none is known."""
+    weight = (1 - 1 / days) ** np.arange(block.shape[1])[::-1]
+    there = ~np.isnan(block)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out: Floats = (np.where(there, block, 0.0) * weight).sum(axis=1) / (there * weight).sum(axis=1)
+    return out
+
+
+def spiked(block: Floats) -> float:
+    """How many times what their steadied days have was sold of all series in the last 91 days; 1 without demand."""
+    steady = float(np.nansum(steadied(block)[:, -91:]))
+    return float(np.nansum(block[:, -91:])) / steady if steady > 0 else 1.0
+
+
 def scale(block: Floats) -> Floats:
     """The level that a series is measured by: mostly that of the last four weeks, steadied by a quarter and a year."""
     whole = np.nan_to_num(mean(block[:, -YEAR:]))
@@ -187,9 +206,12 @@ def state(block: Floats) -> dict[str, Floats]:
     known, busy = ~np.isnan(block), block > 0
     sizes = np.where(busy, block, np.nan)
     size = mean(sizes)
-    quiet = np.minimum(block[:, -91:], np.where(np.isnan(size), np.inf, USUAL * size)[:, None])
+    quiet = np.minimum(block, np.where(np.isnan(size), np.inf, USUAL * size)[:, None])
     out = {f"mean{w}": mean(block[:, -w:]) / level for w in (7, 14, 28, 56, 91, 182, 364)}
     out |= {f"steady{w}": mean(quiet[:, -w:]) / level for w in (28, 91)}
+    out |= {f"fading{w}": fading(block, w) / level for w in (5, 10, 20, 50)}
+    out["fading steady"], out["fading busy"] = fading(quiet, 20) / level, fading(np.where(known, busy, np.nan), 20)
+    out["rate"] = out["fading busy"] * size / level
     with np.errstate(invalid="ignore", divide="ignore"):
         out |= {f"busy{w}": busy[:, -w:].sum(axis=1) / known[:, -w:].sum(axis=1) for w in (28, 91, 364)}
         out["spread"] = np.sqrt(mean(np.square(sizes - size[:, None]))) / size
@@ -208,13 +230,26 @@ def ahead(block: Floats, known: Mapping[str, Floats], place: Ints, day: int, ste
     """
     dates = (day + step).astype("datetime64[D]")
     month = dates.astype("datetime64[M]")
-    level = np.maximum(scale(block), LEAST)
     columns: list[Floats | Ints] = [known[name][place] for name in known]
     columns += [shares(block)[place, step % WEEK], (day + step + 3) % WEEK, (dates - month).astype(np.int64) + 1]
     columns += [np.minimum(step, HORIZON - 1)]
     if yearly:
-        columns += [(dates - dates.astype("datetime64[Y]")).astype(np.int64), *_last_year(block, level, place, step)]
+        columns += _time_of_year(block, place, day, step)
     return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+
+
+def coming(block: Floats, known: Mapping[str, Floats], day: int, span: Ints, *, yearly: bool) -> Floats:
+    """Features of the mean of the `span` days from the standpoint `day` on, of each series; else as `ahead`."""
+    columns: list[Floats | Ints] = [*known.values(), span]
+    if yearly:
+        columns += _time_of_year(block, np.arange(len(block)), day, span // 2)
+    return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+
+
+def _time_of_year(block: Floats, place: Ints, day: int, step: Ints) -> list[Floats | Ints]:
+    dates = (day + step).astype("datetime64[D]")
+    level = np.maximum(scale(block), LEAST)
+    return [(dates - dates.astype("datetime64[Y]")).astype(np.int64), *_last_year(block, level, place, step)]
 
 
 def _last_year(block: Floats, level: Floats, place: Ints, step: Ints) -> list[Floats]:

@@ -8,10 +8,11 @@ import numpy as np
 
 from foretell.contract import Floats
 
-TRUST = 6.0  # judgements of its class that a series' own are weighed against
+TRUST = 30.0  # judgements of its class that a series' own are weighed against
 SHRUNK = 20.0  # judgements of all that those of a class are weighed against
-SHARP = 3.0
+SHARP = 6.0
 LITTLE = 0.05
+LED = 0.5  # the share of the first method before any judgement
 LEAST = 1e-9
 
 
@@ -21,7 +22,8 @@ def weights(
     """Shares of each method by class and by series, from squared errors (standpoints x series x methods; NaN: none).
 
     A series' own errors are weighed against those of its class, and those of a class against those of all: a mean over
-    methods, each by its mean error to the power of -`SHARP`. One with a share below `LITTLE` has none.
+    methods, each by its mean error to the power of -`SHARP`. One with a share below `LITTLE` has none. `LED` of it all
+    is the first method's anyway.
     """
     count = (~np.isnan(wrong)).sum(axis=0)
     total = np.nansum(wrong, axis=0)
@@ -41,4 +43,5 @@ def _shared(score: Floats, methods: Sequence[str]) -> dict[str, float]:
     """Shares of methods by their errors; those of less than `LITTLE` have none."""
     weight = np.maximum(score, LEAST) ** -SHARP
     weight = np.where(weight < LITTLE * weight.sum(), 0.0, weight)
-    return {m: round(float(share), 3) for m, share in zip(methods, weight / weight.sum(), strict=True) if share > 0}
+    shares = (1 - LED) * weight / weight.sum() + LED * (np.arange(len(methods)) == 0)
+    return {m: round(float(share), 3) for m, share in zip(methods, shares, strict=True) if share > 0}

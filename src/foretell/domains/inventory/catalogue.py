@@ -22,21 +22,23 @@ from foretell.domains.inventory.features import categories, ends, offers, panel
 from foretell.domains.inventory.models import AT_LEAST, Expected, told
 from foretell.domains.inventory.patterns import CV2, INTERVAL, NEW, SILENT
 from foretell.features import days
-from foretell.features.dates import Numbers, begins, micros, number, numbers
-from foretell.features.days import HORIZON, WINDOW, Days
+from foretell.features.ahead import Seen
+from foretell.features.dates import begins, micros, number, numbers
+from foretell.features.days import HORIZON, WEEK, WINDOW, Days
 from foretell.features.offers import Offers
 from foretell.models import daily
 from foretell.models.boosted import BoostedMean
 from foretell.models.weights import weights
 
 FEWEST = 3  # products, with fewer there is nothing to share
-ROWS = 60_000  # days to learn from
-TIMES = 3  # days that are learned from of a product and standpoint
+ROWS = 60_000  # days, and as many spans of days, to learn from
 STANDPOINTS = 40  # old ones that are learned from at most
 SETTLED = 7  # days, at least, between them
-SPIKE = 10.0  # times its level a day counts at most in learning
-SHAPE = {"num_leaves": 15, "min_data_in_leaf": 100, "lambda_l2": 5.0, "feature_fraction": 0.6,
+SPANS = np.array([WEEK, HORIZON])  # days whose mean is learned
+SHAPE = {"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 200, "lambda_l2": 5.0, "feature_fraction": 0.6,
          "bagging_fraction": 0.7, "bagging_freq": 1}  # fmt: skip
+TREES = partial(BoostedMean, rounds=150, power=1.3, shape=SHAPE)
+SPIKE, SURGE = 10.0, 3.0  # times its level a day counts at most in learning, and the mean of a span
 TWO_YEARS = 560  # days of which the time of year is learned
 JUDGED = 3  # old standpoints that methods are judged at, `HORIZON` days apart
 GIVEN = 0.1  # share of the demand that spikes must have for the whole total to be kept
@@ -47,11 +49,20 @@ WORST = 9.0  # a squared error relative to the level counts as this at most
 SHRUNK = 20.0  # products of a category that are worth as much as what is usual
 
 
+Lesson = tuple[Floats, Floats, Floats]
+"""Features, what came, and the level that it is relative to."""
+
+
 @dataclass(frozen=True)
 class Learned:
-    """The trees, whether they know the time of year, and the places of categories by their level."""
+    """Trees for single days and for the mean of the coming days, whether they know the time of year, and categories.
 
-    trees: BoostedMean
+    How much there will be is learned of spans, for a sum has fewer spikes and clearer trends than its days; on which
+    days, of days. Categories have places by how often their products sell.
+    """
+
+    days: BoostedMean
+    spans: BoostedMean
     yearly: bool
     category: Mapping[str, float]
 
@@ -63,59 +74,63 @@ class Learned:
         if len(every.names) < FEWEST or begun < 2 * AT_LEAST:
             return None
         told = categories(history, every.names, history.now)
-        category = _ranked(every, told, until)
-        blank = cls(BoostedMean(rounds=100, power=1.3, shape=SHAPE), begun >= TWO_YEARS, category)
-        inputs, value, level = blank._pool(history, every, until, told)
-        if len(value) < 2 * AT_LEAST:
-            return None
-        weight = np.sqrt(np.minimum(level, np.quantile(level, 0.99)))
-        blank.trees.learn(inputs, np.minimum(value / level, SPIKE), weight / weight.mean())
+        blank = cls(TREES(), TREES(), begun >= TWO_YEARS, _ranked(every, told, until))
+        lessons = list(blank._lessons(history, every, until, told))
+        for trees, most, part in ((blank.days, SPIKE, 0), (blank.spans, SURGE, 1)):
+            inputs, value, level = (np.concatenate([lesson[part][k] for lesson in lessons]) for k in range(3))
+            inputs, value, level = (each[~np.isnan(value)] for each in (inputs, value, level))
+            if len(value) < 2 * AT_LEAST:
+                return None
+            weight = np.sqrt(np.minimum(level, np.quantile(level, 0.99)))
+            trees.learn(inputs, np.minimum(value / level, most), weight / weight.mean())
         return blank
 
-    def _pool(self, history: History, every: Days, until: int, told: Sequence[str]) -> tuple[Floats, Floats, Floats]:
-        """Features, demand and level of days after old standpoints, some products of each, one day a product."""
+    def _lessons(
+        self, history: History, every: Days, until: int, told: Sequence[str]
+    ) -> Iterator[tuple[Lesson, Lesson]]:
+        """Of some products at some old standpoints: one of the days after each, and the mean of a span of them."""
         random, zone = np.random.default_rng(1), history.standpoint.zone
         planned = offers(history, every.names)
         last, first = until - SETTLED, max(every.first + AT_LEAST, until - WINDOW)
         apart = max(SETTLED if last - first > 8 * SETTLED else 3, (last - first) // STANDPOINTS)
         stood = range(last, first - 1, -apart)
-        found = []
         for day in stood:
-            rows = np.sort(random.permutation(len(every.names))[: ROWS // (TIMES * len(stood)) + 1])
+            rows = np.sort(random.permutation(len(every.names))[: ROWS // len(stood) + 1])
             block = every.before(day, rows)
-            level = days.scale(block)
-            place = np.repeat(
-                np.flatnonzero(((~np.isnan(block)).sum(axis=1) >= AT_LEAST) & (level > days.LEAST)), TIMES
-            )
-            step = random.integers(0, HORIZON, len(place))
-            value = every.on(day + step, rows[place])
-            kept = (day + step < until) & ~np.isnan(value)
-            place, step, value = place[kept], step[kept], value[kept]
-            if len(place):
-                known = planned.known(micros(begins(day, zone))).ahead(rows[place], day, step)
-                codes = np.array([self.category.get(told[row], np.nan) for row in rows[place]])
-                inputs = self._inputs(block, place, day, step, known)
-                found.append((np.column_stack([inputs, codes]), value, level[place]))
-        if not found:
-            return np.zeros((0, 1)), np.zeros(0), np.zeros(0)
-        inputs, value, level = (np.concatenate(part) for part in zip(*found, strict=True))
-        return inputs, value, level
+            kept = ((~np.isnan(block)).sum(axis=1) >= AT_LEAST) & (days.scale(block) > days.LEAST)
+            rows = rows[kept]
+            known = planned.known(micros(begins(day, zone)))
+            seen = Seen(block[kept], self._codes([told[row] for row in rows]), known, rows, day, self.yearly)
+            place, step = np.arange(len(rows)), random.integers(0, HORIZON, len(rows))
+            after = every.after(day, rows, HORIZON)
+            after[:, until - day :] = np.nan
+            span = SPANS[random.integers(0, len(SPANS), len(rows))]
+            total = days.mean(np.where(np.arange(HORIZON) < span[:, None], after, np.nan))
+            total[span > 2 * (until - day)] = np.nan
+            yield (seen.days(place, step), after[place, step], seen.level), (seen.spans(span), total, seen.level)
 
-    def _inputs(self, block: Floats, place: Numbers, day: int, step: Numbers, offered: list[Floats]) -> Floats:
-        known = days.state(block)
-        return np.column_stack([days.ahead(block, known, place, day, step, yearly=self.yearly), *offered])
+    def _codes(self, told: Sequence[str]) -> Floats:
+        return np.array([self.category.get(name, np.nan) for name in told])
 
     def ahead(self, block: Floats, told: Sequence[str], planned: Offers, day: int, steps: int) -> Floats:
-        """The mean of each of the coming days (products x steps) of the products of a block and their categories."""
+        """The mean of each of the coming days (products x steps, at least `HORIZON`), from a block of days before.
+
+        `told` are the categories. The first week, and what is left of `HORIZON`, sum up to what was learned of spans.
+        """
+        seen = Seen(block, self._codes(told), planned, np.arange(len(block)), day, self.yearly)
         place, step = np.repeat(np.arange(len(block)), steps), np.tile(np.arange(steps), len(block))
-        codes = np.array([self.category.get(name, np.nan) for name in told])[place]
-        inputs = np.column_stack([self._inputs(block, place, day, step, planned.ahead(place, day, step)), codes])
-        level = days.scale(block)
-        return self.trees.mean(inputs).reshape(len(block), steps) * level[:, None]
+        shape = self.days.mean(seen.days(place, step)).reshape(len(block), steps)
+        week, whole = (self.spans.mean(seen.spans(np.full(len(block), span))) for span in SPANS)
+        rest = np.maximum(HORIZON * whole - WEEK * week, 0.0) / (HORIZON - WEEK)
+        week, rest = week / shape[:, :WEEK].mean(axis=1), rest / shape[:, WEEK:HORIZON].mean(axis=1)
+        said: Floats = shape * np.where(np.arange(steps) < WEEK, week[:, None], rest[:, None]) * seen.level[:, None]
+        return said
 
     def save(self, folder: Path) -> None:
-        """Write the trees as text, the rest as JSON."""
-        self.trees.save(folder)
+        """Write both kinds of trees as text, the rest as JSON."""
+        for name, trees in (("days", self.days), ("spans", self.spans)):
+            (folder / name).mkdir()
+            trees.save(folder / name)
         (folder / "learned.json").write_text(json.dumps({"yearly": self.yearly, "category": dict(self.category)}))
 
     @classmethod
@@ -123,7 +138,8 @@ class Learned:
         """Read what `save` wrote; None where nothing was learned."""
         if not (folder / "learned.json").exists():
             return None
-        return cls(BoostedMean(rounds=100, power=1.3, shape=SHAPE).load(folder), **_json(folder / "learned.json"))
+        alone, spans = (TREES().load(folder / name) for name in ("days", "spans"))
+        return cls(alone, spans, **_json(folder / "learned.json"))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -245,9 +261,9 @@ class Catalogue(Learner):
     """For each product the mean of the methods that have served it best, weighted by how well.
 
     Each is judged at old standpoints by the total of the days after them, the learner as it was fitted before them.
-    A product's own judgements are weighed against those of its class. The spikes that robust methods leave out are
-    given back to all products in proportion: the catalogue's total is held to that of the last four weeks, the more the
-    greater the share of spikes is.
+    A product's own judgements are weighed against those of its class, and half is the learner's anyway. The spikes that
+    robust methods leave out are given back to all products in proportion: the catalogue's total is held to that of the
+    last four weeks' steadied days, times what spikes add to a quarter of a year; the more the more they add.
     """
 
     cost = Cost(fit=0.2, forecast=0.2)
@@ -268,9 +284,9 @@ class Catalogue(Learner):
         every = panel(history)
         said = experts(history, self.found, every.names, begins(until, history.standpoint.zone), HORIZON)
         ours = sum(float(mean.sum()) for _, mean, _ in self._answers(said, every.names))
-        spikes = 1 - said.total("steady") / max(said.total("weekday_mean"), days.LEAST)
-        if ours > 0 and said.total("weekday_mean") > 0:
-            self.factor = (said.total("weekday_mean") / ours) ** min(1.0, max(0.0, spikes) / GIVEN)
+        times = days.spiked(said.block)
+        if ours > 0 and said.total("steady") > 0:
+            self.factor = (times * said.total("steady") / ours) ** min(1.0, (1 - 1 / times) / GIVEN)
         return self
 
     def _weigh(self, history: History, until: int) -> None:
@@ -285,9 +301,7 @@ class Catalogue(Learner):
         for k in range(1, count + 1):
             day = until - k * span
             said = experts(history, before, every.names, begins(day, zone), span)
-            true = np.stack([every.on(np.full(len(every.names), day + j), np.arange(len(every.names)))
-                             for j in range(span)], axis=1)  # fmt: skip
-            wrong.append(_errors(said, true))
+            wrong.append(_errors(said, every.after(day, np.arange(len(every.names)), span)))
         self.classes, self.weights = weights(np.stack(wrong), METHODS, every.names, kinds)
 
     def _answers(self, said: Experts, names: Sequence[str]) -> Iterator[tuple[str, Floats, str]]:
