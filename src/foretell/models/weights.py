@@ -8,9 +8,9 @@ import numpy as np
 
 from foretell.contract import Floats
 
-TRUST = 30.0  # judgements of its class that a series' own are weighed against
+TRUST = 100.0  # judgements of its class that a series' own are weighed against
 SHRUNK = 20.0  # judgements of all that those of a class are weighed against
-SHARP = 6.0
+SHARP = 12.0
 LITTLE = 0.05
 LED = 0.5  # the share of the first method before any judgement
 LEAST = 1e-9
