@@ -57,15 +57,13 @@ def measure(name: str) -> dict[str, Any]:
     sent = chosen.read()
     end = sent["date"].max()
     assert isinstance(end, date)
-    truth, sales = (
-        panel(_history(one, end + timedelta(days=1))) for one in (sent, sent.with_columns(out=pl.lit(False)))
-    )
+    truth, sales = (panel(stored(one, end + timedelta(days=1))) for one in (sent, sent.with_columns(out=pl.lit(False))))
     said: dict[str, list[Floats]] = {}
     true, spent, slow = [], 0.0, {}
     for back in chosen.backs:
         began = time.process_time()
         now = end - timedelta(days=back - 1)
-        history = _history(sent.filter(pl.col("date") < now), now, plans=sent)
+        history = stored(sent.filter(pl.col("date") < now), now, plans=sent)
         model = Catalogue(summed=chosen.total).fit(_study(history, framed([], "UTC")), pl.DataFrame())
         sold, points, rows = _forecast(model, history, truth, sales, chosen)
         spent += time.process_time() - began
@@ -127,7 +125,7 @@ def _m5() -> Frame:
     )  # fmt: skip
 
 
-def _history(sent: Frame, now: date, plans: Frame | None = None) -> History:
+def stored(sent: Frame, now: date, plans: Frame | None = None) -> History:
     """What a tenant would have stored at the beginning of a day: sales by day, days out of stock, and promotions.
 
     Of promotions a tenant knows those of `plans` of the next `AHEAD` days.

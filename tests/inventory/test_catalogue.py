@@ -95,6 +95,19 @@ def test_the_quick_methods_are_those_of_statsforecast() -> None:
         assert days.tsb(block)[k] == pytest.approx(TSB(alpha_p=0.05, alpha_d=0.1).forecast(y=row, h=1)["mean"][0])
 
 
+def test_a_fading_mean_forgets_and_a_spike_is_told_from_steady_days() -> None:
+    few = np.full((1, days.YEAR), np.nan)
+    few[0, -3:] = [1.0, np.nan, 4.0]
+    assert days.fading(few, 2)[0] == pytest.approx((0.25 * 1 + 1 * 4) / 1.25)
+    assert np.isnan(days.fading(np.full((1, 9), np.nan), 2)[0])
+    flat = np.ones((2, days.WINDOW))
+    assert days.spiked(flat) == 1.0
+    flat[0, -5] = 50.0
+    usual = (days.YEAR - 1 + 50) / days.YEAR
+    assert days.spiked(flat) == pytest.approx((181 + 50) / (181 + days.USUAL * usual))
+    assert days.spiked(np.zeros((2, days.WINDOW))) == 1.0
+
+
 def test_a_day_out_of_stock_is_unknown_and_never_zero() -> None:
     gone = range(DAYS - 10, DAYS)
     history = shop(sold(), gone=gone)

@@ -49,8 +49,7 @@ WORST = 9.0  # a squared error relative to the level counts as this at most
 SHRUNK = 20.0  # products of a category that are worth as much as what is usual
 
 
-Lesson = tuple[Floats, Floats, Floats]
-"""Features, what came, and the level that it is relative to."""
+Lesson = tuple[Floats, Floats, Floats]  # features, what came, and the level that it is relative to
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,14 @@ class Learned:
     def of(cls, history: History, until: int) -> Learned | None:
         """What the days before `until` teach; None with fewer than `FEWEST` products or too few days."""
         every = panel(history)
-        begun = until - every.first
-        if len(every.names) < FEWEST or begun < 2 * AT_LEAST:
+        if len(every.names) < FEWEST or until - every.first < 2 * AT_LEAST:
             return None
         told = categories(history, every.names, history.now)
-        blank = cls(TREES(), TREES(), begun >= TWO_YEARS, _ranked(every, told, until))
+        blank = cls(TREES(), TREES(), until - every.first >= TWO_YEARS, _ranked(every, told, until))
         lessons = list(blank._lessons(history, every, until, told))
         for trees, most, part in ((blank.days, SPIKE, 0), (blank.spans, SURGE, 1)):
-            inputs, value, level = (np.concatenate([lesson[part][k] for lesson in lessons]) for k in range(3))
-            inputs, value, level = (each[~np.isnan(value)] for each in (inputs, value, level))
+            whole = [np.concatenate([lesson[part][k] for lesson in lessons]) for k in range(3)]
+            inputs, value, level = (each[~np.isnan(whole[1])] for each in whole)
             if len(value) < 2 * AT_LEAST:
                 return None
             weight = np.sqrt(np.minimum(level, np.quantile(level, 0.99)))
@@ -284,9 +282,9 @@ class Catalogue(Learner):
         every = panel(history)
         said = experts(history, self.found, every.names, begins(until, history.standpoint.zone), HORIZON)
         ours = sum(float(mean.sum()) for _, mean, _ in self._answers(said, every.names))
-        times = days.spiked(said.block)
-        if ours > 0 and said.total("steady") > 0:
-            self.factor = (times * said.total("steady") / ours) ** min(1.0, (1 - 1 / times) / GIVEN)
+        times, steady = days.spiked(said.block), said.total("steady")
+        if ours > 0 and steady > 0:
+            self.factor = (times * steady / ours) ** min(1.0, (1 - 1 / times) / GIVEN)
         return self
 
     def _weigh(self, history: History, until: int) -> None:
@@ -296,12 +294,12 @@ class Catalogue(Learner):
         count = min(JUDGED, max(1, (begun - 3 * AT_LEAST) // span))
         before = learned(history, until - count * span) or self.found
         assert before is not None
-        kinds = classed(every.before(until, np.arange(len(every.names))))
-        wrong = []
+        rows, wrong = np.arange(len(every.names)), []
         for k in range(1, count + 1):
             day = until - k * span
             said = experts(history, before, every.names, begins(day, zone), span)
-            wrong.append(_errors(said, every.after(day, np.arange(len(every.names)), span)))
+            wrong.append(_errors(said, every.after(day, rows, span)))
+        kinds = classed(every.before(until, rows))
         self.classes, self.weights = weights(np.stack(wrong), METHODS, every.names, kinds)
 
     def _answers(self, said: Experts, names: Sequence[str]) -> Iterator[tuple[str, Floats, str]]:
