@@ -39,7 +39,8 @@ SHAPE = {"learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 200, "lamb
          "bagging_fraction": 0.7, "bagging_freq": 1}  # fmt: skip
 TREES = partial(BoostedMean, rounds=150, power=1.3, shape=SHAPE)
 SPIKE, SURGE = 10.0, 3.0  # times its level a day counts at most in learning, and the mean of a span
-TWO_YEARS = 560  # days of which the time of year is learned
+TWO_YEARS = 560  # days of which the time of year is learned,
+EIGHT_WEEKS = 56  # and of which sums of days are: fewer hold too few of them
 JUDGED = 3  # old standpoints that methods are judged at, `HORIZON` days apart
 GIVEN = 0.1  # share of the demand that spikes must have for the whole total to be kept
 LEARNER = "learner"
@@ -57,13 +58,18 @@ class Learned:
     """Trees for single days and for the mean of the coming days, whether they know the time of year, and categories.
 
     How much there will be is learned of spans, for a sum has fewer spikes and clearer trends than its days; on which
-    days, of days. Categories have places by how often their products sell.
+    days, of days. Categories have places by how often their products sell. With little `begun`, spans say nothing.
     """
 
     days: BoostedMean
     spans: BoostedMean
-    yearly: bool
+    begun: int  # days that there were to learn from
     category: Mapping[str, float]
+
+    @property
+    def yearly(self) -> bool:
+        """Whether the time of year is known."""
+        return self.begun >= TWO_YEARS
 
     @classmethod
     def of(cls, history: History, until: int) -> Learned | None:
@@ -72,7 +78,7 @@ class Learned:
         if len(every.names) < FEWEST or until - every.first < 2 * AT_LEAST:
             return None
         told = categories(history, every.names, history.now)
-        blank = cls(TREES(), TREES(), until - every.first >= TWO_YEARS, _ranked(every, told, until))
+        blank = cls(TREES(), TREES(), until - every.first, _ranked(every, told, until))
         lessons = list(blank._lessons(history, every, until, told))
         for trees, most, part in ((blank.days, SPIKE, 0), (blank.spans, SURGE, 1)):
             whole = [np.concatenate([lesson[part][k] for lesson in lessons]) for k in range(3)]
@@ -118,6 +124,9 @@ class Learned:
         seen = Seen(block, self._codes(told), planned, np.arange(len(block)), day, self.yearly)
         place, step = np.repeat(np.arange(len(block)), steps), np.tile(np.arange(steps), len(block))
         shape = self.days.mean(seen.days(place, step)).reshape(len(block), steps)
+        if self.begun < EIGHT_WEEKS:
+            alone: Floats = shape * seen.level[:, None]
+            return alone
         week, whole = (self.spans.mean(seen.spans(np.full(len(block), span))) for span in SPANS)
         rest = np.maximum(HORIZON * whole - WEEK * week, 0.0) / (HORIZON - WEEK)
         week, rest = week / shape[:, :WEEK].mean(axis=1), rest / shape[:, WEEK:HORIZON].mean(axis=1)
@@ -129,7 +138,7 @@ class Learned:
         for name, trees in (("days", self.days), ("spans", self.spans)):
             (folder / name).mkdir()
             trees.save(folder / name)
-        (folder / "learned.json").write_text(json.dumps({"yearly": self.yearly, "category": dict(self.category)}))
+        (folder / "learned.json").write_text(json.dumps({"begun": self.begun, "category": dict(self.category)}))
 
     @classmethod
     def load(cls, folder: Path) -> Learned | None:
