@@ -488,7 +488,7 @@ def test_a_file_that_is_let_go_meanwhile_is_left_out(
 
 def test_a_database_in_use_is_refused(source: Source, copy: tuple[Path, Told], tmp_path: Path) -> None:
     before = counts(source.admin, copy[1])
-    with pytest.raises(Refused, match=r"has inventory.incoming and .* more of these tables; type: so and so"):
+    with pytest.raises(Refused, match=r"has agile.assignments and .* more of these tables; type: so and so"):
         restore(copy[0], source.admin, Blobs(f"file://{tmp_path}/blobs"), instead="type: so and so")
     assert counts(source.admin, copy[1]) == before
     with pytest.raises(NotFound, match="there is no file"):
