@@ -186,7 +186,7 @@ def test_a_person_asks_about_their_own_projects_alone(
         assert one["code"] == "Forbidden"
 
 
-@pytest.mark.row("A7", "A14")
+@pytest.mark.row("A14")
 def test_anomalies_are_put_on_record_and_resolved(client: httpx.Client) -> None:
     found = client.post("/v1/agile/anomalies/detect", json={"project": PROJECT}).json()
     assert found
