@@ -36,7 +36,7 @@ TASKS = (
     LOAD, *(f"/v1/inventory/{task}" for task in ("demand", "stockout")),
     *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment", "duration", "delivery")),
 )  # fmt: skip
-REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies")
+REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies", "/v1/agile/scale")
 ML = "/api/v1/ml"
 SLASHED = {
     f"{ML}/predict-effort": "POST", f"{ML}/recommend-story-points": "POST", f"{ML}/suggest-assignment": "POST",

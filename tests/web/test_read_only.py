@@ -27,7 +27,7 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/models/cache", "/v1/models/cache/preload",  # memory alone
     "/api/ml/predict", "/forecast/demand", "/predict/stockout", "/v1/agile/predict",
     *(f"/v1/agile/{task}/{verb}" for task in (*OF_ISSUES, "duration", "delivery") for verb in ("predict", "backtest")),
-    *(f"/v1/agile/{report}/report" for report in ("sprint_risk", "project_summary", "anomalies")),
+    *(f"/v1/agile/{report}/report" for report in ("sprint_risk", "project_summary", "anomalies", "scale")),
     *(f"/api/v1/ml/{path}/" for path in (
         "predict-effort", "recommend-story-points", "suggest-assignment", "estimate-sprint-duration"
     )),

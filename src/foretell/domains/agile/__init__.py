@@ -11,6 +11,7 @@ from foretell.domains.agile import (
     models,
     routes,
     sample,
+    scale,
     sprints,
     trackers,
 )
@@ -26,6 +27,8 @@ from foretell.domains.agile.schema import (
     IssueRequest,
     PointsAnswer,
     ProjectRequest,
+    ScaleAnswer,
+    ScaleRequest,
     Settings,
     SprintRequest,
     SprintRisks,
@@ -187,13 +190,23 @@ ANOMALIES = Report(
     ],
 )
 
+SCALE = Report(
+    name="agile.scale",
+    summary="Points for issues of a project that has none, from answers to: which is bigger?",
+    reads=features.READS,
+    request=ScaleRequest,
+    answer=ScaleAnswer,
+    about=lambda request: {"project": [request.project]},
+    compute=scale.scale,
+)
+
 DOMAIN = Domain(
     name="agile",
     summary="effort, points, sprints and people of software projects",
     settings=Settings,
     tables=TABLES,
     tasks=[EFFORT, POINTS, ASSIGNMENT, DURATION, DELIVERY],
-    reports=[SPRINT_RISK, SUMMARY, ANOMALIES],
+    reports=[SPRINT_RISK, SUMMARY, ANOMALIES, SCALE],
     formats=[
         Format(name="jira", summary="pages of Jira's search and changelogs", parse=trackers.jira),
         Format(name="github", summary="GitHub's list of issues", parse=trackers.github),

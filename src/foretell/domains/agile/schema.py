@@ -196,6 +196,53 @@ class Anomalies(BaseModel):
     anomalies: list[Risk]
 
 
+class Larger(BaseModel):
+    """Of two issues the one that is more work."""
+
+    larger: Id
+    smaller: Id
+
+
+class ScaleRequest(BaseModel):
+    """Answers to "which is bigger?", of issues of a project that has no points yet, and the points that there are."""
+
+    project: Id
+    pairs: Annotated[list[Larger], Field(max_length=1000)] = []
+    issues: Annotated[list[Id], Field(max_length=100)] | None = None  # to compare; the newest open ones if left out
+    scale: Annotated[list[Points], Field(min_length=2, max_length=20)] = [1, 2, 3, 5, 8, 13]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if sorted(set(self.scale)) != self.scale or self.scale[0] <= 0:
+            raise ValueError("a scale has different points above 0, the least first")
+        if any(one.larger == one.smaller for one in self.pairs):
+            raise ValueError("an issue is not larger than itself")
+        return self
+
+
+class Sized(BaseModel):
+    """An issue with the points that the answers give it; `answers` is in how many it was."""
+
+    issue: str
+    title: str
+    points: float
+    answers: int
+
+
+class ScaleAnswer(BaseModel):
+    """Points for each issue compared, and which two to ask about next; null where enough is known.
+
+    The issue in the middle has the middle of the scale, and the others as many times that as they are larger. It is a
+    beginning to talk about, not a measurement: `agreement` is the share of the answers that it agrees with.
+    """
+
+    project: str
+    issues: list[Sized]
+    agreement: float | None
+    next: list[str] | None
+    asked_enough: bool
+
+
 class Breakdown(BaseModel):
     """Counts behind a summary."""
 

@@ -12,6 +12,7 @@ from foretell.domains.agile.schema import (
     EffortRequest,
     IssueRequest,
     ProjectRequest,
+    ScaleRequest,
     Settings,
     SprintRequest,
 )
@@ -44,6 +45,7 @@ def sample(seed: int) -> Sample:
             ],
             "agile.delivery": [SprintRequest(project=first, sprint=now)],
             "agile.sprint_risk": [SprintRequest(project=first, sprint=now)],
+            "agile.scale": [ScaleRequest(project=first)],
             "agile.project_summary": [ProjectRequest(project=name) for name in projects],
             "agile.anomalies": [ProjectRequest(project=name) for name in projects],
         },
