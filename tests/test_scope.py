@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.toys import HOUR, About, plain
+from tests.toys import DAY, HOUR, About, plain
 from tests.toys.plain import Told
 
-from foretell import History, Study, Task
+from foretell import History, Rolling, Study, Task
 from foretell.app.basis import Basis
 from foretell.engine import apart
+from foretell.engine.backtest import backtest
 from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, predict
 from foretell.engine.train import train
@@ -121,3 +122,13 @@ def test_it_is_saved_and_loaded_to_the_last_bit(task: Task, history: History, tm
     assert_frame_equal(again.forecast(study).rows, model.forecast(study).rows)
     assert_frame_equal(again.forecast(study).evidence, model.forecast(study).evidence)
     assert again.worth == model.worth
+
+
+def test_a_share_is_of_the_questions_whose_outcome_is_known() -> None:
+    """However many of the newest are still open."""
+    late = plain.history(days=20, late=5 * DAY)
+    task = plain.task({"base": BASE, "both": BOTH}, rolling=Rolling(folds=3, span=0.1))
+    settled = plain.TASK.questions(late).filter(pl.col("as_of") <= late.now - 5 * DAY).height
+    sizes = backtest(task, late).asked["fold"].value_counts()["count"]
+    assert len(sizes) == 3
+    assert all(abs(size - 0.1 * settled) <= 4 for size in sizes)

@@ -1,4 +1,4 @@
-"""Sizes: a file stays under 400 lines, a domain under 2,500, a function at most 60. Prints what is over; exits 1."""
+"""Sizes: a file stays under 400 lines, a domain under 2,400, a function at most 60. Prints what is over; exits 1."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = 400  # a file stays under it
-DOMAIN = 2500  # so does a domain, its sample and its declarations as data not counted
+DOMAIN = 2400  # so does a domain, its sample and its declarations as data not counted
 FUNCTION = 60  # a function may have as many
-UNCOUNTED = {"sample.py", "schema.py", "tables.py", "routes.py"}
+UNCOUNTED = {"__init__.py", "sample.py", "schema.py", "tables.py", "routes.py"}
 WORLDS = "sample"  # a folder of a sample is not counted either
 
 

@@ -35,8 +35,8 @@ class Rolling:
     """How a backtest stands in the past: the last `folds` spans, each forecast by a model fitted before it.
 
     Of a task with a scope the first span is there to choose by, and is not scored. A `span` is a length of time or,
-    where things come now often and now rarely, a share of all past questions. `every` keeps only the first standpoint
-    of an entity in each such span of time (since 1970, UTC); None keeps all.
+    where things come now often and now rarely, a share of the questions with a known outcome. `every` keeps only the
+    first standpoint of an entity in each such span of time (since 1970, UTC); None keeps all.
     """
 
     folds: int

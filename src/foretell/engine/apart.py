@@ -21,7 +21,7 @@ from foretell.engine import calibration
 from foretell.engine.calibration import Calibration
 from foretell.engine.scores import score
 
-SHRUNK = 30.0  # outcomes of a scope that count as much as what the candidates are worth everywhere
+SHRUNK = 100.0  # outcomes of a scope that count as much as what the candidates are worth everywhere
 
 
 def name_of(task: Task) -> str | None:

@@ -134,8 +134,9 @@ def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     if isinstance(span, timedelta):
         edges = [end - span * k for k in range(rolling.folds, -1, -1)]
     else:
-        places = [int(questions.height * max(0.0, 1 - span * k)) for k in range(rolling.folds, 0, -1)]
-        edges = sorted({*(questions["as_of"][place] for place in places), end})
+        known = settled(task, history, questions)["as_of"]  # of those still open there may be many, all of them new
+        places = [int(len(known) * max(0.0, 1 - span * k)) for k in range(rolling.folds, 0, -1)]
+        edges = sorted({*(known[place] for place in places), end}) if len(known) else [end]
     return folded(task, history, questions, edges, rolling.every)
 
 
