@@ -67,7 +67,7 @@ class Anomalies:
         with self.desk.inside() as connection:
             if subject is not None and declared.subject:
                 now = datetime.now(UTC)
-                request = declared.request.model_validate({declared.subject: subject})
+                request = request_of(declared.request, {declared.subject: subject})
                 admitted(self.desk, connection, self.desk.domain(name), declared, request, now)
             elif self.desk.person is not None:
                 raise InvalidRequest(f"name the {declared.subject} whose anomalies are asked for")
