@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 DEFINITIONS = {
     "mae": "mean absolute error of the point forecast",
     "rmse": "root of the mean squared error of the point forecast",
+    "r2": "share of the outcomes' variance that is told; below 0: worse than always saying their mean",
     "mape": "mean absolute error in per cent of the outcome, zero outcomes left out",
     "mase": "mean absolute error divided by the baseline's on the same questions",
     "pinball": "mean pinball loss over the quantile levels (Koenker & Bassett 1978)",
