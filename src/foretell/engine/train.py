@@ -58,11 +58,10 @@ def train(
     outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history. `facts`
     are what there was of each table, for the card.
     """
-    known = settled(task, history, past_questions(task, history))["entity"].n_unique()
-    if known < task.fewest:
-        raise NotReady(
-            f"{task.name} needs {task.fewest} with a known outcome to learn from, and has {known}; bring more"
-        )
+    if task.fewest > 1:
+        known = settled(task, history, past_questions(task, history))["entity"].n_unique()
+        if known < task.fewest:
+            raise NotReady(f"{task.name} needs {task.fewest} outcomes to learn from, and knows {known}; bring more")
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
     taught = lesson(task, history)
