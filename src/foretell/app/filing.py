@@ -16,7 +16,7 @@ import io
 import json
 import logging
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from foretell.app.tenancy import Tenancy
 from foretell.contract import Frame, Task
@@ -49,10 +49,12 @@ def _manifests(desk: Tenancy, task: Task, start: str) -> None:
     there = {name for name in blobs.files(desk.tenant) if name.startswith(start)}
     with desk.transaction() as connection:
         versions = registry.numbered(connection, desk.tenant, task.name)
-    wanted = {
-        f"{start}{number}.0.0/{kept.created_at.astimezone(UTC):%Y%m%d_%H%M%S}/model.joblib": kept
-        for number, kept in versions
-    }
+    wanted: dict[str, registry.Kept] = {}
+    for number, kept in versions:
+        made = kept.created_at.astimezone(UTC)
+        while (name := f"{start}{number}.0.0/{made:%Y%m%d_%H%M%S}/model.joblib") in wanted:
+            made += timedelta(seconds=1)  # another was made within the same second
+        wanted[name] = kept
     for name in wanted.keys() - there:
         blobs.write(desk.tenant, name, _manifest(wanted[name]))
     for name in there - wanted.keys():
