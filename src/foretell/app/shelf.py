@@ -72,7 +72,11 @@ def load(desk: Tenancy, connection: Any, task: Task, version: str) -> Model:
         desk.house.models.expire()  # what nobody asks for any more goes now: to load one takes longer
         with TemporaryDirectory(prefix="foretell-") as folder:
             desk.house.stores.blobs.get(desk.tenant, kept.blob, Path(folder))
-            return Model.load(task, Path(folder)), UNPACKED * kept.size
+            try:
+                return Model.load(task, Path(folder)), UNPACKED * kept.size
+            except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+                told = f"{type(error).__name__}: {error}"
+                raise Damaged(f"this foretell can't read what another one made ({told}); train again") from None
 
     return desk.house.models.once((desk.tenant, task.name, version), made, whose=desk.tenant)
 
