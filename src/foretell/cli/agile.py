@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from foretell.app import App
     from foretell.contract import Frame
 
-TYPES = {"effort_prediction": "agile.effort", "story_points": "agile.points", "sprint_duration": "agile.duration"}
 RECENT = timedelta(days=30)
-MODEL = click.Choice([*TYPES])
 PROJECT = click.option("--project", help="One project's; every training learns each project's own beside the global.")
 
 
@@ -32,16 +30,16 @@ def agile() -> None:
 
 
 @agile.command("train_ml_model")
-@click.argument("model", type=MODEL)
+@click.argument("model")
 @TENANT
 @PROJECT
 @click.option("--force", is_flag=True, help="Train even if the model is younger than 30 days.")
 def train_ml_model(model: str, tenant: str, project: str | None, force: bool) -> None:
-    """Train a MODEL; the better one serves."""
+    """Train a MODEL (effort_prediction, story_points, sprint_duration); the better one serves."""
     from foretell.app import App
 
-    task = TYPES[model]
     with App.open(tenant) as app:
+        task = _types(app, model)[model]
         champion = app.champion(task)
         if champion and not force and datetime.now(UTC) - champion.card.trained_at < RECENT:
             click.echo(f"version {champion.card.version} is younger than 30 days; type --force to train anyway")
@@ -63,7 +61,7 @@ def train_ml_model(model: str, tenant: str, project: str | None, force: bool) ->
 @agile.command("list_ml_models")
 @TENANT
 @click.option("--active-only", is_flag=True, help="Only those that serve.")
-@click.option("--type", "kind", type=MODEL)
+@click.option("--type", "kind", help="Of one type: effort_prediction.")
 @PROJECT
 @JSON
 def list_ml_models(tenant: str, active_only: bool, kind: str | None, project: str | None, as_json: bool) -> None:
@@ -72,10 +70,7 @@ def list_ml_models(tenant: str, active_only: bool, kind: str | None, project: st
 
     rows = []
     with App.open(tenant) as app:
-        there = {task.name for task in app.desk.domain("agile").tasks}
-        for name, task in TYPES.items():
-            if kind not in (None, name) or task not in there:
-                continue
+        for name, task in _types(app, kind).items():
             champion = app.champion(task)
             for one in app.models.list(task):
                 active = one.state in ("serving", "pinned")
@@ -91,6 +86,14 @@ def list_ml_models(tenant: str, active_only: bool, kind: str | None, project: st
         click.echo("  ".join(f"{value:<18}" for value in row.values()))
     if not rows:
         click.echo("there is none; type: foretell agile train_ml_model effort_prediction")
+
+
+def _types(app: App, wanted: str | None) -> dict[str, str]:
+    """The tasks by the document's names of their models; of the one that is wanted, all if None. Raises NotFound."""
+    types = {task.filed_as: task.name for task in app.desk.domain("agile").tasks if task.filed_as}
+    if wanted is not None and wanted not in types:
+        raise NotFound(f"no model {wanted!r}; there are {', '.join(types)}")
+    return {name: task for name, task in types.items() if wanted in (None, name)}
 
 
 @agile.command("detect_anomalies")
