@@ -159,7 +159,7 @@ class Similar(Jaccard):
     """What the finished issues took that read most like the one asked about, by the cosine of their TF-IDF."""
 
     needs_training = True
-    cost = Cost(fit=0.3, forecast=2.0)
+    cost = Cost(fit=0.3, forecast=1.0)
     DRAWN = 0.3
 
     def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - they are in the history
@@ -260,7 +260,8 @@ class Boosted:
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Grow the trees; return self. Those of all projects are grown once for whoever asks."""
-        grown = study.history.once(lambda _: Boosted()._grow(study, outcomes), ("grown", study.questions.height))
+        asked = int(study.questions.select("entity", "as_of").hash_rows().sum())
+        grown = study.history.once(lambda _: Boosted()._grow(study, outcomes), ("grown", study.questions.height, asked))
         self.weighed, self.reduced, self.codes = grown.weighed, grown.reduced, grown.codes
         self.trees, seen = dict(grown.trees), grown.seen
         assert seen is not None
