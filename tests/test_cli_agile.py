@@ -78,6 +78,8 @@ def test_generating_is_a_dry_run_until_it_is_confirmed_and_keeps_a_project(run: 
 def test_training_tells_its_errors_and_keeps_a_young_model(run: Run, tenant: str) -> None:
     told = run("agile", "train_ml_model", "story_points").output
     assert "Training samples: " in told
+    with pytest.raises(NotFound, match="effort_prediction, story_points, sprint_duration"):
+        run("agile", "train_ml_model", "weather")
     again = run("agile", "train_ml_model", "story_points").output
     assert "--force" in again
     rows = json.loads(run("agile", "list_ml_models", "--active-only", "--type=story_points", "--json").output)

@@ -56,6 +56,7 @@ def one(task: Task, history: History, model: Model, entity: str) -> Prediction:
 def test_each_scope_is_served_by_who_did_best_there(task: Task, history: History) -> None:
     trained = train(task, history)
     assert trained.model.card.candidate == "by entity"
+    assert trained.model.card.reason.startswith("each entity has who did best there")
     said = {entity: one(task, history, trained.model, entity) for entity in ("a", "b")}
     assert {entity: each.method for entity, each in said.items()} == {"a": "of_a", "b": "of_b"}
     assert [each.forecast.rows["point"][0] for each in said.values()] == pytest.approx([10.0, 10.0], abs=0.5)

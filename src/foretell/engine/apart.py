@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -35,7 +34,10 @@ def made(task: Task, candidate: str) -> Forecaster:
 
 
 class Apart:
-    """Several candidates of a task, and which of them answers for which scope; `""` for one not known before."""
+    """Several candidates of a task, and which of them answers for which scope; `""` for one not known before.
+
+    It has no draws: not all of them may have some, and an answer must not depend on what else is asked with it.
+    """
 
     needs_training = True
 
@@ -69,10 +71,11 @@ class Apart:
         """What a candidate means, signed by it."""
         said = self.of[name].forecast(study)
         said = self.meant[name].apply(said) if name in self.meant else said
-        if "method" in said.evidence.columns:
-            return said
-        method = pl.Series("method", [name] * said.rows.height, dtype=pl.String)
-        return replace(said, evidence=said.evidence.with_columns(method) if said.evidence.width else method.to_frame())
+        evidence = said.evidence
+        if "method" not in evidence.columns:
+            method = pl.Series("method", [name] * said.rows.height, dtype=pl.String)
+            evidence = evidence.with_columns(method) if evidence.width else method.to_frame()
+        return Forecast(rows=said.rows, evidence=evidence)
 
     def save(self, folder: Path) -> None:
         """Write who answers for whom, and each in a folder of its own."""
@@ -85,10 +88,11 @@ class Apart:
     def load(self, folder: Path) -> Self:
         """Read what `save` wrote."""
         told = json.loads((folder / "who.json").read_text())
-        meant = {name: calibration.read(self.task.target, one) for name, one in told["meant"].items()}
-        self.__init__(self.task, told["who"], meant)  # type: ignore[misc]
-        self.of = {name: one.load(folder / f"{k}") for k, (name, one) in enumerate(self.of.items())}
-        return self
+        read = {name: calibration.read(self.task.target, one) for name, one in told["meant"].items()}
+        meant = {name: one for name, one in read.items() if one is not None}
+        found = type(self)(self.task, told["who"], meant)
+        found.of = {name: one.load(folder / f"{k}") for k, (name, one) in enumerate(found.of.items())}
+        return found
 
 
 def scopes(task: Task, asked: Frame) -> pl.Series:

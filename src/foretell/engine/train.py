@@ -104,10 +104,10 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
             task.baseline,
             f"{name} is only {skill:.1%} better than the baseline; {gate.skill:.0%} are asked for",
         )
-    return (
-        name,
-        f"lowest {metric} of {len(errors)}: {_figure(best)}, {skill:.0%} below the baseline's {_figure(base)}",
-    )
+    won = f"lowest {metric} of {len(errors)}"
+    if name == each:
+        won = f"each {task.scope} has who did best there, together {metric}"
+    return name, f"{won}: {_figure(best)}, {skill:.0%} below the baseline's {_figure(base)}"
 
 
 def fit(
