@@ -40,7 +40,22 @@ def home() -> Iterator[Path]:
 
     with reachable() as folder:
         os.environ["FORETELL_HOME"] = str(folder)
+        os.environ["FORETELL_BEAT"] = "1"  # a worker that is lost is missed soon
+        os.environ["FORETELL_BACKUP_AT"] = "off"  # tests may run at any hour
         for name in (*DOCUMENTED.values(), "DB_HOST", "DB_NAME"):  # what somebody's own machine tells other programs
             os.environ.pop(name, None)
         yield folder
         launcher.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Path]:
+    """A home of the module's own: no server's worker does its jobs."""
+    from foretell.stores import launcher
+
+    with reachable() as folder, pytest.MonkeyPatch.context() as change:
+        change.setenv("FORETELL_HOME", str(folder))
+        try:
+            yield folder
+        finally:
+            launcher.stop(folder)

@@ -63,7 +63,9 @@ def other(server: Server) -> Iterator[dict[str, str]]:
     """The settings for somebody else's PostgreSQL: an empty database, its owner, and a login without rights."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("CREATE ROLE landlord LOGIN CREATEROLE PASSWORD 'p@:/'")
-        connection.execute("GRANT foretell_app, foretell_reader, foretell_operator TO landlord WITH ADMIN OPTION")
+        connection.execute(
+            "GRANT foretell_app, foretell_reader, foretell_operator, foretell_worker TO landlord WITH ADMIN OPTION"
+        )
         connection.execute("CREATE ROLE lodger LOGIN PASSWORD 's3cret'")
         connection.execute('CREATE DATABASE "Others" OWNER landlord')
     login, owner = server.url("Others", "lodger", "s3cret"), server.url("Others", "landlord", "p@:/")

@@ -77,6 +77,11 @@ class ForetellSettings(BaseSettings):
     cache_ttl: Annotated[float, Field(gt=0)] = 3600.0  # seconds that a loaded model stays in a process's memory
     log_level: Level = "info"  # from which on the server says things
     read_only: bool = False  # whether the database is opened as one who reads all, and writes predictions alone
+    jobs: bool = True  # whether `foretell serve` runs a worker beside it
+    beat: Annotated[float, Field(ge=0.1, le=300)] = 5.0  # seconds between a worker's signs of life; three count as lost
+    backup_at: str | None = None  # when a worker backs everything up, as cron writes it (UTC): 0 2 * * *, or off
+    backups: Path | None = None  # the folder that goes into; `backups` in `home` if not given
+    backups_kept: Annotated[int, Field(ge=1, le=1000)] = 7  # the newest, older ones are deleted
     min_training_days: str | None = None  # the default of a tenant's setting, as are those that follow; see OF_TENANTS
     prophet_seasonality_mode: str | None = None
     prophet_interval_width: str | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from foretell.contract import Table
-from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
+from foretell.engine.timetable import checked as checked_cron
+from foretell.errors import ForetellError, InvalidRequest, Misconfigured, NotFound, Unavailable
 from foretell.settings import ForetellSettings, source
 from foretell.stores import blobs_in, launcher, outdated
 from foretell.stores import migrate as migrating
@@ -79,6 +81,38 @@ def backup(settings: ForetellSettings, file: Path) -> Told:
             raise NotFound(f"nothing is kept in {home}; if it is elsewhere, type: FORETELL_HOME=… foretell backup …")
         admin = launcher.start(home).url(DATABASE)
     return backed_up(admin, Blobs(_blobs(settings)), file)
+
+
+NIGHTLY = "0 2 * * *"
+
+
+def backup_at(settings: ForetellSettings) -> str | None:
+    """When everything is backed up without anybody asking, as cron writes it (UTC); None where it is not.
+
+    If nothing is said it is at 02:00, unless the database is another one and nobody may back that up. Raises
+    Misconfigured.
+    """
+    told = settings.backup_at
+    if told == "off" or (told is None and settings.database and not settings.database_owner):
+        return None
+    try:
+        return checked_cron(told or NIGHTLY)
+    except InvalidRequest as error:
+        raise Misconfigured(
+            f"FORETELL_BACKUP_AT: {error}; type: export FORETELL_BACKUP_AT='{NIGHTLY}', or off"
+        ) from None
+
+
+def nightly(settings: ForetellSettings, now: datetime) -> dict[str, Any]:
+    """Back everything up into the folder of backups, and delete the oldest there; what was done. Raises as `backup`."""
+    folder = settings.backups or _home(settings) / "backups"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"foretell-{now:%Y%m%d-%H%M%S}.zip"
+    told = backup(settings, file)
+    old = sorted(folder.glob("foretell-*.zip"))[: -settings.backups_kept]
+    for each in old:
+        each.unlink()
+    return {"file": str(file), "bytes": file.stat().st_size, "tenants": told.tenants, "deleted": [e.name for e in old]}
 
 
 def restore(settings: ForetellSettings, tables: Tables, file: Path) -> Told:

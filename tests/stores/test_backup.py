@@ -29,8 +29,21 @@ from tests.stores.toy import DEEDS, THINGS, YEARLY
 
 from foretell.contract import DTYPES, Finding, Frame, Table
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
-from foretell.stores import anomalies, clients, decisions, facts, kept, launcher, opened, quarantine, records, registry
-from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, secret, url_of
+from foretell.stores import (
+    anomalies,
+    clients,
+    decisions,
+    facts,
+    jobs,
+    kept,
+    launcher,
+    opened,
+    quarantine,
+    records,
+    registry,
+    schedules,
+)
+from foretell.stores.access import DATABASE, LOGIN, OPERATOR, OWNER, ROLES, secret, url_of
 from foretell.stores.archive import DUMP, MANIFEST, Part, Told
 from foretell.stores.backup import backup, restore
 from foretell.stores.blobs import Blobs
@@ -46,6 +59,7 @@ DATA_SET = "ml_datasets/global/toy/training_set_20240301.parquet"
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
     "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
+    "jobs", "schedules",
 )  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), **{name: tuple(tables) for name, tables in declared().items()}}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
@@ -199,6 +213,9 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             )  # fmt: skip
             amiss = Finding(kind="late", severity="high", words="it is late", evidence={"by": 3})
             anomalies.found(connection, tenant, "toy.health", "one", [amiss], START)
+            job, _ = jobs.add(connection, tenant, "train", "toy.demand", {"task": "toy.demand"}, "me", "key")
+            jobs.deliver(connection, tenant, job.job_id, "ml_training", "seal")
+            schedules.fire(connection, tenant, "clean", START)
     operator.close()
     database.close()
     yield one
@@ -330,7 +347,7 @@ def test_it_comes_back_under_other_names(source: Source, copy: tuple[Path, Told]
             connection.execute(
                 sql.SQL(f"CREATE ROLE {{}} LOGIN {rights} PASSWORD {{}}").format(sql.Identifier(role), password)
             )
-        for role in ("foretell_app", "foretell_reader", "foretell_operator"):
+        for role in ROLES:
             connection.execute(sql.SQL(f"GRANT {role} TO {{}} WITH ADMIN OPTION").format(sql.Identifier(owner)))
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
     blobs = Blobs(f"file://{tmp_path}/blobs")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -93,6 +94,18 @@ def token(home: Path) -> Callable[..., str]:
         return Keys.of(ForetellSettings()).issue(Who(tenant=tenant, user=user, role=role), days=days)
 
     return make
+
+
+def ended(client: httpx.Client, answer: httpx.Response) -> dict[str, Any]:
+    """What became of the job that an answer tells of, when it has ended."""
+    assert answer.status_code == 202, answer.text
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        job: dict[str, Any] = client.get(answer.headers["Location"]).json()
+        if job["ended_at"]:
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"the job does not end: {job}")
 
 
 def rows() -> pl.DataFrame:

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import polars as pl
 import pytest
-from tests.web.conftest import Running, rows, tenancy
+from tests.web.conftest import Running, ended, rows, tenancy
 from tests.web.test_documented import conforms
 
 from foretell.app import App
@@ -287,7 +287,10 @@ class Story:
 
     def train(self, k: int) -> Any:
         at = f"{END - timedelta(days=3) + timedelta(hours=k):%Y-%m-%dT%H:%M:%SZ}"
-        return good(self.client.post(f"{LOAD}/train", json={"budget": 0.1, "days": 40}, params={"as_of": at}))
+        how = {"budget": 0.1, "days": 40}
+        job = ended(self.client, self.client.post(f"{LOAD}/train", json=how, params={"as_of": at}))
+        assert (job["state"], job["kind"], job["subject"], job["progress"]) == ("done", "train", "traffic.load", 1.0)
+        return job["result"]
 
     def does(self, deed: str, version: str = "", **body: str) -> str:
         path = f"{LOAD}/models/{version}/{deed}" if version else f"{LOAD}/{deed}"
@@ -364,7 +367,9 @@ def test_a_backtest_shows_every_candidates_errors(admin: httpx.Client) -> None:
 
 
 def test_too_little_to_learn_from_is_a_conflict(admin: httpx.Client) -> None:
-    problem(admin.post(f"{LOAD}/train", json={"days": 3}, params=LATEST), 409, "NotReady")
+    job = ended(admin, admin.post(f"{LOAD}/train", json={"days": 3}, params=LATEST))
+    assert (job["state"], job["error"], job["result"]) == ("failed", "NotReady", None)
+    assert "bring" in job["message"]
     problem(admin.post(f"{LOAD}/backtest", params={"as_of": "2023-01-01T00:00:00Z"}), 409, "NotReady")
     problem(admin.post(f"{LOAD}/train", json={"days": 0}), 422, "InvalidRequest")
 

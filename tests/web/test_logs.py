@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.web.conftest import Running, rows, started, tenancy
+from tests.web.conftest import Running, ended, rows, started, tenancy
 from tests.web.test_inventory import body
 
 from foretell.app import logs
@@ -25,12 +25,13 @@ def said(running: Running, line: str, *names: str) -> list[float]:
 
 @pytest.mark.row("I12")
 def test_the_times_of_trainings_fits_and_queries_are_told(
-    home: Path, tmp_path: Path, token: Callable[..., str]
+    alone: Path, tmp_path: Path, token: Callable[..., str]
 ) -> None:
     with tenancy() as app, started(tmp_path / "log", LOG_LEVEL="DEBUG") as running:
         app.import_("traffic.metrics", rows())
         with running.client(token(app.tenant)) as client:
-            assert client.post("/v1/traffic/load/train", params=AS_OF, json={"budget": 0.1}).status_code == 200
+            put = client.post("/v1/traffic/load/train", params=AS_OF, json={"budget": 0.1})
+            assert ended(client, put)["state"] == "done"
             (took,) = said(running, TRAINING, app.tenant, "traffic.load")
             assert took > 1
             assert len(said(running, QUERY, r"\w+", app.tenant, "traffic.load")) == 1

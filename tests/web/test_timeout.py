@@ -13,7 +13,7 @@ import httpx
 import polars as pl
 import pytest
 from tests.deciding import above
-from tests.web.conftest import Running, rows, started, tenancy
+from tests.web.conftest import PATIENCE, Running, rows, started, tenancy
 from tests.web.test_inventory import body
 
 from foretell.app import patience
@@ -23,7 +23,7 @@ from foretell.stores import records
 from foretell.web.office import THREADS
 
 SECONDS = 6.0  # more than anything asked here takes on a busy machine, when nothing hinders it
-PREDICT, TRAIN = "/v1/traffic/load/predict", "/v1/traffic/load/train"
+PREDICT = "/v1/traffic/load/predict"
 AS_OF = {"as_of": END.isoformat()}
 ASKED = {"service": "donations"}
 WRITTEN = ("ml_predictions", "ml_models", "ml_experiments", "ml_deployments")
@@ -113,23 +113,47 @@ def test_documented_paths_say_so_in_their_own_shape(client: httpx.Client, home: 
     assert told.json()["foretell"]["code"] == "Unavailable"
 
 
-def test_a_training_over_the_time_is_ended_and_the_next_work_is_done(
+def test_heavy_work_over_the_time_is_ended_and_the_next_is_done(
     server: Running, token: Callable[..., str], home: Path
 ) -> None:
     with tenancy() as app:
         app.import_("traffic.metrics", rows())
         with server.client(token(app.tenant)) as client:
-            before = counted(home)
-            with locked(home, "ml_models"):  # however quick it should be, it does not come to its end
-                told = waited(client, TRAIN, {})
+            few = rows().tail(3).with_columns(pl.col("value") + 1)
+            few.write_parquet(path := home.parent / "few.parquet")
+            parquet: dict[str, Any] = {
+                "content": path.read_bytes(),
+                "headers": {"Content-Type": "application/vnd.apache.parquet"},
+            }
+            began = time.monotonic()
+            with locked(home, "traffic.metrics"):  # however quick it should be, it does not come to its end
+                told = client.post("/v1/traffic/facts/metrics", **parquet)
                 assert (told.status_code, told.json()["code"]) == (503, "Unavailable")
-                few = rows().tail(3).with_columns(pl.col("value") + 1)
-                few.write_parquet(path := home.parent / "few.parquet")
-                parquet = {"content": path.read_bytes(), "headers": {"Content-Type": "application/vnd.apache.parquet"}}
+                assert SECONDS - 0.5 < time.monotonic() - began < 2 * SECONDS
                 # The same process does it: it would wait for the lock until it is given up, were it not free again.
-                assert until(client, "/v1/traffic/facts/metrics", **parquet).json()["revised"] == 3
-            time.sleep(1)
-            assert counted(home) == before
+                assert until(client, "/v1/traffic/load/backtest", params=AS_OF, json={"budget": 0.01})
+            assert until(client, "/v1/traffic/facts/metrics", **parquet).json()["revised"] == 3
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_training_that_somebody_waits_for_too_long_goes_on(
+    server: Running, token: Callable[..., str], home: Path
+) -> None:
+    with tenancy() as app:
+        app.import_("traffic.metrics", rows())
+        with server.client(token(app.tenant)) as client:
+            with locked(home, "ml_models"):
+                told = waited(client, "/api/ml/train", {"days_history": 60})
+                assert told.status_code == 503
+                assert "longer than this server lets one take" in told.json()["detail"]
+                (job,) = client.get("/v1/jobs").json()
+                assert job["state"] in ("waiting", "running")
+            end = time.monotonic() + PATIENCE
+            while not (job := client.get(f"/v1/jobs/{job['job_id']}").json())["ended_at"]:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            assert (job["state"], job["attempts"]) == ("done", 1)
+            assert [each.version for each in app.models.list("traffic.load")] == [job["result"]["version"]]
     assert "Traceback" not in server.log.read_text()
 
 

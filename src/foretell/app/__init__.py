@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from foretell.app import answering, filing, ledger, logs, shelf
 from foretell.app.house import House
 from foretell.app.intake import Imported, intake
+from foretell.app.jobs import Jobs
 from foretell.app.models import Models, nothing_trained
 from foretell.app.opening import add_tenant
 from foretell.app.predictions import Predictions
@@ -24,6 +25,7 @@ from foretell.app.quarantine import Quarantine
 from foretell.app.recommendations import Recommendations, recommend
 from foretell.app.reports import Anomalies, Reported, report
 from foretell.app.requests import Body, request_of
+from foretell.app.schedule import Schedule
 from foretell.app.tenancy import AsOf, Tenancy, everything
 from foretell.app.tenant_settings import Settings
 from foretell.contract import Frame, History, Replayed, Rolling
@@ -46,14 +48,15 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings`, `anomalies` and `quarantine` have verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `jobs`, `schedule` and `quarantine` have verbs
+    of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
         self.desk, self.tenant, self.house = desk, desk.tenant, desk.house
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings = Recommendations(desk), Settings(desk)
-        self.anomalies = Anomalies(desk)
+        self.anomalies, self.jobs, self.schedule = Anomalies(desk), Jobs(desk), Schedule(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:
@@ -232,6 +235,7 @@ class App:
             if verdict.promote:
                 shelf.deploy(self.desk, connection, task, kept.version, verdict.reason)
             registry.prune(connection, self.tenant, task)
+            self.desk.note(version=kept.version, promoted=verdict.promote, reason=verdict.reason)
         shelf.tidy(self.desk)
         filing.file(self.desk, declared, trained.lesson)
         return trained, verdict
@@ -339,6 +343,7 @@ class App:
         for first in range(0, len(everybody), TOGETHER):
             some = everybody[first : first + TOGETHER]
             asked = [(task, {**request, declared.whom: name}) for name in some]
+            self.desk.note(after=some[-1])
             answers = answering.answer(self.desk, asked, as_of=as_of, cache_bypass=cache_bypass)
             for name, said in zip(some, answers, strict=True):
                 yield name, said if isinstance(said, ForetellError) else self._proposed(task, said, as_of)
@@ -362,7 +367,7 @@ class App:
 
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
         """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""
-        rows, first, last = self._ledger(task, "forecast")
+        rows, first, last = ledger.turned_out(self.desk, task, "forecast")
         turned_out = watch(self.desk.task(task), self.history(task, as_of), rows)
         with self.desk.transaction() as connection:
             records.monitored(connection, self.tenant, task, first, last, rows.height, turned_out)
@@ -373,7 +378,7 @@ class App:
         champion = self.champion(task)
         if champion is None:
             raise nothing_trained(task)
-        rows, _, _ = self._ledger(task, "raw", champion.card.version)
+        rows, _, _ = ledger.turned_out(self.desk, task, "raw", champion.card.version)
         model = recalibrate(champion, self.history(task, as_of), rows)
         kept = shelf.put(self.desk, model)
         with self.desk.transaction() as connection:
@@ -385,15 +390,3 @@ class App:
             registry.prune(connection, self.tenant, task)
         filing.file(self.desk, self.desk.task(task))
         return model
-
-    def _ledger(
-        self, task: str, what: Literal["forecast", "raw"], version: str | None = None
-    ) -> tuple[Frame, datetime, datetime]:
-        """Questions served, with what was said to them, and the first and last moment they were asked at."""
-        with self.desk.transaction() as connection:
-            served = records.served(connection, self.tenant, self.desk.task(task).name)
-        served = [one for one in served if version in (None, one.version)]
-        if not served:
-            raise NotReady(f"no forecast of {task}{' by its champion' if version else ''} has been served yet")
-        asked = [one.as_of for one in served]
-        return ledger.read(served, what), min(asked), max(asked)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from foretell.app.declared import domains
 from foretell.app.memory import Memory
 from foretell.app.opening import stores
 from foretell.app.tenant_settings import check_defaults
+from foretell.app.tokens import Keys
 from foretell.models.boosted import warm
 from foretell.settings import ForetellSettings
 from foretell.stores.access import READER
@@ -42,6 +44,11 @@ class House:
         installed = domains()
         check_defaults(installed.values())
         return cls(stores(installed, size=size), installed)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What tokens and jobs are signed with. Raises Misconfigured."""
+        return Keys.of(ForetellSettings())
 
     @property
     def reads(self) -> bool:

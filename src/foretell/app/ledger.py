@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import polars as pl
@@ -13,7 +13,12 @@ from pydantic import BaseModel
 from foretell.contract import INSTANT, Forecast, Frame, Task
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
+from foretell.errors import NotReady
+from foretell.stores import records
 from foretell.stores.records import Served
+
+if TYPE_CHECKING:
+    from foretell.app.tenancy import Tenancy
 
 EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
@@ -67,6 +72,22 @@ def _told(frame: Frame) -> dict[str, list[Any]]:
         else column.to_list()
         for column in frame.get_columns()
     }
+
+
+def turned_out(
+    desk: Tenancy, task: str, what: Literal["forecast", "raw"], version: str | None = None
+) -> tuple[Frame, datetime, datetime]:
+    """Questions of a task that were served, with what was said to them, and the first and last moment they were asked.
+
+    Of a `version` those that it answered. Raises NotReady where there are none.
+    """
+    with desk.transaction() as connection:
+        served = records.served(connection, desk.tenant, desk.task(task).name)
+    served = [one for one in served if version in (None, one.version)]
+    if not served:
+        raise NotReady(f"no forecast of {task}{' by its champion' if version else ''} has been served yet")
+    asked = [one.as_of for one in served]
+    return read(served, what), min(asked), max(asked)
 
 
 def read(served: Sequence[Served], what: Literal["forecast", "raw"]) -> Frame:

@@ -1,4 +1,4 @@
-"""Heavy work leaves the process: trainings, fits and large bodies have processes of their own, kept warm."""
+"""Heavy work leaves the process: backtests, fits and large bodies have processes of their own, kept warm."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from foretell.app.house import House
 from foretell.app.requests import body_of
 from foretell.app.tenancy import Tenancy
 from foretell.errors import ForetellError, Unavailable
-from foretell.stores import registry
 
-Verb = Literal["train", "backtest", "replay", "take", "take_format", "predict", "predict_each"]
+Verb = Literal["backtest", "replay", "take", "take_format", "predict", "predict_each"]
 
 NICER = 10  # by which processes give way to those that answer,
 AWAITED = 5  # and those whose work is an answer that somebody waits for
@@ -94,6 +93,12 @@ def _begin(nicer: int) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
 
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended, however that ended."""
+
     def watch() -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
@@ -159,25 +164,6 @@ def _ring(*_: object) -> None:
     raise _Ended
 
 
-def trained(app: App, *, task: str, **told: Any) -> dict[str, Any]:
-    """Train; the version, where it is kept, whether it serves and why, and its card, as plain JSON."""
-    done, verdict = app.train(task, **told)
-    card = done.model.card
-    with app.desk.transaction() as connection:
-        kept = registry.model(connection, app.tenant, task, card.version)
-    return {
-        "made_at": kept.created_at.isoformat(),
-        "saved": f"{app.tenant}/{task}/{card.version}/{kept.blob}",
-        "tenant": app.tenant,
-        "task": task,
-        "version": card.version,
-        "candidate": card.candidate,
-        "promoted": verdict.promote,
-        "reason": verdict.reason,
-        "card": card.model_dump(mode="json"),
-    }
-
-
 def backtested(app: App, *, task: str, **told: Any) -> dict[str, Any]:
     """Backtest; every candidate's scores, as plain JSON."""
     tested = app.backtest(task, **told)
@@ -226,7 +212,7 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "train": trained, "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format,
+    "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format,
     "predict": predicted,
     "predict_each": predicted_each,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from foretell.app import patience
 from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
+from foretell.app.work import Work
 from foretell.contract import Approved, Domain, Format, History, Report, Standpoint, Table, Task
 from foretell.engine.collect import Need
 from foretell.errors import InvalidRequest, NotFound
@@ -29,13 +30,15 @@ AsOf = datetime | Literal["latest"] | None
 class Tenancy:
     """One tenant in the house, and who acts for it.
 
-    `person` is who may ask only about what they are a member of, where a domain has members; None may about all.
+    `person` is who may ask only about what they are a member of, where a domain has members; None may about all. What
+    is done for a job is its `work`.
     """
 
     house: House
     tenant: str
     who: str
     person: str | None = None
+    work: Work | None = None
 
     @contextmanager
     def transaction(self, *, snapshot: bool = False, durable: bool = True) -> Iterator[Any]:
@@ -44,6 +47,13 @@ class Tenancy:
         with opened.tenant(self.tenant, snapshot=snapshot, durable=durable, seconds=seconds) as connection:
             yield connection
             patience.left()
+            if self.work:
+                self.work.hold(connection, self.tenant)
+
+    def note(self, **told: Any) -> None:
+        """Of a job, what another worker must know to go on after the transaction that this is said in."""
+        if self.work:
+            self.work.note(**told)
 
     # ------------------------------------------------------------ what is declared
 

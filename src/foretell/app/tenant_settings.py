@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foretell.app.opening import a_zone
 from foretell.app.requests import writable
@@ -38,6 +38,7 @@ class TenantSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     zone: Annotated[str, AfterValidator(_zone)] | None = None
+    keep_predictions_days: Annotated[int, Field(ge=30, le=36_500)] = 365  # older ones are forgotten
 
 
 def check_defaults(domains: Iterable[Domain]) -> None:
@@ -107,7 +108,7 @@ class Settings:
             look = registry.look(connection, self.desk.tenant, [], [], at)
         kind = self._kind(domain)
         if domain == TENANT:
-            return TenantSettings(zone=self.desk.there(look))
+            return in_force(kind, domain, look.settings).model_copy(update={"zone": self.desk.there(look)})
         return in_force(kind, domain, look.settings)
 
     def change(self, domain: str, values: Mapping[str, Any]) -> BaseModel:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, cast, get_args
@@ -70,6 +72,16 @@ class Keys:
             "iat": now, "exp": now + timedelta(days=days),
         }  # fmt: skip
         return jwt.encode(claims, self.secrets[0], algorithm=ALGORITHM)
+
+    def seal(self, text: str) -> str:
+        """What shows that we wrote a text."""
+        return hmac.new(self.secrets[0].encode(), f"job\n{text}".encode(), hashlib.sha256).hexdigest()
+
+    def unseal(self, text: str, seal: str) -> None:
+        """Raise Unauthorized for a text that we did not write."""
+        known = (replace(self, secrets=[secret]).seal(text) for secret in self.secrets)
+        if not any(hmac.compare_digest(each, seal) for each in known):
+            raise Unauthorized(f"{text}: this job is sealed with another secret; is FORETELL_SECRET the servers' own?")
 
     def read(self, token: str) -> Who:
         """Whose a token is. Raises Unauthorized for one that is not good, with the reason."""

@@ -19,6 +19,7 @@ from foretell.app import App
 from foretell.app.tokens import Keys, Who
 from foretell.cli.demo_shop import shop
 from foretell.cli.demo_team import team
+from foretell.cli.jobs import beside
 from foretell.cli.picture import curve, draw
 from foretell.cli.skill import race
 from foretell.engine.predict import Prediction
@@ -125,7 +126,9 @@ def _serve(console: Console, settings: ForetellSettings) -> None:
             f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'",
             flush=True,
         )
-    serve(ForetellSettings(host="127.0.0.1", port=port, workers=1))
+    told = ForetellSettings(host="127.0.0.1", port=port, workers=1)
+    with beside(told):
+        serve(told)
 
 
 def _port() -> int:

@@ -8,6 +8,7 @@ import os
 import click
 
 from foretell.cli.facts import JSON
+from foretell.cli.jobs import beside
 
 
 @click.command()
@@ -26,6 +27,7 @@ from foretell.cli.facts import JSON
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     help="From which on it says things.  [FORETELL_LOG_LEVEL, LOG_LEVEL; info]",
 )
+@click.option("--jobs/--no-jobs", default=None, help="Whether a worker runs beside it.  [FORETELL_JOBS; --jobs]")
 @click.option("--read-only", is_flag=True, default=None, help="Predict, and change nothing.  [FORETELL_READ_ONLY]")
 def serve(**options: str | float | bool | None) -> None:
     """Answer over HTTP until told to end; requests in flight are finished."""
@@ -36,7 +38,8 @@ def serve(**options: str | float | bool | None) -> None:
     os.environ |= {f"FORETELL_{name.upper()}": str(value) for name, value in options.items() if value is not None}
     settings = ForetellSettings()
     click.echo(f"foretell answers on http://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
-    answer(settings)
+    with beside(settings):
+        answer(settings)
 
 
 @click.command()

@@ -59,6 +59,22 @@ class Gate:
     least: int = 30
 
 
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """When a task is trained again; each rule alone is enough, and with none of them it is not.
+
+    The model is older than `age`; outcomes are `share` or `count` more than it learned from; what it served turned out
+    worse than its backtest: the gate's metric by `worse` (0.05: five per cent), or, of a choice, the share of right
+    answers by `accuracy`.
+    """
+
+    age: timedelta = timedelta(days=7)
+    share: float = 0.2
+    count: int = 50
+    worse: float = 0.05
+    accuracy: float = 0.05
+
+
 Request = Any  # an instance of the task's `request`; Python can't say so for a field of a dataclass
 Answer = BaseModel
 
@@ -211,6 +227,7 @@ class Task:
     lasting: timedelta | None = None  # how long an answer is given again while its facts, model and settings stay
     proposing: Proposing | None = None
     replay: Replay | None = None
+    retrain: Retrain = Retrain()
     filed_as: str | None = None  # a plain word: its models and data sets are found in the blobs under this name
 
     @property
@@ -248,7 +265,8 @@ class Report:
     """Something a domain computes from history without learning; `reads`, `about` and `lookups` as a task's.
 
     Where a report has `findings`, they are what its answer finds amiss with its subject: `subject` is the request's
-    field that names it. They can be put on record, and stay open until the report no longer finds them.
+    field that names it. They can be put on record, and stay open until the report no longer finds them. `watched` are
+    the subjects that are looked at regularly.
     """
 
     name: str
@@ -262,6 +280,7 @@ class Report:
     routes: Sequence[Route] = ()
     subject: str | None = None
     findings: Callable[[Any], Sequence[Finding]] | None = None
+    watched: Callable[[History], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

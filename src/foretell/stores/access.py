@@ -4,8 +4,9 @@
     foretell_app       what a server or command does for one tenant
     foretell_reader    the same with `--read-only`: reads all of a tenant, writes predictions alone
     foretell_operator  adds tenants; sees none of their data
+    foretell_worker    takes jobs from the queue; sees whose they are and when they are due, none of their data
 
-A login is made a member of the last three and takes one of them on for each connection. Who only reads has a login that
+A login is made a member of the last four and takes one of them on for each connection. Who only reads has a login that
 is a member of `foretell_reader` alone: a statement that was slipped in could take on another role. In our own server
 the logins are `foretell_owner`, `foretell` and `foretell_readonly`, the database is `foretell`.
 """
@@ -22,8 +23,9 @@ from foretell.stores.server import Server
 
 OWNER, LOGIN, VISITOR, DATABASE = "foretell_owner", "foretell", "foretell_readonly", "foretell"
 
-APP, READER, OPERATOR = "foretell_app", "foretell_reader", "foretell_operator"
-ROLES = (APP, READER, OPERATOR)
+APP, READER, OPERATOR, WORKER = "foretell_app", "foretell_reader", "foretell_operator", "foretell_worker"
+ROLES = (APP, READER, OPERATOR, WORKER)
+QUEUE = "foretell_queue"  # the schema of jobs on their way
 
 # After a transaction the setting is empty, not null: then, as before it is first set, no row is anybody's.
 MINE = "tenant_id = nullif(current_setting('app.current_tenant', true), '')"

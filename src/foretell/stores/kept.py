@@ -53,7 +53,7 @@ def find(connection: Connection[Any], tenant: str, hashes: Sequence[str]) -> dic
 
 
 def keep(connection: Connection[Any], tenant: str, lasting: timedelta, kept: Sequence[Row]) -> None:
-    """Keep answers for so long from now on; let go of those whose time is over."""
+    """Keep answers for so long from now on, and sweep."""
     connection.cursor().executemany(
         "INSERT INTO kept_answers VALUES (%s, %s, %s, now() + %s, %s, %s, %s) ON CONFLICT (tenant_id, request_hash)"
         " DO UPDATE SET prediction_id = excluded.prediction_id, kept_until = excluded.kept_until,"
@@ -63,6 +63,11 @@ def keep(connection: Connection[Any], tenant: str, lasting: timedelta, kept: Seq
             for name, number, seen, card, known_at in sorted(kept, key=lambda each: each[0])
         ],
     )
+    sweep(connection, tenant)
+
+
+def sweep(connection: Connection[Any], tenant: str) -> None:
+    """Let go of answers whose time is over."""
     connection.execute(
         "DELETE FROM kept_answers WHERE (tenant_id, request_hash) IN (SELECT tenant_id, request_hash FROM kept_answers"
         " WHERE tenant_id = %s AND kept_until <= now() LIMIT %s FOR UPDATE SKIP LOCKED)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -105,6 +105,17 @@ def numbered(connection: Connection[Any], tenant: str, numbers: Sequence[UUID]) 
     with connection.cursor(row_factory=class_row(Served)) as cursor:
         found = cursor.execute(_LEDGER + b" WHERE tenant_id = %s AND prediction_id = ANY(%s)", [tenant, list(numbers)])
         return {one.prediction_id: one for one in found.fetchall()}
+
+
+def forget(connection: Connection[Any], tenant: str, older: timedelta) -> int:
+    """Forget the predictions that were made longer ago, with what was said of them; how many."""
+    values = {"tenant": tenant, "older": older}
+    old = "SELECT prediction_id FROM ml_predictions WHERE tenant_id = %(tenant)s AND predicted_at < now() - %(older)s"
+    connection.execute(f"DELETE FROM ml_feedback WHERE tenant_id = %(tenant)s AND prediction_id IN ({old})", values)  # noqa: S608
+    gone = connection.execute(
+        "DELETE FROM ml_predictions WHERE tenant_id = %(tenant)s AND predicted_at < now() - %(older)s", values
+    )
+    return gone.rowcount
 
 
 # ---------------------------------------------------------------- feedback

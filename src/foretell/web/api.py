@@ -19,6 +19,7 @@ from foretell.contract import Domain, Report, Task
 from foretell.engine.model import Card
 from foretell.errors import ForetellError
 from foretell.web import rows
+from foretell.web.jobs import Job, Key, accepted
 from foretell.web.office import (
     Bypassing,
     Learning,
@@ -49,20 +50,6 @@ class BacktestOptions(BaseModel):
     """How to backtest."""
 
     budget: float | None = Field(None, gt=0, le=3600, description="Seconds that it may cost, as estimated.")
-
-
-class Trained(BaseModel):
-    """What came of a training."""
-
-    tenant: str
-    task: str
-    version: str
-    candidate: str
-    promoted: bool
-    reason: str
-    made_at: datetime
-    saved: str
-    card: Card
 
 
 class Backtested(BaseModel):
@@ -285,7 +272,7 @@ def _each(made: APIRouter, task: Task, path: str, whom: str) -> None:
     ) -> Response:
         asked = body.model_dump(mode="json", exclude_unset=True)
         work = {"whom": asked.pop(whom, None), "as_of": as_of, "cache_bypass": cache_bypass}
-        said = await office(request).jobs.do(app, "predict_each", task=task.name, request=asked, **work)
+        said = await office(request).heavy.do(app, "predict_each", task=task.name, request=asked, **work)
         each = (
             f"{json.dumps(name)}:{problem(one).model_dump_json() if isinstance(one, ForetellError) else one}"
             for name, one in said
@@ -323,15 +310,18 @@ def _batch(made: APIRouter, domain: Domain) -> None:
 
 
 def _learn(made: APIRouter, task: Task, path: str) -> None:
-    @made.post(f"{path}/train", summary=f"Train {task.name}; answers when it is done", response_model=Trained)
-    async def train(request: Request, app: Learning, as_of: Standing, body: TrainOptions | None = None) -> Any:
-        told = (body or TrainOptions()).model_dump()
-        return await office(request).jobs.do(app, "train", task=task.name, as_of=as_of, **told)
+    @made.post(
+        f"{path}/train", summary=f"Train {task.name}: a job whose result is the version", status_code=202,
+        response_model=Job,
+    )  # fmt: skip
+    async def train(app: Learning, as_of: Standing, body: TrainOptions | None = None, key: Key = None) -> Any:
+        told = {"task": task.name, "as_of": as_of, **(body or TrainOptions()).model_dump()}
+        return accepted(await run_in_threadpool(app.jobs.start, "train", told, run_key=key))
 
     @made.post(f"{path}/backtest", summary=f"Ask {task.name} old questions", response_model=Backtested)
     async def backtest(request: Request, app: Testing, as_of: Standing, body: BacktestOptions | None = None) -> Any:
         told = (body or BacktestOptions()).model_dump()
-        return await office(request).jobs.do(app, "backtest", task=task.name, as_of=as_of, **told)
+        return await office(request).heavy.do(app, "backtest", task=task.name, as_of=as_of, **told)
 
 
 def _models(made: APIRouter, task: Task, path: str) -> None:

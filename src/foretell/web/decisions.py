@@ -79,7 +79,7 @@ def _replay(made: APIRouter, task: Task, request: type[BaseModel]) -> None:
     async def replay(request: Request, body: BaseModel, app: Replaying, as_of: Standing) -> Any:
         told = body.model_dump(mode="json", exclude_unset=True)
         told = {"start": None, "end": None, **told}
-        return await office(request).jobs.do(app, "replay", task=task.name, as_of=as_of, **told)
+        return await office(request).heavy.do(app, "replay", task=task.name, as_of=as_of, **told)
 
     replay.__annotations__["body"] = options
     made.post(

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, create_model
@@ -17,7 +18,8 @@ from foretell.app.basis import Basis
 from foretell.app.requests import request_of
 from foretell.contract import Domain, Report, Route, Task
 from foretell.web.api import plain
-from foretell.web.office import Bypassing, Learning, Reading, Standing, Working, office
+from foretell.web.jobs import outcome
+from foretell.web.office import Bypassing, Learning, Reading, Standing, Working
 from foretell.web.problems import urls
 from foretell.web.quick import QuickRoute
 from foretell.web.telling import ReportBasis, reported, told_of
@@ -80,8 +82,9 @@ def _predict(made: APIRouter, task: Task, route: Route) -> None:
 
 
 def _train(made: APIRouter, task: Task, route: Route) -> None:
-    async def train(request: Request, body: BaseModel, app: Learning, as_of: Standing) -> Any:
-        told = await office(request).jobs.do(app, "train", task=task.name, as_of=as_of, **route.adapt_in(body))
+    async def train(body: BaseModel, app: Learning, as_of: Standing) -> Any:
+        asked = {"task": task.name, "as_of": as_of, **route.adapt_in(body)}
+        told = await outcome(app, await run_in_threadpool(app.jobs.start, "train", asked))
         extra = {name: told[name] for name in ("task", "version", "candidate", "promoted", "reason")}
         return {**route.adapt_out(told), "foretell": extra}
 

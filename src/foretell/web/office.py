@@ -23,7 +23,7 @@ from foretell.web.meter import Meter
 
 THREADS = 8  # requests answered at once in a process, each with a database connection
 EACH = 2  # of them one tenant's: more threads that compute at once take longer for the same
-HEAVY = 16  # trainings and the like of one tenant that may wait for each other,
+HEAVY = 16  # backtests and the like of one tenant that may wait for each other,
 FITS = 64  # and answers that take a fit
 
 _BEARER = HTTPBearer(auto_error=False, description="A token, as `foretell token` makes it.")
@@ -79,12 +79,12 @@ class Shop:
 class Office:
     """Open stores, the shops for heavy work, keys and meters of one process.
 
-    `jobs` are trainings and the like, one of a tenant at a time; `fits` answers that take a fit, which never wait for a
-    training.
+    `heavy` are backtests and the like, one of a tenant at a time; `fits` answers that take a fit, which never wait for
+    those.
     """
 
     house: House
-    jobs: Shop
+    heavy: Shop
     fits: Shop
     keys: Keys
     meter: Meter
@@ -95,19 +95,19 @@ class Office:
     def of(cls, house: House, keys: Keys) -> Self:
         """An office in a house, with processes by the machine's cores."""
         size = max(1, (os.cpu_count() or 2) // 2)
-        jobs = Shop(Pool(size), 1, HEAVY, "trainings and the like")
+        heavy = Shop(Pool(size), 1, HEAVY, "backtests and the like")
         fits = Shop(Pool(size, answering=True), size, FITS, "requests that take a fit")
         return cls(
-            house=house, jobs=jobs, fits=fits, keys=keys, meter=Meter(house.domains.values(), house.models.stats)
+            house=house, heavy=heavy, fits=fits, keys=keys, meter=Meter(house.domains.values(), house.models.stats)
         )
 
     def warmed(self) -> bool:
         """Whether every process for heavy work has started; raises what hindered one."""
-        return self.jobs.pool.warmed() and self.fits.pool.warmed()
+        return self.heavy.pool.warmed() and self.fits.pool.warmed()
 
     def close(self) -> None:
         """Wait for the heavy work that is being done, then end."""
-        self.jobs.pool.close()
+        self.heavy.pool.close()
         self.fits.pool.close()
         self.house.close()
 

@@ -36,7 +36,7 @@ def bring(made: APIRouter, name: str, path: str, form: Format) -> None:
 
     @made.post(path, summary=f"Bring {form.summary}", response_model=dict[str, Taken])
     async def brought(request: Request, app: Bringing) -> Any:
-        return await office(request).jobs.do(app, "take_format", name=name, body=await request.body())
+        return await office(request).heavy.do(app, "take_format", name=name, body=await request.body())
 
 
 def table(made: APIRouter, name: str, path: str, table: Table) -> None:
@@ -65,7 +65,7 @@ def table(made: APIRouter, name: str, path: str, table: Table) -> None:
         body = await request.body()
         told = {"zone": zone, "interval": interval, "given": given, "key": idempotency_key}
         if len(body) > HEAVY or kind == "parquet":  # of which few bytes can be many rows
-            return await office(request).jobs.do(app, "take", table=name, body=body, kind=kind, **told)
+            return await office(request).heavy.do(app, "take", table=name, body=body, kind=kind, **told)
         async with office(request).turns.of(app.tenant):
             return await run_in_threadpool(take, app.desk, name, body, kind, **told)  # type: ignore[arg-type]
 

@@ -25,7 +25,7 @@ from foretell.app.declared import domains
 from foretell.app.house import House
 from foretell.app.tokens import Keys
 from foretell.settings import ForetellSettings
-from foretell.web import api, cached, decisions, documented, problems
+from foretell.web import api, cached, decisions, documented, jobs, problems
 from foretell.web.door import Door
 from foretell.web.meter import FOLDER
 from foretell.web.office import THREADS, Office, operator
@@ -80,7 +80,7 @@ def create() -> FastAPI:
     app.add_middleware(Door, seconds=ForetellSettings().timeout)
     problems.install(app)
     _upkeep(app)
-    made = [each.router(installed) for each in (api, decisions, cached, documented)]
+    made = [*(each.router(installed) for each in (api, decisions, cached, documented)), jobs.router()]
     for each in made:
         app.include_router(each)
     app.state.quick = {route.path for each in made for route in each.routes if isinstance(route, QuickRoute)}

@@ -1,6 +1,20 @@
 """Agile: effort, points, sprints, people, and the honesty to say when nothing is known."""
 
-from foretell.contract import Choice, Domain, Finding, Format, Gate, Lookup, Members, Report, Rolling, Task
+from datetime import timedelta
+
+from foretell.contract import (
+    Choice,
+    Domain,
+    Finding,
+    Format,
+    Gate,
+    Lookup,
+    Members,
+    Report,
+    Retrain,
+    Rolling,
+    Task,
+)
 from foretell.domains.agile import (
     assignment,
     decide,
@@ -38,6 +52,7 @@ from foretell.domains.agile.tables import TABLES
 
 OF_ISSUE = Lookup(field="project", table="issues", column="project", by="issue", of="issue")
 OF_SPRINT = Lookup(field="project", table="sprints", column="project", by="sprint", of="sprint")
+RETRAIN = Retrain(age=timedelta(days=30))
 ROLLING = Rolling(folds=6, span=0.04)  # one to choose by, then the last fifth of the questions in five steps
 FEWEST = 50  # finished issues
 
@@ -58,6 +73,7 @@ EFFORT = Task(
     decide=decide.effort,
     headline=decide.effort_headline,
     rolling=ROLLING,
+    retrain=RETRAIN,
     gate=Gate(metric="mae", least=50),
     budget=180.0,
     fewest=FEWEST,
@@ -83,6 +99,7 @@ POINTS = Task(
     decide=decide.points,
     headline=decide.points_headline,
     rolling=ROLLING,
+    retrain=RETRAIN,
     gate=Gate(metric="log_loss", least=50),
     fewest=FEWEST,
     meanwhile="jaccard",
@@ -107,6 +124,7 @@ ASSIGNMENT = Task(
     decide=assignment.decide,
     headline=assignment.headline,
     rolling=ROLLING,
+    retrain=RETRAIN,
     gate=Gate(metric="log_loss", least=50),
     routes=[routes.ASSIGNMENT],
 )
@@ -128,6 +146,7 @@ DURATION = Task(
     decide=duration.decide,
     headline=duration.headline,
     rolling=ROLLING,
+    retrain=RETRAIN,
     gate=Gate(metric="mae", least=15),
     meanwhile="played",
     routes=[routes.DURATION],
@@ -151,6 +170,7 @@ DELIVERY = Task(
     decide=delivery.decide,
     headline=delivery.headline,
     rolling=ROLLING,
+    retrain=RETRAIN,
     gate=Gate(metric="mae", least=15),
 )
 
@@ -184,6 +204,7 @@ ANOMALIES = Report(
     about=lambda request: {"project": [request.project]},
     compute=health.anomalies,
     subject="project",
+    watched=health.active,
     findings=lambda answer: [
         Finding(kind=one.risk_type, severity=one.severity, words=one.description, evidence=one.evidence)
         for one in answer.anomalies

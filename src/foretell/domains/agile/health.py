@@ -37,6 +37,7 @@ WEIGHT = {"low": 0.05, "medium": 0.15, "high": 0.3, "critical": 0.45}  # of a pr
 RANK: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 LAST = 5  # sprints whose velocity is told
 FEWEST = 4  # sprints from which a usual velocity can be told, and issues from which on a status is crowded
+ACTIVE = timedelta(days=30)  # since the last thing that was told of any of its issues
 SIGMA = 1.4826  # times the median absolute deviation is the standard deviation of a normal distribution
 GONE = 0.33  # of a sprint without any change, after which a begun issue in it is stale
 
@@ -290,6 +291,12 @@ def anomalies(request: ProjectRequest, history: History) -> Anomalies:
     for risk in project_risks(project, history):
         kinds.setdefault(risk.risk_type, risk)
     return Anomalies(project=project, anomalies=[*kinds.values()])
+
+
+def active(history: History) -> list[str]:
+    """The projects in which anything was told of an issue lately."""
+    fresh = board(history).filter(pl.col("touched") > history.now - ACTIVE)
+    return fresh["project"].unique().sort().to_list()
 
 
 def project_risks(project: str, history: History) -> list[Risk]:
