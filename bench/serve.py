@@ -149,7 +149,7 @@ def training() -> dict[str, Any]:
         with served(here) as server:
             plan = server.plan("bench", moment=newest, seconds=SECONDS, rate=RATE)
             generator.run(replace(plan, seconds=3.0))
-            server.ask("other", f"{PATH}/train?as_of=latest", {"days": 90})
+            server.train("other", {"days": 90})
             runs: Runs = {"quiet": [], "busy": []}
             seconds: list[float] = []
             for _ in range(RUNS):
@@ -184,7 +184,7 @@ def _trained(server: Served, tenant: str, seconds: list[float]) -> Iterator[None
         while not over.is_set():
             start = time.perf_counter()
             try:
-                server.ask(tenant, f"{PATH}/train?as_of=latest", {"days": 90})
+                server.train(tenant, {"days": 90})
             except (RuntimeError, OSError) as error:
                 wrong.append(error)
                 return
@@ -219,7 +219,7 @@ def rollback() -> dict[str, Any]:
         with served(here, workers=2) as server:
             path = f"{PATH}/models"
             (first,) = server.ask("bench", path, method="GET")
-            second = server.ask("bench", f"{PATH}/train?as_of=latest", {"days": 120})
+            second = server.train("bench", {"days": 120})
             runs = []
             with _watched(server, "bench") as seen:
                 for _ in range(ROLLBACKS):
@@ -308,7 +308,7 @@ def use() -> dict[str, Any]:
             run = generator.run(plan)
             told["used"] = memory(process)
             start = time.perf_counter()
-            server.ask("long", f"{PATH}/train?as_of=latest", {"days": 90})
+            server.train("long", {"days": 90})
             seconds = time.perf_counter() - start
             told["trained"] = memory(process)
             others = {pid: memory(pid)["pss"] for pid in family(server.pid) if pid != process}

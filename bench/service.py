@@ -105,32 +105,42 @@ class Served:
         return Plan(port=self.port, path=f"{PATH}/predict?as_of={as_of}", body=json.dumps(ASKED), tokens=tokens, **more)
 
     def ask(self, tenant: str, path: str, body: Any = None, *, method: str = "POST") -> Any:
-        """An answer; raises RuntimeError for one that is not 200."""
+        """An answer; raises RuntimeError for one that is neither 200 nor 202."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             return said(connection, self.here.token(tenant), path, body, method=method)
         finally:
             connection.close()
 
+    def train(self, tenant: str, body: Any) -> Any:
+        """What came of a training, when it is done; raises RuntimeError for one that failed."""
+        job = self.ask(tenant, f"{PATH}/train?as_of=latest", body)
+        while not job["ended_at"]:
+            time.sleep(0.1)
+            job = self.ask(tenant, f"/v1/jobs/{job['job_id']}", method="GET")
+        if job["state"] != "done":
+            raise RuntimeError(f"the training of {tenant} {job['state']}: {job['message']}")
+        return job["result"]
+
 
 def said(
     connection: http.client.HTTPConnection, token: str, path: str, body: Any = None, *, method: str = "POST"
 ) -> Any:
-    """The answer to a request on an open connection; raises RuntimeError for one that is not 200."""
+    """The answer to a request on an open connection; raises RuntimeError for one that is neither 200 nor 202."""
     head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection.request(method, path, None if body is None else json.dumps(body), head)
     answer = connection.getresponse()
     text = answer.read().decode()
-    if answer.status != 200:
+    if answer.status not in (200, 202):
         raise RuntimeError(f"{method} {path}: {answer.status}: {text[:500]}")
     return json.loads(text)
 
 
 @contextmanager
-def served(here: Place, *, workers: int = 1) -> Iterator[Served]:
+def served(here: Place, *more: str, workers: int = 1) -> Iterator[Served]:
     """`foretell serve` until the block ends."""
     port = free_port()
-    command = [*COMMAND, "serve", "--port", str(port), "--workers", str(workers)]
+    command = [*COMMAND, "serve", "--port", str(port), "--workers", str(workers), *more]
     with program(command, here.folder / "serve.log", here.environment) as process:
         ready(process, port, "/ready", here.folder / "serve.log")
         yield Served(port, process.pid, here)

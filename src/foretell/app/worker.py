@@ -35,7 +35,6 @@ def work(*, beat: float, wait: bool = True, own: Mapping[str, tuple[str, Deed]] 
     house = House.open(size=2)
     house.keys  # noqa: B018 - without a secret no job can be believed
     eyes = stores(domains(), role=WORKER, size=1).database
-    house.warm()
 
     async def beside() -> None:
         while True:
