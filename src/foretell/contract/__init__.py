@@ -29,6 +29,7 @@ from foretell.contract.forecasts import (
     quantile,
 )
 from foretell.contract.replays import OURS, Past, Played, Policy, Replay, Replayed
+from foretell.contract.sources import Get, Key, Quota, Source, Wanted
 from foretell.contract.tasks import (
     Answer,
     Ask,
@@ -72,7 +73,9 @@ __all__ = [
     "Format",
     "Frame",
     "Gate",
+    "Get",
     "History",
+    "Key",
     "Kind",
     "Lookup",
     "Members",
@@ -82,6 +85,7 @@ __all__ = [
     "Proposal",
     "Proposing",
     "Quantity",
+    "Quota",
     "Read",
     "RecommendationState",
     "Record",
@@ -92,11 +96,13 @@ __all__ = [
     "Rolling",
     "Route",
     "Sample",
+    "Source",
     "Standpoint",
     "Study",
     "Table",
     "Target",
     "Task",
     "Trust",
+    "Wanted",
     "quantile",
 ]
