@@ -47,7 +47,7 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources` have verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources` have their own verbs.
     """
 
     def __init__(self, desk: Tenancy) -> None:
