@@ -40,7 +40,12 @@ def home() -> Iterator[Path]:
 
     with reachable() as folder:
         os.environ["FORETELL_HOME"] = str(folder)
-        for name in (*DOCUMENTED.values(), *KEYS.values(), "DB_HOST", "DB_NAME"):  # what somebody's own machine tells other programs
+        for name in (
+            *DOCUMENTED.values(),
+            *KEYS.values(),
+            "DB_HOST",
+            "DB_NAME",
+        ):  # what somebody's own machine tells other programs
             os.environ.pop(name, None)
         yield folder
         launcher.stop(folder)

@@ -133,7 +133,10 @@ def test_the_parts_log_in_whatever_the_password_holds(home: Path, give: Give, pa
         ({**PARTS, "DB_PORT": "many"}, ["DB_PORT='many'", "type: export DB_PORT=5432"]),
         ({"FORETELL_KEYS": "secret"}, ["FORETELL_KEYS", "type: export FORETELL_KEYS__NAME=…"]),
         ({"FORETELL_KEYS": '["secret"]'}, ["FORETELL_KEYS: ", "dictionary"]),
-        ({"FORETELL_URLS__OPEN_METEO": "api.example"}, ["FORETELL_URLS__OPEN_METEO: it is no URL", "https://host/path"]),
+        (
+            {"FORETELL_URLS__OPEN_METEO": "api.example"},
+            ["FORETELL_URLS__OPEN_METEO: it is no URL", "https://host/path"],
+        ),
     ],
     ids=str,
 )

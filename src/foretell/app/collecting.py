@@ -82,6 +82,7 @@ class Sources:
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
     silence: float = SILENCE
+    whole: float = WHOLE
 
     def list(self, name: str) -> Sequence[Known]:
         """The sources of a domain, with how each went within 30 days."""
@@ -129,7 +130,7 @@ class Sources:
                 if table.name in {source.places for source in sources.values()}
             }
         done = []
-        with getting(silence=self.silence, whole=WHOLE, clock=time.monotonic) as get:
+        with getting(silence=self.silence, whole=self.whole, clock=time.monotonic) as get:
             for source in [sources[name]] if name in sources else sources.values():
                 there = places[source.places] if source.places else EVERYWHERE
                 if name not in sources:
