@@ -377,16 +377,16 @@ def test_every_attempt_is_on_record_with_its_numbers(place: Place) -> None:
 def test_of_providers_that_misbehave_one_time_in_five_more_than_95_of_100_places_are_answered(
     server: Providers,
 ) -> None:
-    """Thirty plants, four goes; every kind of failure that there is, by lot. What was answered is all stored."""
+    """Twenty plants, four goes; every kind of failure that there is, by lot. What was answered is all stored."""
     rng = np.random.default_rng(5)
     kinds = ["503", "500", "429", "429 in 7 s", "cut", "html", "truncated", "units", "missing", "twice", "400"]
     server.orders.extend(str(rng.choice(kinds)) if rng.random() < 0.2 else None for _ in range(2000))
-    with placed(server, 30) as place:
+    with placed(server, 20) as place:
         answered = sum(
             one.answered for k in range(4) for one in place.at(NOW + k * timedelta(hours=12)).sources.collect("skies")
         )
         known = {one.source: one for one in place.sources.list("skies")}
-        assert answered > 0.95 * 4 * 60
+        assert answered > 0.95 * 4 * 40
         assert all(known[f"skies.{name}"].success > 0.95 for name in ("open_meteo", "nasa_power"))  # type: ignore[operator]
         stored = place.rows().select("plant", "issued_at").unique().height
         assert stored == sum(record["answered"] for record in place.records() if record["table"] == "skies.forecasts")
