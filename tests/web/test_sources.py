@@ -6,16 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from tests.plugged import plugged
 from tests.providers import providers
 from tests.toys.skies import DOMAIN
 from tests.web.conftest import started, tenancy
 
 
-def test_programs_and_admins_collect_and_everybody_sees_how_it_went(
-    tmp_path: Path, token: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_and_admins_collect_and_everybody_sees_how_it_went(tmp_path: Path, token: Callable[..., str]) -> None:
     path = plugged(tmp_path, skies="tests.toys.skies:DOMAIN")
     with providers(datetime.now(UTC)) as outside, tenancy() as app:
         urls = {f"FORETELL_URLS__{source.name.upper()}": outside.url for source in DOMAIN.sources}
