@@ -290,6 +290,8 @@ def _elsewhere(body: dict[str, Any]) -> bytes:
 def _yesterday(body: dict[str, Any]) -> bytes:
     if "hourly" in body:
         body["hourly"]["time"] = [f"2001{each[4:]}" for each in body["hourly"]["time"]]
+    elif "list" in body:
+        body["list"][7]["dt"] -= 9e8
     else:
         parameters = body["properties"]["parameter"]
         for name, values in parameters.items():

@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from tests.providers import DAY, HOUR, WRONG, Sky, nasa, open_meteo, openweather, seen_by, sky
 
@@ -203,13 +205,41 @@ def test_what_was_not_asked_for_is_refused(name: str, order: str) -> None:
         parsed(name, get, WRONG[order](body_of(name, get)))
 
 
-@pytest.mark.parametrize("name", [name for name in BY if name != "openweather"])
+@pytest.mark.parametrize("name", BY)
 def test_local_time_and_another_year_are_refused(name: str) -> None:
     get = first(name)
-    with pytest.raises(InvalidRequest, match=r"not in UTC|beside UTC"):
-        parsed(name, get, WRONG["local"](body_of(name, get)))
+    if name != "openweather":  # its stamps are seconds since 1970
+        with pytest.raises(InvalidRequest, match=r"not in UTC|beside UTC"):
+            parsed(name, get, WRONG["local"](body_of(name, get)))
     with pytest.raises(InvalidRequest, match="another time"):
         parsed(name, get, WRONG["another year"](body_of(name, get)))
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}),
+    st.just(10**400), st.just("2026-03-20T00:00"),
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(BY)), st.data())
+def test_whatever_else_an_answer_holds_it_is_rows_or_refused(name: str, data: st.DataObject) -> None:
+    """One thing somewhere in a good answer is another: nothing but InvalidRequest is raised."""
+    get = first(name)
+    body = body_of(name, get)
+    within: Any = body
+    while True:
+        places = [*within] if isinstance(within, dict) else [*range(min(len(within), 3))]
+        place = data.draw(st.sampled_from(places))
+        if not isinstance(within[place], dict | list) or not within[place] or data.draw(st.integers(0, 3)) == 0:
+            within[place] = data.draw(ODD)
+            break
+        within = within[place]
+    try:
+        rows = parsed(name, get, body)
+    except InvalidRequest:
+        return
+    assert {"plant", "time", "provider"} <= set(rows.columns)
 
 
 def test_columns_of_another_length_are_refused() -> None:
