@@ -35,14 +35,19 @@ def reachable() -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def home() -> Iterator[Path]:
     """Where everything is kept that a test process keeps; nothing starts before it is used."""
-    from foretell.settings import DOCUMENTED
+    from foretell.settings import DOCUMENTED, KEYS
     from foretell.stores import launcher
 
     with reachable() as folder:
         os.environ["FORETELL_HOME"] = str(folder)
         os.environ["FORETELL_BEAT"] = "1"  # a worker that is lost is missed soon
         os.environ["FORETELL_BACKUP_AT"] = "off"  # tests may run at any hour
-        for name in (*DOCUMENTED.values(), "DB_HOST", "DB_NAME"):  # what somebody's own machine tells other programs
+        for name in (
+            *DOCUMENTED.values(),
+            *KEYS.values(),
+            "DB_HOST",
+            "DB_NAME",
+        ):  # what somebody's own machine tells other programs
             os.environ.pop(name, None)
         yield folder
         launcher.stop(folder)

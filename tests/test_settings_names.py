@@ -82,6 +82,19 @@ def test_what_a_compose_file_leaves_empty_is_not_told(give: Give) -> None:
     assert source("port") is None
 
 
+def test_keys_and_urls_are_told_by_provider_and_source(give: Give) -> None:
+    settings = give(FORETELL_URLS__OPEN_METEO="https://mirror.example/om/", OPENWEATHER_API_KEY="theirs")
+    assert settings.urls == {"open_meteo": "https://mirror.example/om"}
+    assert settings.keys["openweather"].get_secret_value() == "theirs"
+    assert (source("keys"), source("urls")) == ("OPENWEATHER_API_KEY", "FORETELL_URLS__OPEN_METEO")
+    settings = give(FORETELL_KEYS__OPENWEATHER="ours", FORETELL_KEYS__OTHER="more")
+    assert {name: key.get_secret_value() for name, key in settings.keys.items()} == {
+        "openweather": "ours", "other": "more",
+    }  # fmt: skip
+    assert source("keys") == "FORETELL_KEYS__OPENWEATHER"
+    assert "ours" not in repr(settings)
+
+
 def test_a_database_in_parts_makes_a_url(give: Give) -> None:
     assert give(**PARTS).database == "postgresql://sun:shine@db.example.org:5432/solarsync"
     assert source("database") == "DB_HOST"
@@ -118,6 +131,12 @@ def test_the_parts_log_in_whatever_the_password_holds(home: Path, give: Give, pa
         ({"DATABASE_URL": "postgresql://me:secret@h:x/n"}, ["DATABASE_URL", "Port"]),
         ({"DB_HOST": "h"}, ["DB_NAME, DB_USER", "type: export DB_NAME=… DB_USER=…"]),
         ({**PARTS, "DB_PORT": "many"}, ["DB_PORT='many'", "type: export DB_PORT=5432"]),
+        ({"FORETELL_KEYS": "secret"}, ["FORETELL_KEYS", "type: export FORETELL_KEYS__NAME=…"]),
+        ({"FORETELL_KEYS": '["secret"]'}, ["FORETELL_KEYS: ", "dictionary"]),
+        (
+            {"FORETELL_URLS__OPEN_METEO": "api.example"},
+            ["FORETELL_URLS__OPEN_METEO: it is no URL", "https://host/path"],
+        ),
     ],
     ids=str,
 )

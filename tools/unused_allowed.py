@@ -2,8 +2,10 @@
 
 from foretell.app.shelf import try_model
 from foretell.cli import cli, demo, main
+from foretell.domains.energy.sources import SOURCES
 from foretell.domains.traffic import DOMAIN
 from foretell.domains.traffic.engineer import FeatureEngineer
+from foretell.features.intervals import accumulated
 from foretell.models.averages import Averages
 from foretell.models.boosted import BoostedChance, BoostedChoice, BoostedQuantiles
 from foretell.models.naive import SeasonalNaive
@@ -19,7 +21,9 @@ SeasonalNaive
 Statistical
 cli, demo, main  # called by the command line's own name
 DOMAIN  # found by its entry point
+SOURCES  # what the domain energy will declare
 ForetellSettings
+accumulated  # for who has a weather model's own files
 create  # called by name, in each process of a server
 try_model  # called by name, in a process of its own
 FeatureEngineer.add_time_features

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from foretell.errors import Misconfigured
 
@@ -37,6 +37,9 @@ OF_TENANTS: Mapping[str, Mapping[str, str]] = {
 }
 """By domain, the settings of tenants whose default is one of ours."""
 
+KEYS: Mapping[str, str] = {"openweather": "OPENWEATHER_API_KEY"}
+"""What documents of others call the keys of providers."""
+
 WHOLE = "FORETELL_DATABASE=postgresql://user:password@host:5432/database"
 
 
@@ -48,6 +51,13 @@ def _postgresql(url: str) -> str:
     return url
 
 
+def _http(url: str) -> str:
+    told = urlsplit(url)
+    if told.scheme not in ("http", "https") or not told.netloc:
+        raise ValueError("it is no URL of a provider; write https://host/path")
+    return url.rstrip("/")
+
+
 URL = Annotated[str, AfterValidator(_postgresql)]
 Level = Annotated[
     Literal["debug", "info", "warning", "error"], BeforeValidator(lambda told: str(told).strip().lower())
@@ -57,7 +67,9 @@ Level = Annotated[
 class ForetellSettings(BaseSettings):
     """What a process is told from outside. Raises Misconfigured for what can't be, with the name that it came by."""
 
-    model_config = SettingsConfigDict(env_prefix="FORETELL_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FORETELL_", env_nested_delimiter="__", env_ignore_empty=True, extra="ignore"
+    )
 
     home: Path | None = None  # folder of our own PostgreSQL and of model files; the platform's place for a user's data
     database: URL | None = None  # another PostgreSQL (16 or newer), for a login without special rights
@@ -82,6 +94,8 @@ class ForetellSettings(BaseSettings):
     backup_at: str | None = None  # when a worker backs everything up, as cron writes it (UTC): 0 2 * * *, or off
     backups: Path | None = None  # the folder that goes into; `backups` in `home` if not given
     backups_kept: Annotated[int, Field(ge=1, le=1000)] = 7  # the newest, older ones are deleted
+    keys: dict[str, SecretStr] = Field(default={})  # by provider of a source: FORETELL_KEYS__OPENWEATHER
+    urls: dict[str, Annotated[str, AfterValidator(_http)]] = Field(default={})  # by source, instead of its own
     min_training_days: str | None = None  # the default of a tenant's setting, as are those that follow; see OF_TENANTS
     prophet_seasonality_mode: str | None = None
     prophet_interval_width: str | None = None
@@ -92,6 +106,13 @@ class ForetellSettings(BaseSettings):
             super().__init__(**(_documented() | told))
         except ValidationError as error:
             raise Misconfigured("; ".join(map(_words, error.errors()))) from None
+        except SettingsError:  # of what it could not read it tells the field alone
+            raise Misconfigured(
+                "FORETELL_KEYS or FORETELL_URLS is no JSON; type: export FORETELL_KEYS__NAME=…"
+            ) from None
+        for provider, name in KEYS.items():
+            if os.environ.get(name):
+                self.keys.setdefault(provider, SecretStr(os.environ[name]))
 
     def of_tenants(self, domain: str) -> dict[str, Any]:
         """The defaults of a domain's settings that were told from outside, by field."""
@@ -102,11 +123,10 @@ class ForetellSettings(BaseSettings):
 def source(field: str) -> str | None:
     """The environment variable that a setting comes from; None for one that the environment does not tell."""
     ours = f"FORETELL_{field.upper()}"
-    if os.environ.get(ours):
-        return ours
-    name = DOCUMENTED.get(field)
-    if name and os.environ.get(name):
-        return name
+    parts = [name for name in os.environ if name.upper().startswith(f"{ours}__")]  # of a setting with names of its own
+    names: list[str] = [ours, *parts, DOCUMENTED.get(field, ""), *(KEYS.values() if field == "keys" else ())]
+    if told := [name for name in names if os.environ.get(name)]:
+        return told[0]
     return "DB_HOST" if field == "database" and _parts() else None
 
 
@@ -141,8 +161,10 @@ def _words(problem: Any) -> str:
     """What is wrong with a setting and what to type; a value that may hold a password is not told."""
     field = str(problem["loc"][0])
     name = source(field) or f"FORETELL_{field.upper()}"
+    if len(problem["loc"]) > 1:
+        name = f"FORETELL_{'__'.join(map(str, problem['loc'])).upper()}"
     default = ForetellSettings.model_fields[field].default if field in ForetellSettings.model_fields else None
     told = str(problem["msg"]).removeprefix("Value error, ")
-    if default is None:
+    if default in (None, {}):
         return f"{name}: {told}"
     return f"{name}={problem['input']}: {told}; type: export {name}={default}"

@@ -41,6 +41,7 @@ OPENED = (
     "public.schedules workers",
     "public.settings_changes workers",
 )  # by table and policy: whose clocks show what
+COUNTED = ("day", "spent", "failures", "rests_until")  # of providers, which are asked for all tenants together
 
 OURS = """
 WITH ours AS (
@@ -119,6 +120,7 @@ MEANT = {
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},
     **{(role, f"public.{name}"): {"SELECT"} for role in ROLES for name in OPEN_TO_ALL},
     **{(role, "public.tenants"): {"SELECT"} for role in (APP, READER)},
+    (APP, "public.providers"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in COUNTED},
 }
 
 
@@ -152,7 +154,8 @@ def holes(connection: Connection[Any]) -> set[str]:
     """Every way past the policies that the catalogue shows, in words."""
     values = {
         "mine": MINE, "roles": [*ROLES, LOGIN, VISITOR], "open": [
-            *(f"public.{n}" for n in (*OPEN_TO_ALL, "house_runs")), *(f"{QUEUE}.procrastinate_{n}" for n in QUEUED)
+            *(f"public.{n}" for n in (*OPEN_TO_ALL, "house_runs", "providers")),
+            *(f"{QUEUE}.procrastinate_{n}" for n in QUEUED),
         ],
         "opened": [*OPENED],
         "members": [*[LOGIN] * len(ROLES), VISITOR], "of": [*ROLES, READER],
@@ -355,6 +358,8 @@ ALL_REFUSED = [
     "SELECT nextval('settings_changes_change_id_seq')",
     "SELECT nextval('ml_feedback_feedback_id_seq')",
     "UPDATE tenants SET tenant_id = 'other'",
+    "UPDATE providers SET provider = 'other'",
+    "DELETE FROM providers",
     "DELETE FROM tenants",
     "INSERT INTO declared_tables VALUES ('a', 'b', 'c')",
     "UPDATE alembic_version SET version_num = '0'",
@@ -394,11 +399,12 @@ READER_REFUSED = [
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("quarantine", "audit", "ml_models", "ml_deployments", "tenants")),
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("ml_feedback", "answered", "settings_changes", "recommendations")),
     "UPDATE recommendations SET state = 'approved'",
+    "UPDATE providers SET spent = 0",
 ]
 OPERATOR_REFUSED = [
     *(f"SELECT FROM {n}" for n in ("metrics", "toy.deeds", "data_marks", "quarantine", "audit", "ml_predictions")),
     *(f"SELECT FROM {n}" for n in ("ml_models", "ml_deployments", "ml_feedback", "answered")),
-    *(f"SELECT FROM {n}" for n in ("settings_changes", "recommendations")),
+    *(f"SELECT FROM {n}" for n in ("settings_changes", "recommendations", "providers")),
     "UPDATE recommendations SET state = 'approved'",
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("metrics", "ml_predictions", "audit", "ml_feedback", "answered")),
     *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),

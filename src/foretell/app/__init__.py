@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from foretell.app import answering, filing, ledger, logs, shelf
+from foretell.app.collecting import Sources
 from foretell.app.house import House
 from foretell.app.intake import Imported, intake
 from foretell.app.jobs import Jobs
@@ -48,15 +49,15 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `jobs`, `schedule` and `quarantine` have verbs
-    of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs` and `schedule`
+    have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
-        self.desk, self.tenant, self.house = desk, desk.tenant, desk.house
+        self.desk, self.tenant, self.house, self.sources = desk, desk.tenant, desk.house, Sources(desk=desk)
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
-        self.recommendations, self.settings = Recommendations(desk), Settings(desk)
-        self.anomalies, self.jobs, self.schedule = Anomalies(desk), Jobs(desk), Schedule(desk)
+        self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
+        self.jobs, self.schedule = Jobs(desk), Schedule(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:

@@ -13,7 +13,7 @@ from foretell.app import shelf
 from foretell.app.answering import everybody
 from foretell.app.retraining import due
 from foretell.engine.collect import Need
-from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady
+from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
 from foretell.stores import jobs, kept, records, registry
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class Detect(Told):
     """Put on record what a report finds amiss with each of its subjects."""
 
     report: str
+
+
+class Collect(Told):
+    """Fetch what a source tells, or all of a domain."""
+
+    source: str
 
 
 class Clean(Told):
@@ -148,6 +154,14 @@ def detected(app: App, told: Detect) -> dict[str, Any]:
     return {"open": {one: len(app.anomalies.detect(told.report, {str(report.subject): one})) for one in subjects}}
 
 
+def collected(app: App, told: Collect) -> dict[str, Any]:
+    """What came of each source; raises Unavailable where a place was answered by nobody, and it is tried again."""
+    done = app.sources.collect(told.source)
+    if lost := [one.source for one in done if one.answered < one.wanted]:
+        raise Unavailable(f"{', '.join(lost)}: nothing came for some places; foretell sources says from whom, and why")
+    return {"collected": [one.model_dump(mode="json") for one in done]}
+
+
 def cleaned(app: App, _: Clean) -> dict[str, Any]:
     """How many predictions and jobs were forgotten."""
     keep = getattr(app.settings.show(), "keep_predictions_days")  # noqa: B009 - the tenant's own settings
@@ -167,6 +181,10 @@ def _noted(app: App) -> Mapping[str, Any]:
 
 def _task(app: App, told: Train | Retrain) -> None:
     app.desk.task(told.task)
+
+
+def _sourced(app: App, told: Collect) -> None:
+    app.sources.list(told.source.split(".")[0])
 
 
 def _watched(app: App, told: Detect) -> None:
@@ -193,6 +211,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "detect": Kind(
         queue="ml_analysis", told=Detect, subject=lambda told: told.report, there=_watched, do=detected
+    ),
+    "collect": Kind(
+        queue="ml_analysis", told=Collect, subject=lambda told: told.source, there=_sourced, do=collected
     ),
     "clean": Kind(queue="maintenance", told=Clean, subject=lambda _: "", there=lambda *_: None, do=cleaned),
 }  # fmt: skip

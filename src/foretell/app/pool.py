@@ -20,7 +20,7 @@ from foretell.app.requests import body_of
 from foretell.app.tenancy import Tenancy
 from foretell.errors import ForetellError, Unavailable
 
-Verb = Literal["backtest", "replay", "take", "take_format", "predict", "predict_each"]
+Verb = Literal["backtest", "replay", "take", "take_format", "collect", "predict", "predict_each"]
 
 NICER = 10  # by which processes give way to those that answer,
 AWAITED = 5  # and those whose work is an answer that somebody waits for
@@ -192,6 +192,12 @@ def taken_format(app: App, *, name: str, body: bytes) -> dict[str, Any]:
     return {table: one.told() for table, one in app.import_format(name, body).items()}
 
 
+def collected(app: App, *, name: str, since: str | None, until: str | None) -> list[dict[str, Any]]:
+    """Fetch what sources tell; what came of each, as plain JSON."""
+    span = {word: datetime.fromisoformat(each) for word, each in (("since", since), ("until", until)) if each}
+    return [one.model_dump(mode="json") for one in app.sources.collect(name, **span)]
+
+
 def predicted(
     app: App, *, task: str, url: str | None, body: bytes, cache_bypass: bool = False, **told: Any
 ) -> dict[str, Any]:
@@ -212,7 +218,6 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format,
-    "predict": predicted,
-    "predict_each": predicted_each,
+    "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format, "collect": collected,
+    "predict": predicted, "predict_each": predicted_each,
 }  # fmt: skip

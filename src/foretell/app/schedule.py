@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from foretell.app.house import House
@@ -62,6 +62,14 @@ def defaults(domains: Iterable[Domain]) -> dict[str, Default]:
             found[f"detect:{report.name}"] = Default(
                 cron="0 */6 * * *", kind="detect", told={"report": report.name}, tables=tables
             )
+        for source in (source for source in domain.sources if source.whose is not None):
+            name = f"{domain.name}.{source.name}"
+            hours = max(1, min(24, round(source.every / timedelta(hours=1))))
+            tables = (f"{domain.name}.{source.places}",) if source.places else ()
+            found[f"collect:{name}"] = Default(
+                cron=f"5 */{hours} * * *" if hours < 24 else "5 0 * * *", kind="collect", told={"source": name},
+                tables=tables,
+            )  # fmt: skip
     return dict(sorted(found.items()))
 
 

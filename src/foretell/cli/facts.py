@@ -133,7 +133,7 @@ def export(
     if not file.parent.is_dir():
         raise InvalidRequest(f"there is no folder {file.parent}")
     with App.open(tenant) as app:
-        rows = app.facts(table, since=_utc(since), until=_utc(until), as_of=_utc(as_of))
+        rows = app.facts(table, since=utc(since), until=utc(until), as_of=utc(as_of))
     rows.write_parquet(file) if file.suffix == ".parquet" else rows.write_csv(file)
     told = {"table": table, "file": str(file), "rows": rows.height}
     click.echo(json.dumps(told) if as_json else f"{rows.height:,} rows of {table} written to {file}")
@@ -194,7 +194,8 @@ def quarantine_erase(fingerprints: tuple[str, ...], everything: bool, tenant: st
     click.echo(json.dumps({"erased": erased}) if as_json else f"{erased:,} rows erased")
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def utc(moment: datetime | None) -> datetime | None:
+    """A moment that was told in UTC, with its zone."""
     from datetime import UTC
 
     return moment.replace(tzinfo=UTC) if moment else None

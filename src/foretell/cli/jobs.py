@@ -79,7 +79,7 @@ def jobs_show(job: UUID, tenant: str, as_json: bool) -> None:
 @TENANT
 @JSON
 def jobs_start(kind: str, told: str, key: str | None, tenant: str, as_json: bool) -> None:
-    """Start a job of a KIND: train, retrain, predict, detect or clean."""
+    """Start a job of a KIND: train, retrain, predict, detect, collect or clean."""
     from foretell.app import App
 
     with App.open(tenant) as app:

@@ -29,6 +29,7 @@ from foretell.contract.forecasts import (
     quantile,
 )
 from foretell.contract.replays import OURS, Past, Played, Policy, Replay, Replayed
+from foretell.contract.sources import Get, Key, Quota, Source, Wanted
 from foretell.contract.tasks import (
     Answer,
     Ask,
@@ -73,7 +74,9 @@ __all__ = [
     "Format",
     "Frame",
     "Gate",
+    "Get",
     "History",
+    "Key",
     "Kind",
     "Lookup",
     "Members",
@@ -83,6 +86,7 @@ __all__ = [
     "Proposal",
     "Proposing",
     "Quantity",
+    "Quota",
     "Read",
     "RecommendationState",
     "Record",
@@ -94,11 +98,13 @@ __all__ = [
     "Rolling",
     "Route",
     "Sample",
+    "Source",
     "Standpoint",
     "Study",
     "Table",
     "Target",
     "Task",
     "Trust",
+    "Wanted",
     "quantile",
 ]

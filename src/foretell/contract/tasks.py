@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from foretell.contract.facts import Frame, History, Read, Standpoint, Table
 from foretell.contract.forecasts import Block, Forecast, Forecaster, Study, Target
 from foretell.contract.replays import Replay
+from foretell.contract.sources import Source
 from foretell.errors import BrokenDomain, ForetellError
 
 
@@ -315,4 +316,5 @@ class Domain:
     sample: Callable[[int], Sample]
     reports: Sequence[Report] = ()
     formats: Sequence[Format] = ()
+    sources: Sequence[Source] = ()
     members: Members | None = None  # None: every person of the tenant may ask about everything

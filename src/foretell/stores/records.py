@@ -212,3 +212,13 @@ def audit(connection: Connection[Any], tenant: str, who: str, action: str, subje
         "INSERT INTO audit (tenant_id, who, action, subject, details) VALUES (%s, %s, %s, %s, %s)",
         [tenant, who, action, subject, Jsonb(details)],
     )
+
+
+def audited(
+    connection: Connection[Any], tenant: str, action: str, since: datetime
+) -> list[tuple[datetime, str, dict[str, Any]]]:
+    """When a deed was done since a moment, on what, with its details; oldest first."""
+    return connection.execute(
+        "SELECT at, subject, details FROM audit WHERE tenant_id = %s AND action = %s AND at >= %s ORDER BY audit_id",
+        [tenant, action, since],
+    ).fetchall()

@@ -33,6 +33,7 @@ from foretell.web.office import (
 )
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
+from foretell.web.sources import sources
 from foretell.web.telling import ReportBasis, one_of, reported, told_of
 
 BATCH = 1000  # requests in a batch
@@ -170,6 +171,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
     _house(made, domains)
     for name, domain in domains.items():
         _batch(made, domain)
+        sources(made, domain)
         for task in domain.tasks:
             path = f"/{task.name.replace('.', '/')}"
             if task.whom:

@@ -52,7 +52,7 @@ class Job(BaseModel):
 class New(BaseModel):
     """A job to be started, and what it is told."""
 
-    kind: str = Field(max_length=100, description="train, retrain, predict, detect or clean.")
+    kind: str = Field(max_length=100, description="train, retrain, predict, detect, collect or clean.")
     told: dict[str, Any] = {}
 
 

@@ -1,0 +1,1 @@
+"""Energy: what sun and wind will give."""
