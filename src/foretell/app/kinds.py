@@ -184,7 +184,9 @@ def _task(app: App, told: Train | Retrain) -> None:
 
 
 def _sourced(app: App, told: Collect) -> None:
-    app.sources.list(told.source.split(".")[0])
+    domain = told.source.split(".")[0]
+    if told.source not in (domain, *(names := [one.source for one in app.sources.list(domain)])):
+        raise NotFound(f"no source {told.source!r}; there are {', '.join(names)}")
 
 
 def _watched(app: App, told: Detect) -> None:
