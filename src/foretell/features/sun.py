@@ -115,7 +115,9 @@ def tracked(sun: Sun) -> tuple[Floats, Floats]:
     return np.abs(turn), np.where(turn > 0, 90.0, 270.0)
 
 
-def on_plane(sun: Sun, level: Floats, light: tuple[Floats, Floats], beyond: Floats, at: tuple[Floats, Floats]) -> Floats:
+def on_plane(
+    sun: Sun, level: Floats, light: tuple[Floats, Floats], beyond: Floats, at: tuple[Floats, Floats]
+) -> Floats:
     """What falls on a plane of a tilt and azimuth (`at`): beam, sky by Hay & Davies 1980, and the ground.
 
     `level` is what falls on the level, `light` the beam and the sky's as `split` gives them.
