@@ -83,7 +83,9 @@ def haute_borne() -> History:
     """Four turbines in France, with ERA5."""
     sent = pl.read_csv(file("la_haute_borne_wind/plant_hourly_scada_era5.csv.gz"), try_parse_dates=True)
     sent = sent.with_columns(time=pl.col("timestamp_utc").dt.replace_time_zone("UTC"), plant=pl.lit("la_haute_borne"))
-    weather = sent.select(
+    moments = ("u_100", "v_100", "t_2m", "surf_pres", "ws_100m")  # of the hour: the mean of its start and its end
+    hourly = sent.with_columns((pl.col(name) + pl.col(name).shift(-1).fill_null(pl.col(name))) / 2 for name in moments)
+    weather = hourly.select(
         "plant", "time", temperature=pl.col("t_2m") - 273.15, pressure=pl.col("surf_pres") / 100,
         wind_speed_100m="ws_100m", wind_direction_100m=_toward("u_100", "v_100"),
     )  # fmt: skip

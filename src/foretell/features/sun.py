@@ -129,5 +129,7 @@ def on_plane(
     straight = beam / beyond
     lean = np.cos(np.radians(tilt))
     round_the_sun = straight * np.minimum(angle / high, 10.0)
-    found: Floats = beam * angle + sky * (round_the_sun + (1 - straight) * (1 + lean) / 2)
-    return found + level * ALBEDO * (1 - lean) / 2
+    found: Floats = (
+        beam * angle + sky * (round_the_sun + (1 - straight) * (1 + lean) / 2) + level * ALBEDO * (1 - lean) / 2
+    )
+    return found

@@ -7,7 +7,8 @@ A question (`as_of`, `at`) is about the mean power of the hour that starts at `a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,7 +54,7 @@ def questions(kind: Kind, history: History) -> Frame:
     apart = APART * max(1, int(np.ceil(total / MANY)))
     now = int(history.now.timestamp()) // 3600
     made = [_asked(name, np.arange(-(-begin // apart) * apart, min(end, now + 1), apart)) for name, begin, end in spans]
-    asked = pl.concat(made) if made else pl.DataFrame(schema=QUESTION)
+    asked = pl.concat(made) if made else pl.DataFrame(schema={**QUESTION, "plant": pl.String()})
     return asked.filter(pl.Series(lit(history, asked))) if kind == "solar" and asked.height else asked
 
 
@@ -74,14 +75,14 @@ def _asked(name: str, standing: Places) -> Frame:
 def framed(entity: list[str], as_of: Places, at: Places) -> Frame:
     """Questions, of moments in microseconds."""
     times = [pl.Series(name, of, dtype=pl.Int64).cast(INSTANT) for name, of in (("as_of", as_of), ("at", at))]
-    return pl.DataFrame([pl.Series("entity", entity, dtype=pl.String), *times])
+    named = [pl.Series(name, entity, dtype=pl.String) for name in ("entity", "plant")]
+    return pl.DataFrame([named[0], *times, named[1]])
 
 
-def lit(history: History, asked: Frame) -> Floats:
+def lit(history: History, asked: Frame) -> Any:
     """Whether the sun is up in any part of each question's hour."""
     found = plants(history)
-    part: Floats = Light(found.sites.of(found.places(asked["entity"])), micros(asked["at"])).part
-    return part > 0
+    return Light(found.sites.of(found.places(asked["entity"])), micros(asked["at"])).part > 0
 
 
 def outcomes(history: History, asked: Frame) -> Frame:
@@ -150,7 +151,7 @@ def _readings(kind: Kind, history: History, entity: pl.Series, at: Places, as_of
     made = _standing(found, start[first], minute[first])
     made |= _off(kind, history, entity.gather(first), as_of[first], made.pop("window"))
     made = {name: values[which] for name, values in made.items()}
-    same, clear = found.days_before(place, minute, SAME)
+    same, _ = found.days_before(place, minute, SAME)
     day = _newest(same)
     made |= {
         "lag_day": day, "lag_168h": same[:, 6], "same_hour_mean": moments(same[:, :7])[0],
@@ -250,14 +251,9 @@ def _solar(sites: Sites, at: Places, seen: Columns, past: Mapping[str, Floats]) 
     clearness = np.where(np.isnan(past["index_168h"]), physics.CLEARNESS, past["index_168h"])
     told = now(said)
     made["physical"] = np.where(np.isnan(told), made["clear_share"] * clearness, told)
-    recent = np.where((made_ahead(past) <= 6) & ~np.isnan(past["index_6h"]), past["index_6h"], past["index_24h"])
+    recent = np.where((past["gap"] <= 6) & ~np.isnan(past["index_6h"]), past["index_6h"], past["index_24h"])
     made["smart"] = made["clear_share"] * np.where(np.isnan(recent), clearness, recent)
     return made
-
-
-def made_ahead(past: Mapping[str, Floats]) -> Floats:
-    """Hours from the newest reading to the hour asked about."""
-    return past["gap"]
 
 
 # ---------------------------------------------------------------- wind
@@ -282,8 +278,10 @@ def _wind(sites: Sites, seen: Columns, past: Mapping[str, Floats]) -> dict[str, 
         "hub_speed": hub[:, mid], "hub_cube": hub[:, mid] ** 3, "density": physics.density(sites, air), "shear": shear,
         "turn": np.angle(np.exp(1j * (way[:, mid] - ground))), "way_sin": np.sin(way[:, mid]),
         "way_cos": np.cos(way[:, mid]), "east": hub[:, mid] * np.sin(way[:, mid]),
-        "north": hub[:, mid] * np.cos(way[:, mid]), "turning": np.angle(np.exp(1j * (way[:, mid + 2] - way[:, mid - 2]))),
-        "ramp": hub[:, mid + 1] - hub[:, mid - 1], "pressure_trend": seen["pressure"][:, mid + 3] - seen["pressure"][:, mid - 3],
+        "north": hub[:, mid] * np.cos(way[:, mid]),
+        "turning": np.angle(np.exp(1j * (way[:, mid + 2] - way[:, mid - 2]))),
+        "ramp": hub[:, mid + 1] - hub[:, mid - 1],
+        "pressure_trend": seen["pressure"][:, mid + 3] - seen["pressure"][:, mid - 3],
     }  # fmt: skip
     made |= {f"hub_speed_{offset:+d}h": hub[:, mid + offset] for offset in (-6, -4, -3, -2, -1, 1, 2, 3, 4, 6)}
     made |= {f"low_speed_{offset:+d}h": low[:, mid + offset] for offset in (-2, -1, 1, 2)}
@@ -296,11 +294,6 @@ def _wind(sites: Sites, seen: Columns, past: Mapping[str, Floats]) -> dict[str, 
     usual = np.where(np.isnan(past["mean_168h"]), physics.USUAL_WIND, past["mean_168h"])
     told = said[:, mid]
     made["physical"] = np.where(np.isnan(told), usual, told)
-    kept = np.exp(-made_ahead(past) / FADING)
+    kept = np.exp(-past["gap"] / FADING)
     made["smart"] = np.where(np.isnan(past["last"]), usual, kept * past["last"] + (1 - kept) * usual)
     return made
-
-
-def standing_now(history: History) -> datetime:
-    """The start of the hour that holds now."""
-    return history.now.replace(minute=0, second=0, microsecond=0)
