@@ -51,8 +51,7 @@ def about(request: OutputRequest) -> dict[str, list[str]]:
 
 def subject(kind: Kind, request: OutputRequest, history: History) -> Subject:
     """Whom it is about. Raises NotFound for a plant that is not there (it names others), and for none."""
-    found = plants(history.stored)
-    mine = found.of_kind(kind)
+    mine = plants(history.stored).of_kind(kind)
     if request.plant is not None:
         if request.plant not in mine:
             there = f"there are {', '.join(mine[:20])}" if mine else "there is none; bring plants first"
@@ -62,12 +61,11 @@ def subject(kind: Kind, request: OutputRequest, history: History) -> Subject:
         if not mine:
             raise NotFound(f"there is no {kind} plant; bring plants first, or ask about a place")
         return Subject(mine)
-    name, away = _nearest(history, request.latitude, request.longitude, mine)
+    place = f"1 kW at {request.latitude:.3f}, {request.longitude:.3f}"  # it may be among the facts, brought along
+    name, away = _nearest(history, request.latitude, request.longitude, [one for one in mine if one != place])
     if name is not None and away <= _settings(history).nearby_km:
         return Subject([name], name, away)
-    return Subject(
-        [f"1 kW at {request.latitude:.3f}, {request.longitude:.3f}"], name, away if name else None, there=True
-    )
+    return Subject([place], name, away if name else None, there=True)
 
 
 def _settings(history: History) -> Settings:

@@ -25,6 +25,7 @@ from foretell.features.grid import micros
 
 PAST = 60  # days back that worlds are taken from
 FEWEST = 12  # worlds; with fewer all hours are taken to be high or low together
+TOGETHER = 40  # worlds then
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,13 @@ def worlds(history: History, names: list[str], first: int, count: int, said: Flo
     high together is as in the past.
     """
     past = _past(history, names, first, count)
-    rank = np.empty((len(said), past.shape[-1]))
-    order = past.mean(axis=(0, 1)) if past.size else np.zeros(0)
-    flat = past.reshape(-1, past.shape[-1])
-    if past.shape[-1] < FEWEST:
-        many = 40
-        return _at(said, np.broadcast_to((np.arange(many) + 0.5) / many, (len(said), many)))
-    for k, row in enumerate(flat):
-        rank[k, np.lexsort((order, row))] = (np.arange(len(row)) + 0.5) / len(row)
+    many = past.shape[-1]
+    if many < FEWEST:
+        return _at(said, np.broadcast_to((np.arange(TOGETHER) + 0.5) / TOGETHER, (len(said), TOGETHER)))
+    rank = np.empty((len(said), many))
+    order = past.mean(axis=(0, 1))
+    for k, row in enumerate(past.reshape(-1, many)):
+        rank[k, np.lexsort((order, row))] = (np.arange(many) + 0.5) / many
     return _at(said, rank)
 
 
