@@ -23,7 +23,7 @@ from foretell.domains.energy.weather import HOUR, KEPT, MINUTE, runs
 from foretell.features.grid import micros, moments
 
 APART = 25  # hours between two old standpoints: they come by at every hour of the day
-FAR, FARTHEST = 8, 168  # questions of a standpoint that are about later than the next one; and how late at most
+FAR, FARTHEST = 6, 168  # questions of a standpoint that are about later than the next one; and how late at most
 MANY = 120_000  # old questions at most: of many plants standpoints are further apart
 LATE = timedelta(days=7)  # a reading that comes later than that is none
 ABOUT = np.arange(-6, 7)  # hours about the one asked about whose weather is looked at

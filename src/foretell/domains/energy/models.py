@@ -19,7 +19,7 @@ from foretell.domains.energy import corrections
 from foretell.domains.energy.corrections import Correction
 from foretell.domains.energy.physics import Light
 from foretell.domains.energy.readings import plants
-from foretell.domains.energy.schema import FEATURES, SEEN
+from foretell.domains.energy.schema import FEATURES, INDEX, PAST, SEEN
 from foretell.domains.energy.tables import Kind
 from foretell.features.grid import micros
 from foretell.models.boosted import BoostedQuantiles
@@ -28,16 +28,16 @@ from foretell.models.residual import Leftovers
 LEVELS = (0.03, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.97)
 OUTPUT = Quantity(unit="kW", levels=LEVELS, lower=0.0)
 MIDDLE = LEVELS.index(0.5)
-ROUNDS = 90
+ROUNDS = 80
 SHAPE: dict[str, Any] = {
-    "learning_rate": 0.1, "num_leaves": 20, "min_data_in_leaf": 60, "feature_fraction": 0.5, "max_bin": 63,
+    "learning_rate": 0.1, "num_leaves": 31, "min_data_in_leaf": 100, "feature_fraction": 0.4, "lambda_l2": 5.0,
+    "max_bin": 63,
 }  # fmt: skip
-FEWEST = 1500  # outcomes of a plant that trees of its own are grown on
-MOST_OWN = 12  # plants up to which each has some
+NEAR: dict[Kind, float] = {"solar": 25.0, "wind": 5.0}  # hours; found on public plants, as all of these
+FEW, FEWEST = 300, 1500  # questions that trees for near hours are grown on, and trees of a plant's own
+MOST_OWN = 12  # plants up to which each has trees of its own
 EQUAL = 700  # outcomes of a plant with which trees are worth as much as corrected physics
 BLIND = 8  # of so many questions one is learned again as if there were no forecast of the weather
-
-
 # How unsure physics is before anything was learned: beside its point p, spread about (NEVER + WIDEST p (1 - p)).
 NEVER, WIDEST = 0.03, 0.5
 NORMAL = np.array([-1.88, -1.28, -0.674, -0.253, 0.0, 0.253, 0.674, 1.28, 1.88])  # quantiles of a normal distribution
@@ -176,72 +176,89 @@ class Corrected(Repeated):
 
 
 class Trees:
-    """Boosted quantiles on all features, as shares of capacity: of all plants, and of each that has enough of its own.
+    """Boosted quantiles as shares of capacity: of all plants, and of each that has enough of its own.
 
-    Some questions are learned twice, once without the weather: so it has something to say when a forecast is missing.
+    Those for later hours see the weather alone; those for the hours up to `NEAR` after the newest reading see readings,
+    too, which tell nothing later that the weather doesn't tell better. Some questions are learned again without the
+    weather: so there is something to say when a forecast is missing.
     """
 
     needs_training = True
-    cost = Cost(fit=0.25, forecast=0.05, most=200_000)
+    cost = Cost(fit=0.2, forecast=0.05, most=200_000)
 
     def __init__(self, kind: Kind) -> None:
         self.kind: Kind = kind
-        self.whole = self._fresh()
-        self.own: dict[str, BoostedQuantiles] = {}
+        self.grown: dict[str, dict[str, BoostedQuantiles]] = {}  # by plant ("": all), and whether far or near
 
-    def _fresh(self) -> BoostedQuantiles:
-        columns = [name for name in FEATURES[self.kind] if name != "capacity"]  # that is the unit
+    def _fresh(self, part: str) -> BoostedQuantiles:
+        unseen = ("capacity",) if part == "near" else ("capacity", "smart", *PAST, *INDEX)
+        columns = [name for name in FEATURES[self.kind] if name not in unseen]
         return BoostedQuantiles(
             columns=columns, levels=LEVELS, rounds=ROUNDS, most=30_000, scale="capacity", shape=SHAPE, lower=0.0
         )
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
-        """Grow the trees; return self."""
-        self.whole = self._fresh().fit(*self._blinded(study, outcomes))
-        self.own = {}
-        names = study.questions["entity"]
-        enough = {name for name, n in names.value_counts().iter_rows() if n >= FEWEST}
-        if names.n_unique() > 1 and len(enough) <= MOST_OWN:
-            for name in sorted(enough):
-                mine = np.flatnonzero((names == name).to_numpy())
-                self.own[name] = self._fresh().fit(*self._blinded(_some(study, mine), outcomes[mine]))
+        """Grow the trees, once for all who learn from the same study; return self."""
+        key = ("trees", self.kind, id(study.features))  # kept beside the trees, so that no other gets this id
+        _, self.grown = study.history.once(lambda _: (study.features, self._grown(study, outcomes)), key)
         return self
+
+    def _grown(self, study: Study, outcomes: Frame) -> dict[str, dict[str, BoostedQuantiles]]:
+        grown = {"": self._parts(study, outcomes)}
+        names = study.questions["entity"]
+        enough = sorted(name for name, n in names.value_counts().iter_rows() if n >= FEWEST)
+        if names.n_unique() > 1 and len(enough) <= MOST_OWN:
+            for name in enough:
+                mine = np.flatnonzero((names == name).to_numpy())
+                grown[name] = self._parts(_some(study, mine), outcomes[mine])
+        return grown
+
+    def _parts(self, study: Study, outcomes: Frame) -> dict[str, BoostedQuantiles]:
+        """The trees for later hours and, of enough questions, for near ones."""
+        near = np.flatnonzero(self._near(study))
+        parts = {"far": self._fresh("far").fit(*self._blinded(study, outcomes))}
+        if len(near) >= FEW:
+            parts["near"] = self._fresh("near").fit(*self._blinded(_some(study, near), outcomes[near]))
+        return parts
+
+    def _near(self, study: Study) -> Any:
+        return ahead(study) <= NEAR[self.kind]
 
     def _blinded(self, study: Study, outcomes: Frame) -> tuple[Study, Frame]:
         """The questions, and some of them again as if nobody had forecast the weather."""
         blind = np.arange(0, study.questions.height, BLIND)
-        values = study.features.values[blind].copy()
+        values = study.features.values[blind]
         values[:, [study.features.names.index(name) for name in SEEN[self.kind]]] = np.nan
+        rows = np.concatenate([np.arange(study.questions.height), blind])
         both = Block(study.features.names, np.concatenate([study.features.values, values]))
-        asked = pl.concat([study.questions, study.questions[blind]])
-        return replace(study, questions=asked, features=both), pl.concat([outcomes, outcomes[blind]])
+        return replace(study, questions=study.questions[rows], features=both), outcomes[rows]
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles in kW."""
-        names = study.questions["entity"]
-        said = np.empty((names.len(), len(LEVELS) + 1))
-        left = np.ones(names.len(), dtype=bool)
-        for name in names.unique().sort():
-            if name in self.own:
-                mine = (names == name).to_numpy()
-                said[mine] = self.own[name].forecast(_some(study, np.flatnonzero(mine))).rows.to_numpy()
-                left &= ~mine
-        if left.any():
-            said[left] = self.whole.forecast(_some(study, np.flatnonzero(left))).rows.to_numpy()
+        names, near = study.questions["entity"].to_numpy(), self._near(study)
+        said = np.empty((len(names), len(LEVELS) + 1))
+        whose = np.array([name if name in self.grown else "" for name in names], dtype=object)
+        for name in sorted(set(whose)):
+            for part in ("far", "near"):
+                mine = np.flatnonzero((whose == name) & (near == (part == "near")))
+                if len(mine):
+                    trees = self.grown[name].get(part, self.grown[name]["far"])
+                    said[mine] = trees.forecast(_some(study, mine)).rows.to_numpy()
         return told(said)
 
     def save(self, folder: Path) -> None:
-        """Write the trees of all, and each plant's."""
-        (folder / "own.json").write_text(json.dumps([*self.own]))
-        for place, one in enumerate((self.whole, *self.own.values())):
+        """Write the trees, each part in a folder of its own."""
+        places = [(name, part) for name, parts in self.grown.items() for part in parts]
+        (folder / "trees.json").write_text(json.dumps(places))
+        for place, (name, part) in enumerate(places):
             (folder / f"{place}").mkdir()
-            one.save(folder / f"{place}")
+            self.grown[name][part].save(folder / f"{place}")
 
     def load(self, folder: Path) -> Self:
         """Read what `save` wrote."""
-        names = json.loads((folder / "own.json").read_text())
-        self.whole = self._fresh().load(folder / "0")
-        self.own = {name: self._fresh().load(folder / f"{place}") for place, name in enumerate(names, 1)}
+        self.grown = {}
+        for place, (name, part) in enumerate(json.loads((folder / "trees.json").read_text())):
+            self.grown.setdefault(name, {})[part] = self._fresh(part).load(folder / f"{place}")
         return self
 
 

@@ -37,6 +37,7 @@ AIR = (
     "low_speed_-1h", "low_speed_+1h", "low_speed_+2h", "physical_-1h", "physical_+1h", "physical_mean_7h",
     "hub_mean_7h", "hub_std_7h", "hub_mean_13h", "hub_std_13h", "hub_max_7h", "hub_min_7h",
 )  # fmt: skip
+INDEX = SUN[-3:]
 OWN = ("capacity", "physical", "smart")
 SEEN: Mapping[Kind, tuple[str, ...]] = {"solar": (*AGE, *WEATHER_NUMBERS, *SUN[3:9], *SUN[9:27]),
                                         "wind": (*AGE, *WEATHER_NUMBERS, *AIR)}  # fmt: skip
