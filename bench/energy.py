@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from bench.plants import cut, file, gefcom_solar, gefcom_wind, haute_borne, newcastle
-from bench.report import goal, met, number, table
+from bench.report import goal, met, table
 
 from foretell import metrics
 from foretell.contract import Floats, Frame, History, Task, quantile
 from foretell.domains.energy import SOLAR, WIND
 from foretell.domains.energy.features import framed
 from foretell.domains.energy.models import LEVELS
-from foretell.engine.backtest import backtest
-from foretell.engine.train import lesson, train
+from foretell.engine.train import lesson
 from foretell.features.grid import micros
 
 HOUR = timedelta(hours=1)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from bench.data import MissingError
 
@@ -25,12 +24,13 @@ HOUR = timedelta(hours=1)
 MM82 = {"kind": "wind", "latitude": 48.4525, "longitude": 5.5874, "altitude": 411.0, "capacity_kw": 8200.0,
         "hub_height_m": 80.0, "rotor_m": 82.0, "count": 4, "turbine_type": "Senvion MM82"}  # fmt: skip
 NEWCASTLE = {"kind": "solar", "latitude": -32.95, "longitude": 151.72, "capacity_kw": 82.41}
-CANBERRA = {  # as the competition's paper has them (Hong et al. 2016); the place is not told, the pressure says how high
+CANBERRA = {  # as the competition's paper has them (Hong et al. 2016); the place is not told
     "1": {"altitude": 595.0, "tilt": 36.0, "azimuth": 38.0, "capacity_kw": 1.56},
     "2": {"altitude": 602.0, "tilt": 35.0, "azimuth": 327.0, "capacity_kw": 4.94},
     "3": {"altitude": 951.0, "tilt": 21.0, "azimuth": 31.0, "capacity_kw": 4.0},
 }
-SOMEWHERE = {"kind": "wind", "latitude": -35.3, "longitude": 149.1, "capacity_kw": 1000.0}
+FULL = 1000.0
+SOMEWHERE = {"kind": "wind", "latitude": -35.3, "longitude": 149.1, "capacity_kw": FULL}
 
 
 def file(name: str) -> Path:
@@ -118,7 +118,7 @@ def gefcom_wind() -> History:
     sent = sent.with_columns(
         time=pl.col("timestamp_utc").dt.replace_time_zone("UTC") - HOUR,
         plant=pl.format("zone {}", pl.col("site_id")),
-        output_kw=pl.col("power_norm") * SOMEWHERE["capacity_kw"],
+        output_kw=pl.col("power_norm") * FULL,
     )
     weather = sent.select(
         "plant", "time",
@@ -162,8 +162,3 @@ def cut(history: History, moment: datetime, *, weather: bool = False) -> History
     if not weather:
         return then
     return History(history.standpoint, {**then.tables, FORECASTS.name: history[FORECASTS.name]})
-
-
-def share(values: pl.Series, capacity: float) -> Any:
-    """kW as shares of a capacity."""
-    return np.asarray(values.to_numpy(), dtype=float) / capacity

@@ -2,6 +2,8 @@
 
 from foretell.app.shelf import try_model
 from foretell.cli import cli, demo, main
+from foretell.domains.energy.engineer import FeatureEngineer as EnergyFeatures
+from foretell.domains.energy.validation import DataValidator
 from foretell.domains.traffic import DOMAIN
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.models.averages import Averages
@@ -27,3 +29,5 @@ FeatureEngineer.add_ramadan_features
 FeatureEngineer.add_prayer_features
 FeatureEngineer.add_rolling_features
 FeatureEngineer.add_lag_features
+EnergyFeatures.engineer_all_features
+DataValidator.validate_dataframe

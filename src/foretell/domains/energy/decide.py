@@ -32,7 +32,6 @@ EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 EARTH = 6371.0  # km
 LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-NIGHTS = 0.02  # share of a band below which a move is not worth a reason
 
 
 class Subject(NamedTuple):

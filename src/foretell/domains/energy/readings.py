@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from foretell.contract import Floats, Frame, History
+from foretell.contract import Floats, History
 from foretell.domains.energy import physics
 from foretell.domains.energy.physics import Light, Sites
 from foretell.domains.energy.tables import PLANTS, READINGS
@@ -123,16 +123,3 @@ def standpoints(start: Places, minute: Places) -> tuple[Places, Places]:
     first = np.full(int(which.max(initial=-1)) + 1, len(start))
     np.minimum.at(first, which, np.arange(len(start)))
     return first, which
-
-
-def readings_frame(history: History) -> Frame:
-    """The readings of a history as `entity`, `time`, `share` and `known_at`, the moment that each is known from."""
-    found, rows = plants(history), history[READINGS.name]
-    rows = rows.filter(pl.col("entity").is_in(list(found.names)))
-    capacity = found.sites.capacity[found.places(rows["entity"])]
-    return rows.select(
-        "entity",
-        "time",
-        share=pl.col("output_kw") / pl.Series(capacity),
-        known_at=pl.max_horizontal("known_at", pl.col("time").dt.truncate("1h") + STEP),
-    )
