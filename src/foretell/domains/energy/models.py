@@ -41,12 +41,17 @@ BLIND = 8  # of so many questions one is learned again as if there were no forec
 # How unsure physics is before anything was learned: beside its point p, spread about (NEVER + WIDEST p (1 - p)).
 NEVER, WIDEST = 0.03, 0.5
 NORMAL = np.array([-1.88, -1.28, -0.674, -0.253, 0.0, 0.253, 0.674, 1.28, 1.88])  # quantiles of a normal distribution
+BELIEVED = (0.7, 1.2)  # by how much the last days may differ from physics to be believed
 SKIES = np.array([0.08, 0.15, 0.38, 0.58, 0.68, 0.78, 0.9, 1.0, 1.05])  # of a clear sky's light, any weather
 WINDS = np.array([0.0, 0.0, 0.04, 0.12, 0.18, 0.26, 0.42, 0.68, 0.88])  # of capacity, any weather
 
 
 class Physical:
-    """What physics says, with bands as unsure as it usually is; without weather, what any weather may bring."""
+    """What physics says, with bands as unsure as it usually is; without weather, what any weather may bring.
+
+    Nothing is learned, but where the last three days were known to come out higher or lower than physics said, so is
+    what it says of the next.
+    """
 
     needs_training = False
     cost = Cost(forecast=0.01)
@@ -60,7 +65,8 @@ class Physical:
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles in kW."""
-        point = study.features["physical"]
+        lately = study.features["ratio_72h"]
+        point = study.features["physical"] * np.where(np.isnan(lately), 1.0, np.clip(lately, *BELIEVED))
         spread = NEVER + WIDEST * point * (1 - np.minimum(point, 1))
         if self.kind == "solar":
             clear = study.features["clear_share"]

@@ -7,6 +7,7 @@ length and hour of the day, and says which hours were high and which low togethe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -22,10 +23,13 @@ from foretell.domains.energy.schema import WhatIf
 from foretell.domains.energy.tables import WEATHER, Kind
 from foretell.domains.energy.weather import HOUR, runs
 from foretell.features.grid import micros
+from foretell.models.paths import generator
 
 PAST = 60  # days back that worlds are taken from
 FEWEST = 12  # worlds; with fewer all hours are taken to be high or low together
 TOGETHER = 40  # worlds then
+TIMES = 4  # worlds made of each past stretch
+SHARED = 0.4  # of the variance of what a forecast leaves; so that bands of a day's energy hold on public plants
 
 
 @dataclass(frozen=True)
@@ -89,17 +93,19 @@ def worlds(history: History, names: list[str], first: int, count: int, said: Flo
     """Possible outputs of `count` hours from `first` (hours since 1970) of plants: (plants x hours) x worlds.
 
     `said` are the quantiles of each plant's hours, plant by plant. Each hour's worlds have its quantiles; which are
-    high together is as in the past.
+    high together is as in the past, so far as the forecast did not know it: `SHARED` is what is left of that.
     """
     past = _past(history, names, first, count)
     many = past.shape[-1]
     if many < FEWEST:
         return _at(said, np.broadcast_to((np.arange(TOGETHER) + 0.5) / TOGETHER, (len(said), TOGETHER)))
-    rank = np.empty((len(said), many))
-    order = past.mean(axis=(0, 1))
+    normal, mean = np.array([NormalDist().inv_cdf((k + 0.5) / many) for k in range(many)]), past.mean(axis=(0, 1))
+    score = np.empty((len(said), many))
     for k, row in enumerate(past.reshape(-1, many)):
-        rank[k, np.lexsort((order, row))] = (np.arange(many) + 0.5) / many
-    return _at(said, rank)
+        score[k, np.lexsort((mean, row))] = normal
+    luck = np.concatenate([generator(name, first).standard_normal((count, TIMES * many)) for name in names])
+    mixed = np.sqrt(SHARED) * np.tile(score, TIMES) + np.sqrt(1 - SHARED) * luck
+    return _at(said, (mixed.argsort(axis=1).argsort(axis=1) + 0.5) / mixed.shape[1])
 
 
 def _past(history: History, names: list[str], first: int, count: int) -> Floats:
