@@ -130,8 +130,7 @@ def _past(history: History, names: list[str], first: int, count: int) -> Floats:
     has = ~np.isnan(whole).all(axis=(1, 2))
     if not has.any():
         return np.zeros((len(names), count, 0))
-    mean = np.nanmean(whole[has], axis=0) if has.sum() > 1 else whole[has][0]
-    whole = np.where(has[:, None, None], whole, mean)
+    whole = np.where(has[:, None, None], whole, whole[has].mean(axis=0))
     return whole[:, :, ~np.isnan(whole).any(axis=(0, 1))]
 
 

@@ -26,7 +26,8 @@ LEAST = 48  # hours of them, below which physics is taken as it is
 DEAD = 0.03  # of what the weather gives, below which a plant stands still
 STILL = 6  # such hours in a row (of light, of wind) are an outage
 LESS = 0.9  # of its usual yield: a plant that stays below it through the days is watched
-TOPPED = 0.7  # of capacity: a lower top that output keeps to while more would be there is curtailment
+TOPPED = 0.7  # of capacity: a lower top that output keeps to, while `MORE` would be there, is curtailment
+MORE, TWELVE = 0.1, 12  # in at least so many hours
 READS = tuple(
     Read(table=table.name, window=timedelta(days=36500 if table is PLANTS else 130))
     for table in (PLANTS, READINGS, OBSERVED, FORECASTS)
@@ -114,12 +115,11 @@ def _troubles(kind: Kind, hour: Places, mine: Floats, other: Floats, capacity: f
     if still.any():
         found.append(_told("outage", still, hour, mine, other, capacity, days))
     left = worth & ~still
-    high = left & (other > TOPPED * 0.6)
-    top = float(np.quantile(mine[left], 0.98)) if left.sum() >= 24 else 1.0
-    held = high & (other > top * 1.1) & (mine > 0.93 * top)
-    if top < TOPPED and held.sum() >= 12:
+    held = _held(mine, other, left)
+    rest = left & ~held
+    if held.any() and mine[rest].sum() >= LESS * other[rest].sum():  # below the top it does as ever
         found.append(_told("curtailment", held, hour, mine, other, capacity, days))
-        left = left & ~held
+        left = rest
     if left.sum() >= 24:
         ratio = float(mine[left].sum() / other[left].sum())
         daily = [
@@ -130,6 +130,18 @@ def _troubles(kind: Kind, hour: Places, mine: Floats, other: Floats, capacity: f
             name: What = "soiling" if kind == "solar" else "underperformance"
             found.append(_told(name, left, hour, mine, other, capacity, days))
     return sorted(found, key=lambda one: -one.lost_kwh)
+
+
+def _held(mine: Floats, other: Floats, left: Flags) -> Flags:
+    """The hours in which output kept to one top, though there was more, and mostly did so since it first did."""
+    best = np.zeros(len(mine), dtype=bool)
+    for top in np.arange(0.05, TOPPED, 0.01):
+        more = left & (other > top + MORE)
+        kept = more & (np.abs(mine - top) < MORE / 6)
+        since = more & (np.arange(len(mine)) >= int(kept.argmax()))
+        if kept.sum() >= max(TWELVE, 0.6 * since.sum(), best.sum() + 1):
+            best = kept
+    return best
 
 
 def _long(flag: Flags) -> Flags:
