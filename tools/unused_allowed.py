@@ -2,7 +2,8 @@
 
 from foretell.app.shelf import try_model
 from foretell.cli import cli, demo, main
-from foretell.domains.energy.sources import SOURCES
+from foretell.domains.energy.engineer import FeatureEngineer as EnergyFeatures
+from foretell.domains.energy.validation import DataValidator
 from foretell.domains.traffic import DOMAIN
 from foretell.domains.traffic.engineer import FeatureEngineer
 from foretell.features.intervals import accumulated
@@ -21,7 +22,6 @@ SeasonalNaive
 Statistical
 cli, demo, main  # called by the command line's own name
 DOMAIN  # found by its entry point
-SOURCES  # what the domain energy will declare
 ForetellSettings
 accumulated  # for who has a weather model's own files
 create  # called by name, in each process of a server
@@ -31,3 +31,5 @@ FeatureEngineer.add_ramadan_features
 FeatureEngineer.add_prayer_features
 FeatureEngineer.add_rolling_features
 FeatureEngineer.add_lag_features
+EnergyFeatures.engineer_all_features
+DataValidator.validate_dataframe

@@ -82,9 +82,9 @@ class Trees:
         import lightgbm
 
         shape = self.shape | {"min_data_in_leaf": min(self.shape["min_data_in_leaf"], max(1, len(value) // 20))}
+        data = lightgbm.Dataset(inputs, value, weight=weight, params=shape).construct()  # binned once for all
 
         def one(goal: dict[str, Any]) -> Any:
-            data = lightgbm.Dataset(inputs, value, weight=weight, params=shape)
             return lightgbm.train(shape | goal, data, num_boost_round=self.rounds)
 
         # Boosters side by side, each with one thread: LightGBM's own threads spin, and crawl on a busy machine.

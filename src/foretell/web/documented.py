@@ -8,7 +8,7 @@ from inspect import Parameter, Signature, signature
 from itertools import product
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -77,7 +77,8 @@ def _predict(made: APIRouter, task: Task, route: Route) -> None:
         answer = route.adapt_out({"tenant": app.tenant, **told.model_dump(mode="json")})
         return plain(shape.model_validate({**answer, "foretell": told.foretell}))
 
-    predict.__annotations__["body"] = route.request
+    by_query = "GET" in route.methods  # its fields come in the query
+    predict.__annotations__["body"] = Annotated[route.request, Depends(route.request)] if by_query else route.request
     _add(made, route, shape, predict, QuickRoute)
 
 

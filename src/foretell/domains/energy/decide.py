@@ -1,0 +1,243 @@
+"""From request to questions, from forecast to answer: hours in kW, energy in kWh, and what it all rests on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import asin, cos, radians, sin, sqrt
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import polars as pl
+
+from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
+from foretell.domains.energy.models import LEVELS, MIDDLE
+from foretell.domains.energy.outlook import Outlook, as_frame, factors, has_readings, outlook, seen, worlds
+from foretell.domains.energy.readings import plants
+from foretell.domains.energy.schema import (
+    Band,
+    Day,
+    Hour,
+    OutputAnswer,
+    OutputRequest,
+    Reason,
+    Settings,
+    Track,
+    WeatherBasis,
+)
+from foretell.domains.energy.tables import FORECASTS, PLANTS, Kind
+from foretell.domains.energy.validation import recent
+from foretell.errors import NotFound
+
+EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+EARTH = 6371.0  # km
+LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
+
+
+class Subject(NamedTuple):
+    """Whom a request is about: stored plants, or a kW at a place (`there`); with the distance of the nearest plant."""
+
+    names: list[str]
+    nearest: str | None = None
+    distance: float | None = None
+    there: bool = False
+
+
+def about(request: OutputRequest) -> dict[str, list[str]]:
+    """The plant a request names; of others, everyone's facts are read."""
+    return {"entity": [request.plant]} if request.plant is not None else {}
+
+
+def subject(kind: Kind, request: OutputRequest, history: History) -> Subject:
+    """Whom it is about. Raises NotFound for a plant that is not there (it names others), and for none."""
+    mine = plants(history.stored).of_kind(kind)
+    if request.plant is not None:
+        if request.plant not in mine:
+            there = f"there are {', '.join(mine[:20])}" if mine else "there is none; bring plants first"
+            raise NotFound(f"no {kind} plant is called {request.plant!r}; {there}")
+        return Subject([request.plant])
+    if request.latitude is None or request.longitude is None:
+        if not mine:
+            raise NotFound(f"there is no {kind} plant; bring plants first, or ask about a place")
+        return Subject(mine)
+    place = f"1 kW at {request.latitude:.3f}, {request.longitude:.3f}"  # it may be among the facts, brought along
+    name, away = _nearest(history, request.latitude, request.longitude, [one for one in mine if one != place])
+    if name is not None and away <= _settings(history).nearby_km:
+        return Subject([name], name, away)
+    return Subject([place], name, away if name else None, there=True)
+
+
+def _settings(history: History) -> Settings:
+    return cast("Settings", history.standpoint.settings)
+
+
+def _nearest(history: History, latitude: float, longitude: float, names: list[str]) -> tuple[str | None, float]:
+    """The nearest of some plants, and how far away it is in km (great circle)."""
+    found = plants(history.stored)
+    best: tuple[str | None, float] = (None, float("inf"))
+    for name in names:
+        k = found.names.index(name)
+        north, east = float(found.sites.latitude[k]), float(found.sites.longitude[k])
+        half = sin(radians(north - latitude) / 2) ** 2
+        half += cos(radians(north)) * cos(radians(latitude)) * sin(radians(east - longitude) / 2) ** 2
+        away = 2 * EARTH * asin(sqrt(min(half, 1.0)))
+        if away < best[1]:
+            best = name, away
+    return best
+
+
+def first_hour(now: datetime) -> int:
+    """The first whole hour that begins now or later, hours since 1970."""
+    return -((EPOCH - now) // HOUR)
+
+
+def ask(kind: Kind, request: OutputRequest, history: History) -> Ask:
+    """The whole hours that begin from now on, of each plant. Raises as `subject`.
+
+    A place without a plant near is answered by physics alone, with the weather of a plant of any kind that is near.
+    """
+    who = subject(kind, request, history)
+    asked = as_frame(who.names, first_hour(history.now), request.hours, (history.now - EPOCH) // MICRO)
+    if not who.there:
+        return Ask(questions=asked)
+    return Ask(questions=asked, facts=_there(kind, who.names[0], request, history), candidate="physical")
+
+
+def _there(kind: Kind, name: str, request: OutputRequest, history: History) -> dict[str, Frame]:
+    """A plant of a kW at a place, and the weather of the nearest plant near enough."""
+    latitude, longitude = cast("float", request.latitude), cast("float", request.longitude)
+    site = {"plant": name, "kind": kind, "latitude": latitude, "longitude": longitude, "capacity_kw": 1.0,
+            "tracking": "fixed", "count": 1, "entity": name}  # fmt: skip
+    now = pl.lit(history.now, INSTANT)
+    facts = {PLANTS.name: pl.DataFrame([site]).with_columns(since=now, known_at=now, count=pl.lit(1, pl.Int64))}
+    near, away = _nearest(history, latitude, longitude, list(plants(history).names))
+    if near is not None and away <= _settings(history).nearby_km:
+        borrowed = history[FORECASTS.name].filter(pl.col("entity") == near)
+        facts[FORECASTS.name] = borrowed.with_columns(
+            pl.lit(name).alias(c) for c in ("plant", "entity") if c in borrowed.columns
+        )
+    return facts
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def decide(kind: Kind, forecast: Forecast, request: OutputRequest, history: History) -> OutputAnswer:
+    """The hours with their bands, the energy of days and of all, and what it rests on. Raises as `subject`."""
+    who = subject(kind, request, history)
+    first, now = first_hour(history.now), (history.now - EPOCH) // MICRO
+    asked = as_frame(who.names, first, request.hours, now)
+    before = outlook(kind, history, asked)
+    after = outlook(kind, history, asked, request.what_if) if request.what_if else before
+    quality = None if who.there else recent(kind, history, who.names)
+    said, point = _shaped(forecast, before, after, quality.widened if quality else 1.0, _turbines(request, history))
+    made = worlds(history, who.names, first, request.hours, said)
+    each = made.reshape(len(who.names), request.hours, -1).sum(axis=0)
+    alone = len(who.names) == 1
+    hourly = np.column_stack([point, said[:, LOW], said[:, HIGH]]) if alone else _bands(each)
+    covered: Any = (before.run >= 0).reshape(len(who.names), -1).all(axis=0)
+    starts = [EPOCH + HOUR * (first + k) for k in range(request.hours)]
+    providers, issued = seen(history, before.run)
+    issued_at = None if issued is None else EPOCH + issued * MICRO
+    energy = _band(each.sum(axis=0))
+    held = forecast.record.held if forecast.record else {}
+    count, share = held.get(who.names[0] if alone else "", (0, None))
+    words = forecast.evidence["corrections"][0] if alone and "corrections" in forecast.evidence.columns else None
+    return OutputAnswer(
+        kind=kind, plants=who.names, nearest=who.nearest,
+        distance_km=None if who.distance is None else round(who.distance, 1),
+        historical_context=not who.there and bool(has_readings(history, who.names).any()),
+        as_of=history.now, capacity_kw=_capacity(after, request, history),
+        hours=[
+            Hour(start=start, expected_kw=row[0], low_kw=row[1], high_kw=row[2], weather="forecast" if ok else "none")
+            for start, row, ok in zip(starts, hourly.tolist(), covered.tolist(), strict=True)
+        ],
+        energy_kwh=energy, days=_days(starts, each),
+        weather=WeatherBasis(
+            providers=providers, issued_at=issued_at,
+            age_hours=None if issued_at is None else round((history.now - issued_at) / HOUR, 2),
+            hours_covered=int(covered.sum()), hours_asked=request.hours,
+        ),
+        quality=quality, reasons=_reasons(kind, before, energy.expected), what_if=request.what_if,
+        corrections=words.split("; ") if words else [], track_record=Track(hours=count, held=share),
+        method=forecast.evidence["method"][0],
+    )  # fmt: skip
+
+
+def _shaped(forecast: Forecast, before: Outlook, after: Outlook, widened: float, more: float) -> tuple[Floats, Floats]:
+    """Quantiles and points in kW, of the plant as asked about; wider where readings are poor, none at night."""
+    said = forecast.rows.select(map(quantile, LEVELS)).to_numpy()
+    point = forecast.rows["point"].to_numpy()
+    middle = said[:, MIDDLE : MIDDLE + 1]
+    said = middle + (said - middle) * widened
+    if after is not before:
+        factor = factors(before, after)
+        said, point = said * factor[:, None], point * factor
+    most = (after.sites.capacity * after.sites.limit)[:, None] * more
+    said = np.clip(np.sort(said * more, axis=1), 0, most)
+    point = np.clip(point * more, 0, most[:, 0])
+    said[after.dark], point[after.dark] = 0.0, 0.0
+    return said, point
+
+
+def _turbines(request: OutputRequest, history: History) -> float:
+    """By how much extra turbines multiply a plant's output; 1 without any."""
+    extra = request.what_if.extra_turbines if request.what_if else None
+    if not extra:
+        return 1.0
+    rows = history[PLANTS.name].filter(pl.col("entity") == request.plant)
+    return 1 + extra / int(rows["count"][-1])
+
+
+def _capacity(after: Outlook, request: OutputRequest, history: History) -> float:
+    """Of all plants asked about, kW."""
+    return float(after.sites.capacity[:: request.hours].sum()) * _turbines(request, history)
+
+
+def _band(values: Floats) -> Band:
+    low, high = np.quantile(values, (0.1, 0.9)).tolist()
+    return Band(expected=float(values.mean()), low=low, high=high)
+
+
+def _bands(each: Floats) -> Floats:
+    """Mean and 80 % band of each hour over worlds."""
+    return np.column_stack([each.mean(axis=1), *np.quantile(each, (0.1, 0.9), axis=1)])
+
+
+def _days(starts: list[datetime], each: Floats) -> list[Day]:
+    """The energy of each day."""
+    dates = np.array([start.date() for start in starts])
+    return [
+        Day(date=one, hours=int((dates == one).sum()), energy_kwh=_band(each[dates == one].sum(axis=0)))
+        for one in sorted(set(dates))
+    ]
+
+
+def _reasons(kind: Kind, before: Outlook, expected: float) -> list[Reason]:
+    """From what would be usual, over what the weather makes of it, to what is expected: effects that add up to it."""
+    capacity = before.sites.capacity
+    blind = np.isnan(before.said)
+    if kind == "solar":
+        usual = float((before.clear * capacity).sum())
+        by_weather = float((np.where(blind, before.clear, before.said) * capacity).sum())
+        share = 100 * (1 - by_weather / usual) if usual > 0 else 0.0
+        told = [
+            (f"a clear sky would give {usual:,.0f} kWh", usual),
+            (f"clouds and heat take {share:.0f} %", by_weather - usual),
+        ]
+    else:
+        full = float(capacity.sum())
+        by_weather = float((np.where(blind, 0.0, before.said) * capacity).sum())
+        hub = before.wind[~blind]
+        speed = f"{float(hub.mean()):.1f} m/s on average" if len(hub) else "not forecast"
+        told = [(f"the wind at the hub is {speed}; of {full:,.0f} kWh at full power it gives", by_weather)]
+    if blind.any():
+        told.append((f"of {int(blind.sum())} hours nobody has forecast the weather", 0.0))
+    left = expected - sum(effect for _, effect in told)
+    told.append(("what its own readings have taught, and what usually comes of such weather", left))
+    return [Reason(words=words, effect_kwh=round(effect, 3)) for words, effect in told]
+
+
+def headline(answer: OutputAnswer) -> float:
+    """The energy expected."""
+    return answer.energy_kwh.expected

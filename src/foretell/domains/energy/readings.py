@@ -1,0 +1,125 @@
+"""What plants put out, hour by hour as shares of their capacity: what was known of it when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from foretell.contract import Floats, History
+from foretell.domains.energy import physics
+from foretell.domains.energy.physics import Light, Sites
+from foretell.domains.energy.tables import PLANTS, READINGS
+from foretell.domains.energy.weather import HOUR, MINUTE, codes
+from foretell.features.grid import Grid, distinct, micros
+
+Places = NDArray[np.int64]
+STEP = timedelta(hours=1)
+BEHIND, AHEAD = 24 * 15, 24 * 9  # hours that a lag reaches back, and that may be asked about
+WEEK = 168
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Plants:
+    """The plants of a history: their names, kinds and sites, in one order."""
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sites: Sites
+
+    def places(self, entity: pl.Series) -> Places:
+        """Where each plant stands in that order; -1 for one that is not there."""
+        return codes(entity, self.names)
+
+    def of_kind(self, kind: str) -> list[str]:
+        """The names of the plants of a kind."""
+        return [name for name, one in zip(self.names, self.kinds, strict=True) if one == kind]
+
+
+def plants(history: History) -> Plants:
+    """The plants as they were last told of."""
+    return history.once(_plants)
+
+
+def _plants(history: History) -> Plants:
+    rows = history[PLANTS.name].sort("known_at", maintain_order=True).unique("entity", keep="last").sort("entity")
+    return Plants(tuple(rows["entity"]), tuple(rows["kind"]), Sites.read(rows))
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Every hour of each plant with readings: `share` of capacity, and the minute since 1970 from which it is known.
+
+    `clear` is the share that a clear sky would give, 0 for wind.
+    """
+
+    grid: Grid
+    share: Floats
+    known: Places
+    clear: Floats
+
+    def before(self, start: Places, minute: Places, steps: int) -> tuple[Floats, Floats]:
+        """The shares of the `steps` hours before each place, newest first, and those of a clear sky.
+
+        NaN where there is no reading, or it was not known at the `minute`.
+        """
+        return self._back(start, minute, np.arange(1, steps + 1))
+
+    def days_before(self, at: Places, minute: Places, days: int) -> tuple[Floats, Floats]:
+        """The same of the hour as it was 1, 2, … days before each place."""
+        return self._back(at, minute, 24 * np.arange(1, days + 1))
+
+    def _back(self, places: Places, minute: Places, steps: Places) -> tuple[Floats, Floats]:
+        if not len(self.share):
+            nothing = np.full((len(places), len(steps)), np.nan)
+            return nothing, nothing
+        rows = np.where(places[:, None] < 0, 0, np.maximum(places[:, None] - steps, 0))
+        known = self.known[rows] <= minute[:, None]
+        return np.where(known, self.share[rows], np.nan), np.where(known, self.clear[rows], np.nan)
+
+
+def hours(history: History) -> Hours:
+    """The hours of a history."""
+    return history.once(_hours)
+
+
+def _hours(history: History) -> Hours:
+    found, rows = plants(history), history[READINGS.name]
+    rows = rows.filter(pl.col("entity").is_in(list(found.names))) if rows.height else rows
+    when = micros(rows["time"])
+    now = int(history.now.timestamp() * 1_000_000)
+    grid = Grid.of(
+        rows["entity"], when, rows["output_kw"].to_numpy(), step=STEP, behind=BEHIND, ahead=AHEAD, until=now
+    )  # fmt: skip
+    known = np.full(len(grid.value), NEVER)
+    (places,) = grid.places(rows["entity"], when)
+    minute = -(-np.maximum(micros(rows["known_at"]), when // HOUR * HOUR + HOUR) // MINUTE)
+    fresh = np.full(len(grid.value), -1)
+    np.maximum.at(fresh, places, minute)
+    known = np.where(fresh >= 0, fresh, known)
+    which = np.repeat(np.arange(len(grid.size)), grid.size)
+    since = np.arange(len(which)) - np.repeat(np.cumsum(grid.size) - grid.size, grid.size)
+    full = grid.base[which] + since
+    code = found.places(pl.Series(grid.entities, dtype=pl.String))
+    share, clear = np.full((2, len(grid.value)), np.nan)
+    sites = found.sites.of(code[which])
+    share[full] = grid.value[full] / sites.capacity
+    solar = np.array([kind == "solar" for kind in found.kinds], dtype=bool)[code[which]]
+    clear[full] = 0.0
+    sunny = np.flatnonzero(solar)
+    if len(sunny):
+        lit = sites.of(sunny)
+        clear[full[sunny]] = physics.clear_sky(lit, Light(lit, (grid.first[which] + since * HOUR)[sunny]))
+    return Hours(grid=grid, share=share, known=known, clear=clear)
+
+
+def standpoints(start: Places, minute: Places) -> tuple[Places, Places]:
+    """The first row of each distinct standpoint (place and minute), and which of them each row has."""
+    _, which = distinct(start * 2**26 + minute)
+    first = np.full(int(which.max(initial=-1)) + 1, len(start))
+    np.minimum.at(first, which, np.arange(len(start)))
+    return first, which
