@@ -35,8 +35,11 @@ PEOPLE = {"admin", "user"}
 TASKS = (
     LOAD, *(f"/v1/inventory/{task}" for task in ("demand", "stockout")),
     *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment", "duration", "delivery")),
+    *(f"/v1/energy/{task}" for task in ("solar", "wind")),
 )  # fmt: skip
-REPORTS = ("/v1/agile/sprint_risk", "/v1/agile/project_summary", "/v1/agile/anomalies", "/v1/agile/scale")
+REPORTS = (
+    *(f"/v1/agile/{report}" for report in ("sprint_risk", "project_summary", "anomalies", "scale")), "/v1/energy/watch",
+)  # fmt: skip
 ML = "/api/v1/ml"
 SLASHED = {
     f"{ML}/predict-effort": "POST", f"{ML}/recommend-story-points": "POST", f"{ML}/suggest-assignment": "POST",
@@ -44,7 +47,7 @@ SLASHED = {
     f"{ML}/{{sprint_id}}/sprint-risk": "GET", f"{ML}/{{project_id}}/project-summary": "GET",
 }  # fmt: skip
 REPLAYED = (LOAD, "/v1/inventory/stockout")
-FOR_EACH = ("/v1/inventory/demand", "/v1/inventory/stockout")
+FOR_EACH = ("/v1/inventory/demand", "/v1/inventory/stockout", "/v1/energy/solar", "/v1/energy/wind")
 AT = "2024-01-01T00:00:00Z"
 ROWS: dict[str, dict[str, Any]] = {
     "/v1/traffic/facts/metrics": {"time": AT, "value": 1.0},
@@ -67,6 +70,17 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/agile/facts/issues": {"issue": "i", "project": "p", "time": AT, "title": "Fix it"},
     "/v1/agile/facts/status_changes": {"issue": "i", "project": "p", "time": AT, "category": "done"},
     "/v1/agile/facts/assignments": {"issue": "i", "project": "p", "time": AT, "person": "a"},
+    "/v1/energy/facts/plants": {
+        "plant": "a",
+        "since": AT,
+        "kind": "solar",
+        "latitude": 0.0,
+        "longitude": 0.0,
+        "capacity_kw": 1.0,
+    },
+    "/v1/energy/facts/readings": {"plant": "a", "time": AT, "output_kw": 1.0},
+    "/v1/energy/facts/observed": {"plant": "a", "time": AT, "provider": "b"},
+    "/v1/energy/facts/forecasts": {"plant": "a", "time": AT, "provider": "b", "issued_at": AT},
     "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
 }
 NEW = {"project": "p", "title": "Fix it"}
@@ -120,6 +134,12 @@ MAY = {
     **{("POST", f"{ML}/{{project_id}}/project-summary{slash}"): READS for slash in ("", "/")},
     **{("POST", f"{path}/report"): READS for path in REPORTS},
     ("GET", "/v1/agile/anomalies/findings"): READS,
+    ("GET", "/v1/energy/watch/findings"): READS,
+    ("POST", "/v1/energy/watch/detect"): READS,
+    ("GET", "/v1/energy/sources"): READS,
+    ("POST", "/v1/energy/collect"): BRINGS,
+    ("GET", "/api/v1/predict/solar"): READS,
+    ("GET", "/api/v1/predict/wind"): READS,
     ("POST", "/v1/agile/anomalies/detect"): READS,
     ("POST", "/v1/agile/import/jira"): BRINGS,
     ("POST", "/v1/agile/import/github"): BRINGS,
@@ -130,7 +150,7 @@ MAY = {
     **{(method, f"{path}/{rest}"): who for path in TASKS for (method, rest), who in OF_A_TASK.items()},
     **{
         (method, f"/v1/{domain}/{rest}"): who
-        for domain in ("traffic", "inventory", "agile")
+        for domain in ("traffic", "inventory", "agile", "energy")
         for (method, rest), who in OF_A_DOMAIN.items()
     },
 }
@@ -158,6 +178,7 @@ def filled(path: str) -> str:
     """The path of somebody's thing."""
     path = path.replace("{prediction_id}", NUMBER).replace("{recommendation_id}", NUMBER)
     path = path.replace("{sprint_id}", "nowhere").replace("{project_id}", "nowhere")
+    path = path.replace("{job_id}", NUMBER).replace("/schedule/{name}", "/schedule/clean")
     return path.replace("{version}", "20260101T000000-00000000")
 
 
@@ -362,6 +383,10 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         **{f"/v1/agile/{task}/predict": {"sprint": "s"} for task in ("duration", "delivery")},
         **{path: {"project": "p"} for path in (*REPORTED, "/v1/agile/anomalies/detect")},
         "/v1/agile/sprint_risk/report": {"sprint": "s"},
+        **{f"/v1/energy/watch/{verb}": {"plant": "a"} for verb in ("report", "detect")},
+        "/v1/energy/predict": {"requests": [{"task": "solar", "request": {}}]},
+        "/v1/jobs": {"kind": "clean"},
+        "/v1/schedule/{name}": {"enabled": False},
         "/v1/agile/import/jira": JIRA,
         "/v1/agile/import/github": [{"number": 1, "title": "x", "created_at": AT, "html_url": "https://x.example/a/b"}],
         **dict.fromkeys(OF_ISSUES, DOCUMENTED),
@@ -372,8 +397,10 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
     }
     if path.endswith("/settings"):
         told = {"/v1/settings": {"zone": "Asia/Riyadh"}, "/v1/inventory/settings": {"minimum_days": 40}}
-        told |= {"/v1/agile/settings": {"stale_days": 40}}
+        told |= {"/v1/agile/settings": {"stale_days": 40}, "/v1/energy/settings": {"nearby_km": 9}}
         return {"json": {} if known else told.get(path, {"country": "TR"})}
+    if known and path in ("/v1/jobs", "/v1/schedule/{name}"):
+        return {"json": {}}
     if known and path.endswith(("train", "backtest", *ROWS)):
         return {"json": {"budget": -1, "days_history": -1}}
     return {"json": good.get(path, {})}

@@ -32,6 +32,8 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
         "predict-effort", "recommend-story-points", "suggest-assignment", "estimate-sprint-duration"
     )),
     "/api/v1/ml/{project_id}/project-summary/",
+    "/v1/energy/predict", "/v1/energy/watch/report",
+    *(f"/v1/energy/{task}/{verb}" for task in ("solar", "wind") for verb in ("predict", "predictions", "backtest")),
 }  # fmt: skip
 
 
@@ -62,6 +64,7 @@ def counted(home: Path) -> dict[str, int]:
         names = connection.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
             " WHERE schemaname !~ '^pg_' AND schemaname <> 'information_schema'"
+            " AND tablename <> 'procrastinate_workers'"  # where another server's says that it lives
         ).fetchall()
         counts = {}
         for (name,) in names:
