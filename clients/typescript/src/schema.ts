@@ -16,6 +16,8 @@ export interface Tasks {
   "agile.assignment": { request: AssignmentRequest; answer: AssignmentAnswerTold };
   "agile.duration": { request: DurationRequest; answer: DurationAnswerTold };
   "agile.delivery": { request: SprintRequest; answer: DeliveryAnswerTold };
+  "energy.solar": { request: OutputRequest; answer: OutputAnswerTold };
+  "energy.wind": { request: OutputRequest; answer: OutputAnswerTold };
   "inventory.demand": { request: DemandRequest; answer: DemandAnswerTold };
   "inventory.stockout": { request: StockoutRequest; answer: StockoutAnswerTold };
   "traffic.load": { request: LoadRequest; answer: LoadAnswerTold };
@@ -77,6 +79,15 @@ export interface Badge {
 }
 
 /**
+ * A mean (or median) and a band that holds 80 %.
+ */
+export interface Band {
+  expected: number;
+  low: number;
+  high: number;
+}
+
+/**
  * Which version said it by which method, why not the champion if so, and what that has been worth.
  */
 export interface Basis {
@@ -88,7 +99,7 @@ export interface Basis {
   fallback: string | null;
   as_of: string;
   cached: boolean;
-  interval: Interval | null;
+  interval: foretell__app__basis__Interval | null;
   freshness: Freshness | null;
   skill: Skill | null;
   confidence?: Confidence | null;
@@ -127,14 +138,6 @@ export interface Confidence {
   base_rate: number;
   brier: number;
   base_brier: number;
-}
-
-/**
- * What was sold on a day.
- */
-export interface Day {
-  date: string;
-  quantity: number;
 }
 
 /**
@@ -199,7 +202,7 @@ export interface DemandAnswerTold {
  */
 export interface DemandRequest {
   product: string;
-  history?: Array<Day> | null;
+  history?: Array<Day-Input> | null;
   method?: string;
   gaps?: "zero" | "unknown";
   horizon_days?: number;
@@ -342,24 +345,6 @@ export interface Freshness {
 }
 
 /**
- * What is expected of one hour: `expected` is the median, low to high should hold 80 of 100 hours.
- */
-export interface Hour {
-  start: string;
-  expected: number;
-  low: number;
-  high: number;
-}
-
-/**
- * The band that comes with every number, and which share of outcomes it held in the backtest.
- */
-export interface Interval {
-  level: number;
-  covered: number | null;
-}
-
-/**
  * A new issue.
  */
 export interface IssueBody {
@@ -401,7 +386,7 @@ export interface LoadAnswer {
   as_of: string;
   current: number;
   measured_at: string;
-  hours: Array<Hour>;
+  hours: Array<foretell__domains__traffic__schema__Hour>;
   peak_to_mean: number | null;
   /**
    * The chance that the highest of the hours asked about (of the first four, where more are) stays within ±15 % of the highest expected, learned on four hours; uncalibrated, a mean of the factors.
@@ -488,6 +473,48 @@ export interface Outlier {
 }
 
 /**
+ * What plants will put out. `historical_context` is false where no plant's readings are behind it (per kW).
+ */
+export interface OutputAnswer {
+  kind: "solar" | "wind";
+  plants: Array<string>;
+  nearest?: string | null;
+  distance_km?: number | null;
+  historical_context: boolean;
+  as_of: string;
+  capacity_kw: number;
+  hours: Array<foretell__domains__energy__schema__Hour>;
+  energy_kwh: Band;
+  days: Array<Day-Output>;
+  weather: WeatherBasis;
+  quality: Quality | null;
+  reasons: Array<Reason-Output>;
+  corrections: Array<string>;
+  what_if?: WhatIf | null;
+  track_record: foretell__domains__energy__schema__Track;
+  method: string;
+}
+
+export interface OutputAnswerTold {
+  task: string;
+  answer: OutputAnswer;
+  foretell: Basis;
+}
+
+/**
+ * The next hours of a plant, of all plants of the kind together (neither plant nor place), or of a place.
+ *
+ * A place is answered by the nearest plant within the settings' `nearby_km`; else by what a kW there would put out.
+ */
+export interface OutputRequest {
+  plant?: string | null;
+  latitude?: number | null;
+  longitude?: number | null;
+  hours?: number;
+  what_if?: WhatIf | null;
+}
+
+/**
  * What is regular in a series, and what is not.
  *
  * `weekly` is by the weekday, of the last half year; `monthly` by the day of the month, of at least six complete ones;
@@ -543,6 +570,16 @@ export interface Problem {
   code: string;
   detail: string;
   errors?: Array<FieldError>;
+}
+
+/**
+ * How good the readings of the last weeks are, 0 to 1, with its parts; bands are wider by `widened`.
+ */
+export interface Quality {
+  score: number;
+  parts: Record<string, number>;
+  warning: string | null;
+  widened: number;
 }
 
 /**
@@ -732,7 +769,7 @@ export interface StockoutAnswerTold {
  */
 export interface StockoutRequest {
   product: string;
-  history?: Array<Day> | null;
+  history?: Array<Day-Input> | null;
   method?: string;
   gaps?: "zero" | "unknown";
   current_stock_units?: number | null;
@@ -786,21 +823,11 @@ export interface SummaryToldTold {
 }
 
 /**
- * Of `n` old forecasts of what goes out in one to four weeks, the share whose 80 % band `held` it.
- *
- * Out of sample. A band of what goes out by a day is one of the day by which so much has gone out.
- */
-export interface Track {
-  n: number;
-  held: number | null;
-}
-
-/**
  * The method in service on this product, and on all that it was measured on.
  */
 export interface TrackRecord {
-  product: Track;
-  catalogue: Track;
+  product: foretell__domains__inventory__schema__Track;
+  catalogue: foretell__domains__inventory__schema__Track;
 }
 
 /**
@@ -822,6 +849,27 @@ export interface Uplift {
 }
 
 /**
+ * Which weather the answer rests on: by the newest run used, and of how many hours there was any.
+ */
+export interface WeatherBasis {
+  providers: Array<string>;
+  issued_at: string | null;
+  age_hours: number | null;
+  hours_covered: number;
+  hours_asked: number;
+}
+
+/**
+ * A plant as it might be; what is left out stays.
+ */
+export interface WhatIf {
+  capacity_kw?: number | null;
+  tilt?: number | null;
+  azimuth?: number | null;
+  extra_turbines?: number | null;
+}
+
+/**
  * What runs now, and what a replica can do and costs: what is left out is that of the tenant's settings.
  */
 export interface WorkloadConfig {
@@ -829,4 +877,51 @@ export interface WorkloadConfig {
   current_replicas: number;
   capacity_per_pod?: number | null;
   cost_per_replica_hour?: number | null;
+}
+
+/**
+ * The band that comes with every number, and which share of outcomes it held in the backtest.
+ */
+export interface foretell__app__basis__Interval {
+  level: number;
+  covered: number | null;
+}
+
+/**
+ * The mean power of the hour that starts at `start`, kW, which is as many kWh; `weather` tells what it rests on.
+ */
+export interface foretell__domains__energy__schema__Hour {
+  start: string;
+  expected_kw: number;
+  low_kw: number;
+  high_kw: number;
+  weather: "forecast" | "none";
+}
+
+/**
+ * Of how many old hours (out of sample) the 80 % band held what share; of the method in service.
+ */
+export interface foretell__domains__energy__schema__Track {
+  hours: number;
+  held: number | null;
+}
+
+/**
+ * Of `n` old forecasts of what goes out in one to four weeks, the share whose 80 % band `held` it.
+ *
+ * Out of sample. A band of what goes out by a day is one of the day by which so much has gone out.
+ */
+export interface foretell__domains__inventory__schema__Track {
+  n: number;
+  held: number | null;
+}
+
+/**
+ * What is expected of one hour: `expected` is the median, low to high should hold 80 of 100 hours.
+ */
+export interface foretell__domains__traffic__schema__Hour {
+  start: string;
+  expected: number;
+  low: number;
+  high: number;
 }
