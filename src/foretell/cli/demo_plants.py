@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -28,9 +28,9 @@ def plants(console: Console) -> None:
     for file, site in PLANTS.items():
         console.rule(f"[bold]{file.replace('_', ' ')}: {site['capacity_kw']:,.0f} kW, the weather known")
         with App.open(f"demo-{file.replace('_', '-')}", zone="UTC") as app:
-            _load(app, file, site, console)
-            race(console, app, f"energy.{site['kind']}", "latest")
-            said = app.predict(f"energy.{site['kind']}", {"plant": file, "hours": 24}, as_of="latest")
+            as_of = _load(app, file, site, console)
+            race(console, app, f"energy.{site['kind']}", as_of)
+            said = app.predict(f"energy.{site['kind']}", {"plant": file, "hours": 24}, as_of=as_of)
         answer = OutputAnswer.model_validate(said.answer)
         energy = answer.energy_kwh
         console.print(
@@ -42,7 +42,8 @@ def plants(console: Console) -> None:
         )
 
 
-def _load(app: App, file: str, site: dict[str, Any], console: Console) -> None:
+def _load(app: App, file: str, site: dict[str, Any], console: Console) -> datetime:
+    """Import plant, readings and weather; the moment a day before they end."""
     with as_file(files("foretell") / "samples" / f"{file}.csv.gz") as path:
         hours = pl.read_csv(path).with_columns(
             time=pl.col("time").str.to_datetime(time_zone="UTC"), plant=pl.lit(file), provider=pl.lit("the data")
@@ -54,3 +55,5 @@ def _load(app: App, file: str, site: dict[str, Any], console: Console) -> None:
     weather = hours.drop("output_kw").with_columns(issued_at=pl.col("time") - BEFORE)
     app.import_("energy.forecasts", weather, source=f"{file}.csv.gz")
     console.print(f"tenant {app.tenant}: {done.accepted:,} readings accepted, {done.unchanged:,} there already")
+    last: datetime = hours["time"].max()  # type: ignore[assignment]
+    return last - timedelta(days=1)
