@@ -25,6 +25,7 @@ from foretell.stores.access import DATABASE
 
 LOAD, METRICS = "traffic.load", "traffic.metrics"
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+KEPT = {"keep_predictions_days": 365}  # of a tenant's settings, beside the zone
 
 
 def now() -> datetime:

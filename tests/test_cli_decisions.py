@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.deciding import METRICS, asked, listed, now, steady, tenancy, traffic, zone
+from tests.deciding import KEPT, METRICS, asked, listed, now, steady, tenancy, traffic, zone
 
 from foretell.app import App
 from foretell.cli import cli
@@ -55,7 +55,7 @@ def told(app: App, *words: str) -> Any:
 
 def test_settings_are_shown_set_and_told_of(app: App) -> None:
     assert told(app, "settings", "show", "traffic") == Settings().model_dump(mode="json")
-    assert told(app, "settings", "show") == told(app, "settings", "show", "tenant") == {"zone": ZONE}
+    assert told(app, "settings", "show") == told(app, "settings", "show", "tenant") == {"zone": ZONE, **KEPT}
     assert say(app, "settings", "history", "traffic") == (
         "nothing was told of the settings of traffic: they are the defaults\n"
     )
@@ -81,7 +81,7 @@ def test_settings_are_shown_set_and_told_of(app: App) -> None:
 
 
 def test_the_zone_is_set(app: App) -> None:
-    assert told(app, "settings", "set", "tenant", "zone=Europe/Istanbul") == {"zone": "Europe/Istanbul"}
+    assert told(app, "settings", "set", "tenant", "zone=Europe/Istanbul") == {"zone": "Europe/Istanbul", **KEPT}
     assert zone(app) == "Europe/Istanbul"
 
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from tests.deciding import LOAD, METRICS, listed, moved, now, steady
+from tests.deciding import KEPT, LOAD, METRICS, listed, moved, now, steady
 from tests.web.conftest import Running, tenancy
 
 from foretell.app import App
@@ -77,7 +77,7 @@ def taught(app: App) -> None:
 
 def test_settings_are_shown_to_all_and_changed_by_admins_alone(enter: Enter, app: App) -> None:
     for role in ROLES:
-        assert told(enter(role).get("/v1/settings")) == {"zone": ZONE}
+        assert told(enter(role).get("/v1/settings")) == {"zone": ZONE, **KEPT}
         assert told(enter(role).get(TRAFFIC)) == Settings().model_dump(mode="json")
         assert told(enter(role).get(f"{TRAFFIC}/history")) == []
     for role in ("user", "service", "operator"):
@@ -86,7 +86,7 @@ def test_settings_are_shown_to_all_and_changed_by_admins_alone(enter: Enter, app
     assert [*app.settings.history("traffic"), *app.settings.history()] == []
     admin = enter("admin")
     assert told(admin.patch(TRAFFIC, json={"country": "TR"})) == Settings(country="TR").model_dump(mode="json")
-    assert told(admin.patch("/v1/settings", json={"zone": "Europe/Istanbul"})) == {"zone": "Europe/Istanbul"}
+    assert told(admin.patch("/v1/settings", json={"zone": "Europe/Istanbul"})) == {"zone": "Europe/Istanbul", **KEPT}
     assert told(enter("user").get(TRAFFIC))["country"] == "TR"
 
 
@@ -112,7 +112,7 @@ def test_settings_of_then_are_shown(enter: Enter) -> None:
     told(admin.patch(TRAFFIC, json={"safety_factor": 4}))
     assert told(admin.get(TRAFFIC, params={"as_of": between}))["safety_factor"] == 2
     assert told(admin.get(TRAFFIC, params={"as_of": "1999-01-01T00:00:00Z"}))["safety_factor"] == 2
-    assert told(admin.get("/v1/settings", params={"as_of": between})) == {"zone": ZONE}
+    assert told(admin.get("/v1/settings", params={"as_of": between})) == {"zone": ZONE, **KEPT}
     for moment in ("latest", "yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00"):
         assert admin.get(TRAFFIC, params={"as_of": moment}).status_code in (200, 422)
     refused(admin.get(TRAFFIC, params={"as_of": "latest"}), 422, "as_of")

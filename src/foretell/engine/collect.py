@@ -40,8 +40,9 @@ def needs(asked: Sequence[tuple[Task | Report, Request]]) -> dict[str, Need]:
 
 
 def brings(task: Task | Report, request: Request) -> bool:
-    """Whether a request is about nobody of whom facts are stored: it brings its own."""
-    return task.about is not None and not any(task.about(request).values())
+    """Whether a request is about nobody of whom facts are stored: it brings its own. One about everyone names none."""
+    about = task.about(request) if task.about else {}
+    return bool(about) and not any(about.values())
 
 
 def _both(one: Need, other: Need) -> Need:
