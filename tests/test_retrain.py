@@ -84,6 +84,16 @@ def test_of_a_choice_the_share_of_right_answers_counts() -> None:
         assert (said.train, said.numbers["accuracy_served"]) == (train, accuracy)
 
 
+@pytest.mark.row("T13", "E13")
+@pytest.mark.parametrize("name", [LOAD, "inventory.demand", "energy.solar", "energy.wind"])
+def test_what_was_trained_at_the_last_weekly_look_is_trained_again(name: str) -> None:
+    """It took an hour then, so that it is not quite seven days old."""
+    weekly = task(name)
+    known = card(weekly, days=7 - 1 / 24, **{weekly.gate.metric: 1.0})
+    assert decide(weekly, known, now=NOW, outcomes=1000, served={}).train
+    assert not decide(weekly, card(weekly, days=1), now=NOW, outcomes=1000, served={}).train
+
+
 def test_what_was_never_trained_is_trained_and_other_rules_can_be_declared() -> None:
     load = task(LOAD)
     assert decide(load, None, now=NOW, outcomes=3, served={}).reason == "nothing was trained before"

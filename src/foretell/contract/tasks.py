@@ -69,7 +69,7 @@ class Retrain:
     answers by `accuracy`.
     """
 
-    age: timedelta = timedelta(days=7)
+    age: timedelta = timedelta(days=6)  # a weekly look finds what was trained after the last one
     share: float = 0.2
     count: int = 50
     worse: float = 0.05
