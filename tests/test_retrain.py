@@ -29,13 +29,13 @@ def task(name: str) -> Task:
     return next(each for domain in domains().values() for each in domain.tasks if each.name == name)
 
 
-def card(declared: Task, *, days: float = 1.0, learned: int = 1000, **scores: float) -> Card:
+def card(declared: Task, *, days: float = 1.0, learned: float = 1000, **scores: float) -> Card:
     """Of a model that is so many days old and learned from so many outcomes."""
     return Card.model_validate(
         {
             "task": declared.name, "candidate": "mine", "baseline": declared.baseline, "version": "1",
             "trained_at": NOW - timedelta(days=days), "facts": {}, "learned_from": None,
-            "outcomes": {"settled": learned, "open": 0, "void": 0}, "folds": (), "scored": 100,
+            "outcomes": {"settled": int(learned), "open": 0, "void": 0}, "folds": (), "scored": 100,
             "scores": {"mine": scores}, "skipped": {}, "features": (), "reason": "",
         }
     )  # fmt: skip
