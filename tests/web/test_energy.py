@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -67,8 +68,8 @@ def test_elsewhere_it_answers_for_a_kw_without_history(client: httpx.Client) -> 
 @pytest.mark.parametrize(
     "wrong", [{"hours": 0}, {"hours": 169}, {"location_lat": 91}, {"location_lng": "east"}, {"location_lat": None}]
 )
-def test_a_query_out_of_range_is_422(client: httpx.Client, wrong: dict[str, object]) -> None:
-    asked = {name: value for name, value in ({**ROOF, **AS_OF} | wrong).items() if value is not None}
+def test_a_query_out_of_range_is_422(client: httpx.Client, wrong: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {name: value for name, value in ({**ROOF, **AS_OF} | wrong).items() if value is not None}
     answer = client.get("/api/v1/predict/solar", params=asked)
     assert answer.status_code == 422
     assert next(iter(wrong)) in answer.text
