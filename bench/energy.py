@@ -6,6 +6,7 @@ engine's own lesson, and asked what comes after. `bench.plants` says what the we
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -120,7 +121,7 @@ def _gefcom_wind() -> dict[str, Any]:
             ours.setdefault(name, []).append(score)
         beside = [theirs[name][task - 1] for name in ("kPower", "Benchmark - Wind")]
         rows.append([f"{task} ({start:%Y-%m})", *(f"{score:.4f}" for score in (*scores.values(), *beside))])
-        print(rows[-1], f"{took:.0f} s", flush=True)
+        print(rows[-1][0], f"{took:.0f} s", file=sys.stderr, flush=True)
     mean = {name: float(np.mean(each)) for name, each in ours.items()}
     beside = [float(np.mean(theirs[name][:14])) for name in ("kPower", "Benchmark - Wind")]
     rows.append(["mean", *(f"{score:.4f}" for score in (*mean.values(), *beside))])

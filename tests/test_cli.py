@@ -90,4 +90,7 @@ def test_a_refusal_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: 
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 1
-    assert capsys.readouterr().err == "foretell: NotFound: no domain 'nothing'; there are agile, energy, inventory, traffic\n"
+    assert (
+        capsys.readouterr().err
+        == "foretell: NotFound: no domain 'nothing'; there are agile, energy, inventory, traffic\n"
+    )
