@@ -201,7 +201,7 @@ def test_times_can_be_changed_put_off_and_put_back(app: App, eyes: Database) -> 
     assert app.schedule.change(name, enabled=False).cron == "30 4 * * *"
     assert tick(app.house, eyes, entry.next_due + timedelta(days=3)) == 0
     assert app.schedule.change(name, cron="default", enabled=True).cron == WEEKLY
-    with pytest.raises(NotFound, match="there are clean, detect:agile"):
+    with pytest.raises(NotFound, match="there are clean, collect:energy"):
         app.schedule.change("lunch", enabled=False)
     with pytest.raises(InvalidRequest, match="nothing to set"):
         app.schedule.change(name)

@@ -18,17 +18,23 @@ from foretell.web.server import create
 FILE = Path(__file__).resolve().parent.parent / "clients" / "typescript" / "src" / "schema.ts"
 DOCUMENTED = "/api/v1/ml/"  # the paths of the document that asks for this client
 TASK = re.compile(r"/v1/(\w+)/(\w+)/predict")
-REF = re.compile(r'"#/components/schemas/(\w+)"')
+REF = re.compile(r'"#/components/schemas/([^"]+)"')
+OF_DOMAIN = re.compile(r"foretell__domains__([a-z]+)__\w+?__")  # where two domains have models of one name
 PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 SAYS_NOTHING = {"title", "description", "default"}
 
 Schema = Mapping[str, Any]
 
 
+def named(schema: str) -> str:
+    """What a schema is called in TypeScript: Day-Input is DayInput, energy's Hour beside traffic's is EnergyHour."""
+    return OF_DOMAIN.sub(lambda found: found[1].capitalize(), schema).replace("-", "")
+
+
 def typed(schema: Schema) -> str:
     """A JSON schema as a TypeScript type. Raises KeyError for what it can't say: a wrong type is worse than none."""
     if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+        return named(str(schema["$ref"]).rpartition("/")[2])
     if "enum" in schema or "const" in schema:
         return " | ".join(json.dumps(each) for each in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:
@@ -87,7 +93,7 @@ def written(description: Schema) -> str:
     for title, found in {"Paths": paths, "Tasks": tasks}.items():
         lines += [f"export interface {title} {{", *(f'  "{name}": {exchange(found[name])};' for name in found), "}", ""]
     for name in sorted(used):
-        lines += [*declared(name, schemas[name]), ""]
+        lines += [*declared(named(name), schemas[name]), ""]
     return "\n".join(lines)
 
 

@@ -399,6 +399,8 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         told = {"/v1/settings": {"zone": "Asia/Riyadh"}, "/v1/inventory/settings": {"minimum_days": 40}}
         told |= {"/v1/agile/settings": {"stale_days": 40}, "/v1/energy/settings": {"nearby_km": 9}}
         return {"json": {} if known else told.get(path, {"country": "TR"})}
+    if path.startswith("/api/v1/predict/"):
+        return {"params": {"location_lat": 0, "location_lng": 0}}
     if known and path in ("/v1/jobs", "/v1/schedule/{name}"):
         return {"json": {}}
     if known and path.endswith(("train", "backtest", *ROWS)):

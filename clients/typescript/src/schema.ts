@@ -141,6 +141,23 @@ export interface Confidence {
 }
 
 /**
+ * What was sold on a day.
+ */
+export interface DayInput {
+  date: string;
+  quantity: number;
+}
+
+/**
+ * The energy of the hours asked about that lie on a day (UTC), kWh.
+ */
+export interface DayOutput {
+  date: string;
+  hours: number;
+  energy_kwh: Band;
+}
+
+/**
  * The points that a sprint will have delivered when it ends, beside those that it holds now.
  *
  * In four of five cases the difference is between `low` and `high`; `under` is the chance that it is below zero.
@@ -202,7 +219,7 @@ export interface DemandAnswerTold {
  */
 export interface DemandRequest {
   product: string;
-  history?: Array<Day-Input> | null;
+  history?: Array<DayInput> | null;
   method?: string;
   gaps?: "zero" | "unknown";
   horizon_days?: number;
@@ -386,7 +403,7 @@ export interface LoadAnswer {
   as_of: string;
   current: number;
   measured_at: string;
-  hours: Array<foretell__domains__traffic__schema__Hour>;
+  hours: Array<TrafficHour>;
   peak_to_mean: number | null;
   /**
    * The chance that the highest of the hours asked about (of the first four, where more are) stays within ±15 % of the highest expected, learned on four hours; uncalibrated, a mean of the factors.
@@ -483,15 +500,15 @@ export interface OutputAnswer {
   historical_context: boolean;
   as_of: string;
   capacity_kw: number;
-  hours: Array<foretell__domains__energy__schema__Hour>;
+  hours: Array<EnergyHour>;
   energy_kwh: Band;
-  days: Array<Day-Output>;
+  days: Array<DayOutput>;
   weather: WeatherBasis;
   quality: Quality | null;
-  reasons: Array<Reason-Output>;
+  reasons: Array<ReasonOutput>;
   corrections: Array<string>;
   what_if?: WhatIf | null;
-  track_record: foretell__domains__energy__schema__Track;
+  track_record: EnergyTrack;
   method: string;
 }
 
@@ -588,6 +605,14 @@ export interface Quality {
 export interface Range {
   min: number;
   max: number;
+}
+
+/**
+ * What moved the energy told, in words, and by how many kWh.
+ */
+export interface ReasonOutput {
+  words: string;
+  effect_kwh: number;
 }
 
 /**
@@ -769,7 +794,7 @@ export interface StockoutAnswerTold {
  */
 export interface StockoutRequest {
   product: string;
-  history?: Array<Day-Input> | null;
+  history?: Array<DayInput> | null;
   method?: string;
   gaps?: "zero" | "unknown";
   current_stock_units?: number | null;
@@ -826,8 +851,8 @@ export interface SummaryToldTold {
  * The method in service on this product, and on all that it was measured on.
  */
 export interface TrackRecord {
-  product: foretell__domains__inventory__schema__Track;
-  catalogue: foretell__domains__inventory__schema__Track;
+  product: InventoryTrack;
+  catalogue: InventoryTrack;
 }
 
 /**
@@ -890,7 +915,7 @@ export interface foretell__app__basis__Interval {
 /**
  * The mean power of the hour that starts at `start`, kW, which is as many kWh; `weather` tells what it rests on.
  */
-export interface foretell__domains__energy__schema__Hour {
+export interface EnergyHour {
   start: string;
   expected_kw: number;
   low_kw: number;
@@ -901,7 +926,7 @@ export interface foretell__domains__energy__schema__Hour {
 /**
  * Of how many old hours (out of sample) the 80 % band held what share; of the method in service.
  */
-export interface foretell__domains__energy__schema__Track {
+export interface EnergyTrack {
   hours: number;
   held: number | null;
 }
@@ -911,7 +936,7 @@ export interface foretell__domains__energy__schema__Track {
  *
  * Out of sample. A band of what goes out by a day is one of the day by which so much has gone out.
  */
-export interface foretell__domains__inventory__schema__Track {
+export interface InventoryTrack {
   n: number;
   held: number | null;
 }
@@ -919,7 +944,7 @@ export interface foretell__domains__inventory__schema__Track {
 /**
  * What is expected of one hour: `expected` is the median, low to high should hold 80 of 100 hours.
  */
-export interface foretell__domains__traffic__schema__Hour {
+export interface TrafficHour {
   start: string;
   expected: number;
   low: number;
