@@ -60,14 +60,13 @@ def test_a_slow_query_is_told_at_the_default_level_and_a_quick_one_is_not(
 
 
 @pytest.mark.row("I12")
-def test_the_level_is_honoured_and_an_option_wins(
-    home: Path, tmp_path: Path, tenant: str, token: Callable[..., str]
-) -> None:
-    for option, there in (([], True), (["--log-level", "ERROR"], False)):
-        begun = started(tmp_path / f"log{there}", *option, LOG_LEVEL="info", FORETELL_PORT="1", ML_PORT="2")
-        with begun as running, running.client(token(tenant)) as client:
-            assert client.post("/forecast/demand", json=body(60)).status_code == 200
-            told = running.log.read_text()
-            assert ("Training time" in told, "Uvicorn running on" in told) == (there, there)
-            assert "Query time" not in told
-            assert "POST /forecast" not in told
+def test_the_level_is_honoured_and_an_option_wins(alone: Path, tmp_path: Path, token: Callable[..., str]) -> None:
+    with tenancy() as app:
+        for option, there in (([], True), (["--log-level", "ERROR"], False)):
+            begun = started(tmp_path / f"log{there}", *option, LOG_LEVEL="info", FORETELL_PORT="1", ML_PORT="2")
+            with begun as running, running.client(token(app.tenant)) as client:
+                assert client.post("/forecast/demand", json=body(60)).status_code == 200
+                told = running.log.read_text()
+                assert ("Training time" in told, "Uvicorn running on" in told) == (there, there)
+                assert "Query time" not in told
+                assert "POST /forecast" not in told
