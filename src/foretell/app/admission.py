@@ -25,8 +25,12 @@ def admitted(
 
 def _found(desk: Tenancy, connection: Any, domain: Domain, lookup: Lookup, request: Request, now: datetime) -> Any:
     value = getattr(request, lookup.of)
+    if value is None and lookup.optional:
+        return None
     rows = _rows(desk, connection, domain, lookup.table, {lookup.by: value}, (lookup.column,), now)
     if rows.is_empty():
+        if lookup.optional:
+            return None
         raise NotFound(f"{domain.name}.{lookup.table} has no {lookup.by} {value!r}")
     return rows.sort("known_at")[lookup.column][-1]
 

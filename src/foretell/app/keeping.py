@@ -88,11 +88,12 @@ def _changed(desk: Tenancy, connection: Any, slot: Slot, seen: Mapping[str, str 
     domain = desk.domain(slot.task.name)
     for name, need in needs([(slot.task, slot.request)]).items():
         only = need.only
-        if slot.seen[name] == seen.get(name) or (only is not None and not all(only.values())):
+        if slot.seen[name] == seen.get(name) or (only is not None and not any(only.values())):
             continue  # nothing at all, or nobody's: the facts came with the request
         since = seen.get(name)
         (table,) = (table for table in domain.tables if table.name == name)
-        if since is None or kept.changed(connection, desk.tenant, domain.name, table, since, only or {}):
+        each = [{by: values} for by, values in (only or {}).items() if values] or [{}]
+        if since is None or any(kept.changed(connection, desk.tenant, domain.name, table, since, o) for o in each):
             return True
     return False
 

@@ -14,6 +14,7 @@ from foretell.app.tenancy import Tenancy
 from foretell.contract import Task
 from foretell.engine.model import Model
 from foretell.errors import Damaged, NotFound, Unavailable
+from foretell.models.boosted import warm
 from foretell.stores import records, registry
 from foretell.stores.blobs import try_in_child
 
@@ -94,6 +95,8 @@ def tidy(desk: Tenancy) -> None:
 
 def try_model(folder: Path) -> None:
     """Load a saved model and ask it something of its domain's sample world: run on new files in a child process."""
+    if any(folder.rglob("trees-*.txt")):
+        warm()
     name = Model.card_of(folder).task
     domain = domains()[name.split(".", maxsplit=1)[0]]
     task, history = task_of(domain, name), domain.sample(1).history

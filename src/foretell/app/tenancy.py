@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
+import polars as pl
+
 from foretell.app import patience
 from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
@@ -144,11 +146,17 @@ class Tenancy:
             if narrow and table.name not in narrow:
                 continue
             need = narrow.get(table.name)
-            tables[table.name] = facts.read(
-                connection, self.tenant, domain.name, table, known=standing.now, recorded=recorded,
-                window=need.window if need else None, only=need.only if need else None,
-                sees=need.sees if need else lambda _: True,
-            )  # fmt: skip
+            of = need.only if need else None
+            read = [
+                facts.read(
+                    connection, self.tenant, domain.name, table, known=standing.now, recorded=recorded,
+                    window=need.window if need else None, only=only, sees=need.sees if need else lambda _: True,
+                )
+                for only in (({by: values} for by, values in of.items()) if of else [None])
+            ]  # fmt: skip
+            # One row may be found by several columns.
+            both = read[0] if len(read) == 1 else pl.concat(read).unique(maintain_order=True).sort("known_at")
+            tables[table.name] = both
         return History(standing, tables)
 
 

@@ -34,6 +34,7 @@ def work(*, beat: float, wait: bool = True, own: Mapping[str, tuple[str, Deed]] 
     """
     house = House.open(size=2)
     house.keys  # noqa: B018 - without a secret no job can be believed
+    house.warm()
     eyes = stores(domains(), role=WORKER, size=1).database
 
     async def beside() -> None:

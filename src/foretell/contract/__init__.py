@@ -14,6 +14,7 @@ Column names with a fixed meaning, in every frame that crosses the contract:
 """
 
 from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Approved, Frame, History, Kind, Read, Standpoint, Table
+from foretell.contract.features import Catalogue, Feature
 from foretell.contract.forecasts import (
     Block,
     Chance,
@@ -62,11 +63,13 @@ __all__ = [
     "Approved",
     "Ask",
     "Block",
+    "Catalogue",
     "Chance",
     "Choice",
     "Cost",
     "Count",
     "Domain",
+    "Feature",
     "Finding",
     "Floats",
     "Forecast",

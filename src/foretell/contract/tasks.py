@@ -110,7 +110,8 @@ class Route:
 class Lookup:
     """A field of a request that is found in the facts where a request leaves it out (None).
 
-    It is the `column` of the newest row of `table` whose column `by` has the value of the request's field `of`.
+    It is the `column` of the newest row of `table` whose column `by` has the value of the request's field `of`. Where
+    there is no such row the request is refused; of an `optional` one it stays None.
     """
 
     field: str
@@ -118,6 +119,7 @@ class Lookup:
     column: str
     by: str
     of: str
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

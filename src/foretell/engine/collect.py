@@ -13,7 +13,7 @@ from foretell.contract import Frame, History, Read, Report, Request, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The last `window` of a table; of those alone whose column has one of the values in `only`, where it is given.
+    """The last `window` of a table; of those alone where some column in `only` has one of its values, where it is given.
 
     Of the columns those that one of `reads` sees; without any, all.
     """
@@ -48,9 +48,11 @@ def brings(task: Task | Report, request: Request) -> bool:
 def _both(one: Need, other: Need) -> Need:
     """A need that covers two."""
     window, reads = max(one.window, other.window), tuple(dict.fromkeys((*one.reads, *other.reads)))
-    if one.only is None or other.only is None or one.only.keys() != other.only.keys():
+    if one.only is None or other.only is None:
         return Need(window=window, only=None, reads=reads)
-    only = {by: tuple(dict.fromkeys((*values, *other.only[by]))) for by, values in one.only.items()}
+    only = {
+        by: tuple(dict.fromkeys((*one.only.get(by, ()), *other.only.get(by, ())))) for by in {**one.only, **other.only}
+    }
     return Need(window=window, only=only, reads=reads)
 
 

@@ -196,7 +196,7 @@ class BoostedMean(Trees):
 
 
 class BoostedChance(Trees):
-    """The chance of an event by boosted trees (log loss)."""
+    """The chance of an event by boosted trees (log loss), and what each column adds to its log-odds."""
 
     cost = Cost(fit=0.02, forecast=0.01)
 
@@ -212,10 +212,20 @@ class BoostedChance(Trees):
         self._grow(features.of_names(self.columns), value, [{"objective": "binary"}])
         return self
 
+    def odds(self, study: Study) -> Floats:
+        """The log-odds of each question."""
+        said: Floats = self.boosters[0].predict(study.features.of_names(self.columns), num_threads=1, raw_score=True)
+        return said
+
+    def parts(self, study: Study) -> tuple[Floats, float]:
+        """What each column adds to the log-odds (questions x columns; Lundberg et al. 2020), and what all begin with."""
+        inputs = study.features.of_names(self.columns)
+        said: Floats = self.boosters[0].predict(inputs, num_threads=1, pred_contrib=True)
+        return said[:, :-1], float(said[0, -1]) if len(said) else 0.0
+
     def forecast(self, study: Study) -> Forecast:
         """The chance, 0 to 1."""
-        chance = self.boosters[0].predict(study.features.of_names(self.columns), num_threads=1)
-        return Forecast(rows=pl.DataFrame({"chance": chance}))
+        return Forecast(rows=pl.DataFrame({"chance": 1 / (1 + np.exp(-self.odds(study)))}))
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM text."""

@@ -1,0 +1,67 @@
+"""Features as data: what each is made of, over which rows, how far back, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import polars as pl
+
+from foretell.contract.facts import Frame, History
+
+How = Literal["sum", "share", "since", "newest", "made"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Feature:
+    """A number known of whom a question is about, at its `as_of`.
+
+    It is made of the rows of `table` (or of a frame that its catalogue makes) whose column `by` is the question's, that
+    were known by `as_of`, and became known within `window` (None: ever). Windows begin with a day, UTC: that of `as_of`
+    less the window. So within a day a feature changes only when facts come. `of` is an expression over such a row:
+
+    - `sum` adds it up (a count is the sum of ones; rows where it is null don't count): 0 without rows;
+    - `share` divides its sum by that of `per`: null where that is 0;
+    - `since` are the whole days from the newest row where it is true;
+    - `newest` is its value in the newest row that has one;
+    - `made` is an expression over features before it in the catalogue, and over the question's columns.
+
+    An expression may look at rows before its own, of the same `by`, never at later ones. `missing` says what null
+    means, `low` and `high` between which values it lies. `guard` says for which protected attribute it may stand.
+    """
+
+    name: str
+    group: str
+    part: str
+    words: str
+    how: How
+    of: pl.Expr
+    missing: str = "never: nothing counts as 0"
+    per: pl.Expr | None = None
+    table: str | None = None
+    by: str = "entity"
+    window: timedelta | None = None
+    kind: Literal["number", "integer", "boolean"] = "number"
+    low: float | None = 0.0
+    high: float | None = None
+    guard: str | None = None
+    owner: str = "foretell"
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Catalogue:
+    """Features of one kind of entity, in an order in which they can be made.
+
+    `frames` make of a history what a feature's `table` names, where that is no table of the domain.
+    """
+
+    entity_type: str
+    features: tuple[Feature, ...]
+    frames: Mapping[str, Callable[[History], Frame]] = field(default_factory=dict)
+
+    def names(self, *groups: str) -> tuple[str, ...]:
+        """The features of these groups; without any, all."""
+        return tuple(one.name for one in self.features if not groups or one.group in groups)

@@ -1,0 +1,124 @@
+"""What is asked about people and homes, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from foretell.domains.realestate.catalogue import CATALOGUE
+from foretell.domains.realestate.tables import Deal, Id
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Hour = Annotated[int, Field(ge=0, le=24)]
+Level = Literal["HIGH", "MEDIUM", "LOW"]
+FeatureName = Literal[CATALOGUE.names()]  # type: ignore[valid-type]  # what there is, as the schema tells it
+Group = Literal["behavioural", "property", "transactional", "market", "temporal"]
+
+
+class Settings(BaseModel):
+    """What counts as a move, how soon, how chances are called, and what is left out.
+
+    A deal that is registered later than `deed_days` after the time asked about counts as none. With `by_capacity` the
+    most likely fifth of people are HIGH, the next three tenths MEDIUM; else chances from `high` and `medium` on.
+    """
+
+    move_days: Annotated[int, Field(ge=7, le=1830)] = 183
+    moves: list[Deal] = ["BUY", "SELL"]
+    deed_days: Annotated[int, Field(ge=0, le=365)] = 120
+    high: Share = 0.75
+    medium: Share = 0.4
+    by_capacity: bool = False
+    without: list[Group] = []
+    without_features: list[FeatureName] = []
+    contact_from: Hour = 8
+    contact_until: Hour = 20
+
+
+class PersonRequest(BaseModel):
+    """A person. `features` are taken instead of what facts say; without `reasons` none are worked out.
+
+    The home they live in and its market are found in the facts where they are left out.
+    """
+
+    person: Id
+    property: Id | None = None
+    area: Id | None = None
+    features: dict[FeatureName, float | None] | None = None
+    reasons: bool = True
+
+
+class Reason(BaseModel):
+    """What a feature adds to the chance: by how much that would be less without it, everything else kept.
+
+    `guard` says for what protected attribute it may stand, where it may.
+    """
+
+    feature: str
+    words: str
+    value: float | None
+    contribution: float
+    guard: str | None = None
+
+
+class MoveAnswer(BaseModel):
+    """How likely a person moves by `until`: so many in a hundred like them, and how many in a hundred usually do.
+
+    `rank` is the share of people who are less likely.
+    """
+
+    person: str
+    until: datetime
+    chance: Share
+    level: Level
+    usual: Share | None
+    lift: float | None
+    rank: Share | None
+    words: str
+    reasons: list[Reason]
+    against: list[Reason]
+
+
+class TypeAnswer(BaseModel):
+    """Which kind of deal would be a person's next, if there is one by `until`; the likeliest first."""
+
+    person: str
+    until: datetime
+    kind: str
+    chances: dict[str, float]
+
+
+class ContactRequest(BaseModel):
+    """A person; the best `count` hours of a week are named, of those in which the tenant may call."""
+
+    person: Id
+    count: Annotated[int, Field(ge=1, le=24)] = 3
+
+
+class Slot(BaseModel):
+    """An hour of the week in the tenant's zone, Monday 0; `at` is the next one, UTC.
+
+    `chance` is that the person's next activity falls into it, `lift` how often that is of an hour of the week picked
+    blindly.
+    """
+
+    day: Annotated[int, Field(ge=0, le=6)]
+    hour: Annotated[int, Field(ge=0, le=23)]
+    at: datetime
+    chance: Share
+    lift: float
+
+
+class ContactAnswer(BaseModel):
+    """When a person is best reached, the best hour first.
+
+    `seen` are the times they were active before; `certainty` is 1 where all their activity falls into one hour of the
+    week, and 0 where every hour is alike.
+    """
+
+    person: str
+    best: list[Slot]
+    seen: int
+    certainty: Share
+    words: str
