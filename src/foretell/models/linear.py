@@ -15,7 +15,6 @@ import numpy as np
 
 from foretell.contract import Block, Cost, Floats, Frame, Study
 
-RIDGE = 20.0
 STEPS = 50
 MOST = 60_000  # questions to learn from
 SELDOM = 0.005  # share that must be missing, or there, for that to be told apart
@@ -26,8 +25,8 @@ class LinearChance:
 
     cost = Cost(fit=0.01, forecast=0.002, most=MOST)
 
-    def __init__(self, *, columns: Sequence[str]) -> None:
-        self.columns = list(columns)
+    def __init__(self, *, columns: Sequence[str], ridge: float = 20.0) -> None:
+        self.columns, self.ridge = list(columns), ridge
         self.mean = self.spread = self.slopes = self.gaps = np.zeros(0)
         self.level = 0.0
 
@@ -51,7 +50,7 @@ class LinearChance:
         gaps = np.where((seldom > SELDOM) & (seldom < 1 - SELDOM), missing - seldom, 0.0)
         scaled = np.divide(apart, self.spread, out=np.zeros_like(apart), where=self.spread > 1e-9)
         design = np.column_stack([np.ones(len(rows)), scaled, gaps])
-        found = _newton(design, happened)
+        found = _newton(design, happened, self.ridge)
         half = len(self.columns)
         self.slopes, self.gaps = found[1 : half + 1], found[half + 1 :]
         self.level = float(found[0] - self.gaps @ np.where(self.gaps != 0, seldom, 0.0))
@@ -83,11 +82,11 @@ class LinearChance:
         return self
 
 
-def _newton(design: Floats, happened: Floats) -> Floats:
+def _newton(design: Floats, happened: Floats, ridge: float) -> Floats:
     rate = (happened.sum() + 1) / (len(happened) + 2)
     found = np.zeros(design.shape[1])
     found[0] = np.log(rate / (1 - rate))
-    drawn = np.full(len(found), RIDGE)
+    drawn = np.full(len(found), ridge)
     drawn[0] = 1e-6
     for _ in range(STEPS):
         chance = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
