@@ -159,6 +159,7 @@ def served(note: str) -> records.Served:
         own_facts=False,
         prediction_count=1,
         confidence=None,
+        latency_ms=None,
         prediction_id=uuid4(),
     )
 

@@ -35,7 +35,7 @@ def served(**changes: Any) -> records.Served:
     made = records.Served(
         model_name="load", version="1", method="boosted", fallback=None, as_of=START, request=ODD, answer=ODD,
         questions={"entity": ["a", "ü"]}, forecast={"q10": [0.1, None]}, raw={}, marks={"traffic.metrics": 2**40},
-        own_facts=False, prediction_count=2, confidence=0.1 + 0.2, prediction_id=uuid4(),
+        own_facts=False, prediction_count=2, confidence=0.1 + 0.2, prediction_id=uuid4(), latency_ms=1.5,
     )  # fmt: skip
     return replace(made, **changes)
 

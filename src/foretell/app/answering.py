@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import uuid4
 
 from foretell.app import keeping, ledger, logs, shelf
@@ -18,7 +18,7 @@ from foretell.engine.apart import made
 from foretell.engine.collect import Need, brings, needs
 from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, TooHeavy, predict
-from foretell.errors import Damaged, Forbidden, ForetellError, InvalidRequest, NotFound, NotReady
+from foretell.errors import BrokenDomain, Damaged, ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
 from foretell.stores import facts, records, registry
 
 Asked = dict[int, tuple[Task, Request]]
@@ -87,13 +87,12 @@ def _admit(desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: 
         return {}
     now = desk.moment(connection, domain, as_of)
     refused: dict[int, ForetellError] = {}
-    for place in wanting:
-        task, request = asked[place]
-        try:
-            asked[place] = task, admitted(desk, connection, domain, task, request, now)
-        except (NotFound, Forbidden) as error:
-            refused[place] = error
+    for place, found in admitted(desk, connection, domain, {place: asked[place] for place in wanting}, now).items():
+        if isinstance(found, ForetellError):
+            refused[place] = found
             del asked[place]
+        else:
+            asked[place] = asked[place][0], found
     return refused
 
 
@@ -123,6 +122,7 @@ def _fresh(
 ) -> dict[int, Prediction | ForetellError]:
     """Predictions, which are put in the ledger, and errors, by place."""
     domain = desk.domain(next(iter(asked.values()))[0].name)
+    start = time.perf_counter()
     history = _history(desk, connection, [*asked.values()], as_of, look, remembered=remembered)
     champions = {name: model for name, (model, _) in serving.items() if model}
     said: dict[int, Prediction | ForetellError] = {}
@@ -131,16 +131,25 @@ def _fresh(
     answers = predict([*asked.values()], history, champions, light=light)
     if fitted := {one.card.task for one in answers if isinstance(one, Prediction) and _fitted(desk, one)}:
         logs.trained(desk.tenant, ", ".join(sorted(fitted)), time.perf_counter() - began)
+    took = (time.perf_counter() - start) * 1000 / len(asked)
     for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
         if isinstance(one, Prediction):
             number = uuid4()
             said[place] = numbered = replace(one, fallback=_fallback(one, serving[task.name][1]), id=number)
-            served.append(ledger.entry(task, request, numbered, number, look.marks))
+            served.append(ledger.entry(task, request, numbered, number, look.marks, took))
         else:
             said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), history)
     if served:
         records.log(connection, desk.tenant, served)
+    broken = [(task.name, one.code) for (task, _), one in zip(asked.values(), answers, strict=True) if _ours(one)]
+    if broken:
+        records.failed(connection, desk.tenant, broken)
     return said
+
+
+def _ours(said: Prediction | ForetellError) -> TypeGuard[ForetellError]:
+    """Whether an answer failed, and not by who asked."""
+    return isinstance(said, BrokenDomain | Damaged | Unavailable)
 
 
 def _read(desk: Tenancy, requests: Sequence[tuple[str, Body]]) -> tuple[list[Prediction | ForetellError], Asked]:

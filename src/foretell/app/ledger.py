@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
-def entry(task: Task, request: BaseModel, said: Prediction, number: UUID, marks: Mapping[str, int]) -> Served:
-    """What is written down of a prediction by its number, made from tables with these data marks."""
+def entry(
+    task: Task, request: BaseModel, said: Prediction, number: UUID, marks: Mapping[str, int], took: float | None
+) -> Served:
+    """What is written down of a prediction by its number, made from tables with these data marks in `took` ms."""
     confidence = getattr(said.answer, "confidence", None)
     return Served(
         model_name=task.name,
@@ -42,6 +44,7 @@ def entry(task: Task, request: BaseModel, said: Prediction, number: UUID, marks:
         prediction_count=said.questions.height,
         prediction_id=number,
         confidence=confidence if isinstance(confidence, float) else None,
+        latency_ms=took,
     )
 
 

@@ -9,7 +9,7 @@ from foretell.app.memory import Stats
 from foretell.app.tenancy import Tenancy
 from foretell.engine.model import Card, card_read
 from foretell.errors import NotReady, Refused
-from foretell.stores import registry
+from foretell.stores import records, registry
 
 
 class Models:
@@ -29,6 +29,12 @@ class Models:
         name = self.desk.task(task).name
         with self.desk.inside() as connection:
             return card_read(registry.model(connection, self.desk.tenant, name, version).card)
+
+    def health(self, task: str) -> records.Health:
+        """How a task's model does, counted from what is on record."""
+        name = self.desk.task(task).name
+        with self.desk.inside() as connection:
+            return records.health(connection, self.desk.tenant, name)
 
     def promote(self, task: str, version: str, *, reason: str = "promoted by hand") -> str:
         """Let a version serve; a pin ends. Returns the version. Raises NotFound, Damaged where it can't be loaded."""

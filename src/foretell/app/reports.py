@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from foretell.app import logs
-from foretell.app.admission import admitted
+from foretell.app.admission import admitted_one
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Answer, History, Report
@@ -34,7 +34,7 @@ def report(desk: Tenancy, name: str, body: Body, *, as_of: AsOf = None) -> Repor
         at = instant(as_of)
         look = registry.look(connection, desk.tenant, [], [], at if isinstance(at, datetime) else None)
         standing = desk.standpoint(connection, domain, at, look)
-        request = admitted(desk, connection, domain, declared, request, standing.now)
+        request = admitted_one(desk, connection, domain, declared, request, standing.now)
         with logs.queried(desk.tenant, name):
             history = desk.history(connection, domain, standing, needs([(declared, request)]))
     return Reported(answer=computed(declared, request, history), as_of=history.now, known_at=newest(history))
@@ -68,7 +68,7 @@ class Anomalies:
             if subject is not None and declared.subject:
                 now = datetime.now(UTC)
                 request = request_of(declared.request, {declared.subject: subject})
-                admitted(self.desk, connection, self.desk.domain(name), declared, request, now)
+                admitted_one(self.desk, connection, self.desk.domain(name), declared, request, now)
             elif self.desk.person is not None:
                 raise InvalidRequest(f"name the {declared.subject} whose anomalies are asked for")
             return anomalies.listed(connection, self.desk.tenant, report=name, subject=subject, every=every)

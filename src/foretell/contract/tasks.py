@@ -89,10 +89,10 @@ class Route:
     documented fields. Errors not in `statuses` are 500. With `trained` a model must have been trained before. Raises of
     both are the caller's to see. An error of ours is told after the words `failed`, where the document has some;
     `refused` makes of a problem's fields the error's body, where the document has its own. A `url` that ends in a slash
-    is answered without it too.
+    is answered without it too, and the same is answered at the URLs in `also`. Of `health` there is no body.
     """
 
-    verb: Literal["predict", "train", "report"]
+    verb: Literal["predict", "train", "report", "health"]
     url: str
     summary: str
     request: type[BaseModel]
@@ -104,6 +104,23 @@ class Route:
     failed: str | None = None
     methods: Sequence[Literal["GET", "POST"]] = ("POST",)
     refused: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    also: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed:
+    """A path that a document prints, which takes requests to several of its others at once, up to `most`.
+
+    The field `kind` of each says to which, by `of`: the name of the task, and its route. What is refused is told in the
+    place of its answer and harms no other.
+    """
+
+    url: str
+    summary: str
+    kind: str
+    of: Mapping[str, tuple[str, Route]]
+    most: int
+    also: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,4 +336,5 @@ class Domain:
     reports: Sequence[Report] = ()
     formats: Sequence[Format] = ()
     sources: Sequence[Source] = ()
+    mixed: Sequence[Mixed] = ()
     members: Members | None = None  # None: every person of the tenant may ask about everything

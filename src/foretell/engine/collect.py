@@ -13,7 +13,7 @@ from foretell.contract import Frame, History, Read, Report, Request, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The last `window` of a table; of those alone where some column in `only` has one of its values, where it is given.
+    """The last `window` of a table; with `only`, of those alone where some column has one of its values.
 
     Of the columns those that one of `reads` sees; without any, all.
     """

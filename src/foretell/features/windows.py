@@ -129,7 +129,8 @@ def _of_stretch(one: Feature, made: Frame, first: Places, last: Places, today: P
         if one.how == "sum":
             return total
         per = _sums(made[f"{one.name} per"], first, last)
-        return np.divide(total, per, out=np.full(len(total), np.nan), where=per != 0)
+        share: Floats = np.divide(total, per, out=np.full(len(total), np.nan), where=per != 0)
+        return share
     values = made[one.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
     there = last > first
     found = np.full(len(last), np.nan)

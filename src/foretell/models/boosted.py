@@ -218,7 +218,7 @@ class BoostedChance(Trees):
         return said
 
     def parts(self, study: Study) -> tuple[Floats, float]:
-        """What each column adds to the log-odds (questions x columns; Lundberg et al. 2020), and what all begin with."""
+        """What each column adds to the log-odds (Lundberg et al. 2020; questions x columns), and their base."""
         inputs = study.features.of_names(self.columns)
         said: Floats = self.boosters[0].predict(inputs, num_threads=1, pred_contrib=True)
         return said[:, :-1], float(said[0, -1]) if len(said) else 0.0

@@ -194,16 +194,18 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
     `shape.columns` that `sees` lets through, instants UTC.
     """
     kinds = {name: kind for name, kind in columns(table).items() if sees(name)}
+    # Who a fact is about is found by an index; so is the column that alone says it.
+    only = {"entity" if table.entity == (name,) else name: some for name, some in (only or {}).items()}
     first, last = between
     values = {"tenant": tenant, "known": known, "recorded": recorded, "first": first, "last": last}
-    values |= {f"only_{column}": list(some) for column, some in (only or {}).items()}
+    values |= {f"only_{column}": list(some) for column, some in only.items()}
     if window is not None:
         values |= {
             "since": _before(known, window),
             "earliest": _before(_before(known, window), table.late or timedelta()),
         }
     given = frozenset(name for name, value in values.items() if value is not None)
-    query = _query(domain, table, tuple(only or ()), given, tuple(kinds))
+    query = _query(domain, table, tuple(only), given, tuple(kinds))
     with connection.cursor(binary=True) as cursor:
         cursor.execute(query, values)
         result = cursor.pgresult

@@ -40,6 +40,7 @@ class Served:
     prediction_count: int
     confidence: float | None
     prediction_id: UUID
+    latency_ms: float | None  # from the first look at the facts until it was written down; null of one given again
     predicted_at: datetime | None = None
 
 
@@ -65,6 +66,7 @@ def tenants(connection: Connection[Any]) -> dict[str, str]:
 _SERVED = (
     "model_name", "version", "method", "fallback", "as_of", "request", "answer", "questions", "forecast", "raw",
     "marks", "own_facts", "prediction_count", "confidence", "prediction_id",
+    "latency_ms",
 )  # fmt: skip
 
 
@@ -78,6 +80,51 @@ _LEDGER = f"SELECT {', '.join(_SERVED)}, predicted_at FROM ml_predictions".encod
 def log(connection: Connection[Any], tenant: str, served: Sequence[Served]) -> None:
     """Add predictions to the ledger, as one value: the driver takes as long for each value as for all of these."""
     connection.execute(_LOG, [tenant, Jsonb([vars(one) for one in served], _PLAIN.dump_json)])
+
+
+def failed(connection: Connection[Any], tenant: str, codes: Sequence[tuple[str, str]]) -> None:
+    """Write down predictions that could not be made, by no fault of who asked: the task, and the error's code."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ml_failures (tenant_id, model_name, code) VALUES (%s, %s, %s)",
+            [(tenant, name, code) for name, code in codes],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """How a task's model does: what it said and how long that took, of all versions, and what could not be said.
+
+    `drift_detected` is what the last look at drift found; null without one.
+    """
+
+    version: str | None
+    deployed_at: datetime | None
+    prediction_count: int
+    avg_latency_ms: float | None
+    error_rate: float
+    drift_detected: bool | None
+    last_prediction_at: datetime | None
+
+
+def health(connection: Connection[Any], tenant: str, name: str) -> Health:
+    """How a task's model does, counted from what is on record."""
+    with connection.cursor(row_factory=class_row(Health)) as cursor:
+        found = cursor.execute(
+            "SELECT d.version, d.deployed_at, p.count AS prediction_count, p.took AS avg_latency_ms,"
+            " coalesce(f.count::float8 / nullif(f.count + p.count, 0), 0) AS error_rate, m.drift_detected,"
+            " p.last AS last_prediction_at"
+            " FROM (SELECT count(*), avg(latency_ms) took, max(predicted_at) last FROM ml_predictions"
+            " WHERE tenant_id = %(tenant)s AND model_name = %(name)s) p"
+            " CROSS JOIN (SELECT count(*) FROM ml_failures WHERE tenant_id = %(tenant)s AND model_name = %(name)s) f"
+            " LEFT JOIN LATERAL (SELECT version, deployed_at FROM ml_deployments WHERE tenant_id = %(tenant)s"
+            " AND model_name = %(name)s ORDER BY deployment_id DESC LIMIT 1) d ON true"
+            " LEFT JOIN LATERAL (SELECT drift_detected FROM ml_monitoring WHERE tenant_id = %(tenant)s"
+            " AND model_id = %(name)s AND drift_detected IS NOT NULL ORDER BY period_end DESC LIMIT 1) m ON true",
+            {"tenant": tenant, "name": name},
+        ).fetchone()
+    assert found is not None  # counts have a row
+    return found
 
 
 def served(connection: Connection[Any], tenant: str, name: str) -> list[Served]:
@@ -112,6 +159,7 @@ def forget(connection: Connection[Any], tenant: str, older: timedelta) -> int:
     values = {"tenant": tenant, "older": older}
     old = "SELECT prediction_id FROM ml_predictions WHERE tenant_id = %(tenant)s AND predicted_at < now() - %(older)s"
     connection.execute(f"DELETE FROM ml_feedback WHERE tenant_id = %(tenant)s AND prediction_id IN ({old})", values)  # noqa: S608
+    connection.execute("DELETE FROM ml_failures WHERE tenant_id = %(tenant)s AND failed_at < now() - %(older)s", values)
     gone = connection.execute(
         "DELETE FROM ml_predictions WHERE tenant_id = %(tenant)s AND predicted_at < now() - %(older)s", values
     )

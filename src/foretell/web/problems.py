@@ -78,8 +78,8 @@ class Documented:
 
 
 def urls(route: Route) -> list[str]:
-    """The paths of a route: one that ends in a slash is answered without it too."""
-    return [route.url, route.url[:-1]] if route.url.endswith("/") else [route.url]
+    """The paths of a route."""
+    return [*([route.url, route.url[:-1]] if route.url.endswith("/") else [route.url]), *route.also]
 
 
 def install(app: FastAPI) -> None:

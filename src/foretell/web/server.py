@@ -164,5 +164,6 @@ def _upkeep(app: FastAPI) -> None:
         return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
+    @app.get("/api/ml/docs", include_in_schema=False)  # where a document looks for it
     async def docs() -> Response:
         return get_swagger_ui_html(openapi_url="/openapi.json", title="foretell")

@@ -89,5 +89,6 @@ DOMAIN = Domain(
     settings=Settings,
     tables=TABLES,
     tasks=[MOVE, TYPE, CONTACT],
+    mixed=[routes.BATCH],
     sample=sample.sample,
 )

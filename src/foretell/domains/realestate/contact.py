@@ -24,7 +24,9 @@ from foretell.domains.realestate.schema import ContactAnswer, ContactRequest, Sl
 from foretell.features.windows import Rows
 
 SEEN = timedelta(days=731)
-READS = tuple(Read(table=name, window=SEEN) for name in ("sessions", "accesses", "emails", "alerts", "searches", "contacts"))
+READS = tuple(
+    Read(table=name, window=SEEN) for name in ("sessions", "accesses", "emails", "alerts", "searches", "contacts")
+)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SLOTS = tuple(f"{day} {hour:02}" for day in DAYS for hour in range(24))
 WEEK = len(SLOTS)
@@ -47,7 +49,8 @@ def _active(history: History) -> Frame:
     doing = pl.col("event").is_in(["open", "click", "reply"])
     of = {"emails": doing, "alerts": doing, "contacts": pl.col("answered")}
     told = [
-        history[read.table].filter(of.get(read.table, pl.lit(value=True))).select("entity", "known_at") for read in READS
+        history[read.table].filter(of.get(read.table, pl.lit(value=True))).select("entity", "known_at")
+        for read in READS
     ]
     every = pl.concat(told).sort("entity", "known_at")
     before = pl.col("known_at").shift(1).over("entity")

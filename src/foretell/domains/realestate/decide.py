@@ -11,7 +11,7 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History
 from foretell.domains.realestate.catalogue import CATALOGUE
-from foretell.domains.realestate.people import GIVEN, lived, settings
+from foretell.domains.realestate.people import GIVEN, settings
 from foretell.domains.realestate.schema import Level, MoveAnswer, PersonRequest, Reason, TypeAnswer
 
 TOP, UPPER = 0.8, 0.5  # ranks from which on, by capacity, a chance is HIGH, and MEDIUM
@@ -36,7 +36,10 @@ def ask(request: PersonRequest, history: History) -> Ask:
     )
     given = {f"{GIVEN}{name}": value for name, value in (request.features or {}).items()}
     columns = [pl.lit(value, pl.Float64).alias(name) for name, value in given.items()]
-    return Ask(questions=lived(history, asked).with_columns(*columns, reasons=pl.lit(request.reasons)))
+    where = (
+        pl.lit(value, pl.String).alias(name) for name, value in (("property", request.property), ("area", request.area))
+    )
+    return Ask(questions=asked.with_columns(*where, *columns, reasons=pl.lit(request.reasons)))
 
 
 def move(forecast: Forecast, request: PersonRequest, history: History) -> MoveAnswer:

@@ -7,6 +7,7 @@ soon as they are known would teach that everybody moves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -41,7 +42,10 @@ def settings(history: History) -> Settings:
 
 
 def lived(history: History, asked: Frame) -> Frame:
-    """The questions with `property`, the home that was lived in at `as_of`, and its `area`; null where none is known."""
+    """The questions with `property`, the home that was lived in at `as_of`, and its `area`; null where none is known.
+
+    A `property` that the question names already is the one meant.
+    """
     home = newest(asked, history["homes"], "entity", ("property", "active"))
     there = home.select(property=pl.when("active").then("property"))["property"]
     asked = asked.with_columns(there)
@@ -74,7 +78,7 @@ COLUMNS = ("entity", "as_of", "at", "property", "area")
 
 def features(history: History, asked: Frame) -> Block:
     """Every feature of the catalogue, save what the tenant leaves out; as given where a request gave it."""
-    made = vectors(CATALOGUE, history, asked)
+    made = vectors(CATALOGUE, history, lived(history, asked))
     told = settings(history)
     left = {one.name for one in CATALOGUE.features if one.group in told.without or one.name in told.without_features}
     given = {name.removeprefix(GIVEN): name for name in asked.columns if name.startswith(GIVEN)}
@@ -102,7 +106,7 @@ def dealt(history: History, asked: Frame) -> Frame:
     return _known(history, _first(history, asked, ["BUY", "SELL", "REFINANCE", "INVESTMENT"]), pl.col("kind"))
 
 
-def _first(history: History, asked: Frame, kinds: list[str]) -> Frame:
+def _first(history: History, asked: Frame, kinds: Sequence[str]) -> Frame:
     """The questions with `kind`, that of the first deal after `as_of` up to `at` that was registered in time."""
     late = timedelta(days=settings(history).deed_days)
     deals = history["transactions"].filter(pl.col("kind").is_in(kinds)).select("entity", "time", "kind", "known_at")

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
 from foretell.domains.realestate.schema import ContactRequest, PersonRequest, Settings
 
+Whole = NDArray[np.int64]
 ZONE = "America/Chicago"
 END = datetime(2024, 7, 1, tzinfo=UTC)
 PEOPLE, MONTHS = 300, 34
@@ -64,8 +67,8 @@ class _Lives:
     `years` is how long each had lived in their home when the world begins.
     """
 
-    state: Floats
-    moved: Floats
+    state: Whole
+    moved: NDArray[np.bool_]
     true: Floats
     years: Floats
 
@@ -92,7 +95,7 @@ def _lives(chance: np.random.Generator, people: int, months: int) -> _Lives:
     return _Lives(state=states, moved=moved, true=true, years=began)
 
 
-def _ahead(state: Floats, years: Floats) -> Floats:
+def _ahead(state: Whole, years: Floats) -> Floats:
     """The chance to move within the next months, of who is in that state and has lived there so long."""
     stay = np.eye(3)[state]
     for k in range(HORIZON):
@@ -112,9 +115,7 @@ def _times(chance: np.random.Generator, start: datetime, end: datetime, habit: F
     return pl.Series(micros, dtype=pl.Int64).cast(INSTANT)
 
 
-def _events(
-    chance: np.random.Generator, names: pl.Series, state: Floats, starts: pl.Series
-) -> dict[str, Frame]:
+def _events(chance: np.random.Generator, names: pl.Series, state: Whole, starts: pl.Series) -> dict[str, Frame]:
     """Visits, searches, looks at documents, and mails with what came of them."""
     habit = chance.choice(24, len(names), p=HOURS / HOURS.sum()).astype(float)
     parts: dict[str, list[Frame]] = {name: [] for name in ("sessions", "searches", "accesses", "emails", "alerts")}
@@ -129,7 +130,7 @@ def _events(
     return {name: pl.concat(some).sort("known_at", "entity") for name, some in parts.items()}
 
 
-def _told(name: str, chance: np.random.Generator, names: pl.Series, who: Floats, when: pl.Series) -> Frame:
+def _told(name: str, chance: np.random.Generator, names: pl.Series, who: Whole, when: pl.Series) -> Frame:
     rows = _rows(names.gather(who), when)
     count = len(when)
     if name == "sessions":
@@ -152,7 +153,7 @@ def _rows(entity: pl.Series, when: pl.Series) -> Frame:
 
 
 def _mail(
-    name: str, chance: np.random.Generator, names: pl.Series, who: Floats, month: tuple[datetime, Floats, Floats]
+    name: str, chance: np.random.Generator, names: pl.Series, who: Whole, month: tuple[datetime, Whole, Floats]
 ) -> Frame:
     """Mails or alerts of a month, those that were opened, and those that were followed."""
     start, state, habit = month
@@ -189,7 +190,7 @@ def _homes(chance: np.random.Generator, names: pl.Series, years: Floats, starts:
             "kind": ["house"] * count,
             "bedrooms": (size / 35).round().clip(1, 8), "bathrooms": (size / 70).round().clip(1, 5), "size": size,
             "land": (size * 4).round(), "floors": np.ones(count), "built": chance.integers(1920, 2020, count),
-            "condition": chance.integers(1, 6, count).astype(float), "grade": chance.integers(3, 10, count).astype(float),
+            "condition": 1.0 + chance.integers(0, 5, count), "grade": 3.0 + chance.integers(0, 7, count),
             "loan": (size * 1500).round(), "loan_rate": chance.normal(3.5, 0.6, count).round(2),
         }
     ).with_columns(
@@ -253,7 +254,7 @@ def _markets(chance: np.random.Generator, starts: pl.Series) -> Frame:
 
 def _empty(history: Mapping[str, Frame]) -> dict[str, Frame]:
     """The tables that this world has nothing in, by their columns."""
-    times = {"time": INSTANT, "known_at": INSTANT, "entity": pl.String}
+    times: dict[str, Any] = {"time": INSTANT, "known_at": INSTANT, "entity": pl.String}
     return {
         "documents": pl.DataFrame(schema={"document": pl.String, "person": pl.String, **times}),
         "contacts": pl.DataFrame(schema={"person": pl.String, "answered": pl.Boolean, **times}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.tables import Deal, Id
@@ -13,7 +13,15 @@ from foretell.domains.realestate.tables import Deal, Id
 Share = Annotated[float, Field(ge=0, le=1)]
 Hour = Annotated[int, Field(ge=0, le=24)]
 Level = Literal["HIGH", "MEDIUM", "LOW"]
-FeatureName = Literal[CATALOGUE.names()]  # type: ignore[valid-type]  # what there is, as the schema tells it
+
+
+def _known(name: str) -> str:
+    if name not in CATALOGUE.names():
+        raise ValueError(f"no feature is named {name!r}; docs/features.md lists them")
+    return name
+
+
+FeatureName = Annotated[str, AfterValidator(_known)]
 Group = Literal["behavioural", "property", "transactional", "market", "temporal"]
 
 

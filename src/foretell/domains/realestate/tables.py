@@ -190,9 +190,7 @@ ACCESSES = Table(
 EMAILS = Table(name="emails", row=Email, key=("person", "email", "time", "event"), time="time", entity=("person",))
 SESSIONS = Table(name="sessions", row=Session, key=("person", "time"), time="time", entity=("person",))
 ALERTS = Table(name="alerts", row=Alert, key=("person", "alert", "time", "event"), time="time", entity=("person",))
-SEARCHES = Table(
-    name="searches", row=Search, key=("person", "time", "action", "area"), time="time", entity=("person",)
-)
+SEARCHES = Table(name="searches", row=Search, key=("person", "time", "action", "area"), time="time", entity=("person",))
 CONTACTS = Table(name="contacts", row=Contact, key=("person", "time", "channel"), time="time", entity=("person",))
 TRANSACTIONS = Table(
     name="transactions",
