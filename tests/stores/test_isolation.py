@@ -47,8 +47,8 @@ def metrics(*rows: dict[str, Any]) -> Frame:
 def served(note: str = "") -> records.Served:
     return records.Served(
         model_name="load", version="1", method="m", fallback=None, as_of=START, request={"note": note}, answer={},
-        questions={}, forecast={}, raw={}, marks={}, own_facts=False, prediction_count=1, confidence=None, latency_ms=None,
-        prediction_id=uuid4(),
+        questions={}, forecast={}, raw={}, marks={}, own_facts=False, prediction_count=1, confidence=None,
+        latency_ms=None, prediction_id=uuid4(),
     )  # fmt: skip
 
 

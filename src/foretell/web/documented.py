@@ -126,7 +126,10 @@ def _mixed(made: APIRouter, mixed: Mixed) -> None:
         async with held.turns.of(app.tenant):
             for when, some in asked.items():
                 wanted = [(name, request) for _, name, _, request in some]
-                answers = await run_in_threadpool(app.predict_many, wanted, as_of=when, light=True)
+                try:
+                    answers = await run_in_threadpool(app.predict_many, wanted, as_of=when, light=True)
+                except ForetellError as error:
+                    answers = [error] * len(some)
                 for (place, name, route, given), said in zip(some, answers, strict=True):
                     try:
                         made_, _ = await one_of(held, app, name, given, said, when)

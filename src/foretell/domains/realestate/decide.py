@@ -11,10 +11,12 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History
 from foretell.domains.realestate.catalogue import CATALOGUE
-from foretell.domains.realestate.people import GIVEN, settings
+from foretell.domains.realestate.people import GIVEN, TOLD, settings
 from foretell.domains.realestate.schema import Level, MoveAnswer, PersonRequest, Reason, TypeAnswer
+from foretell.errors import NotReady
 
 TOP, UPPER = 0.8, 0.5  # ranks from which on, by capacity, a chance is HIGH, and MEDIUM
+KNOWN = ("people", *TOLD, "homes", "transactions")
 FEATURES = {one.name: one for one in CATALOGUE.features}
 
 
@@ -29,6 +31,8 @@ def about(request: PersonRequest) -> Mapping[str, Sequence[str]]:
 
 def ask(request: PersonRequest, history: History) -> Ask:
     """One question, with what is given in the place of features."""
+    if not request.features and not any((history[name]["entity"] == request.person).any() for name in KNOWN):
+        raise NotReady(f"nothing is known of {request.person}")
     days = timedelta(days=settings(history).move_days)
     asked = pl.DataFrame(
         {"entity": [request.person], "as_of": [history.now], "at": [history.now + days]},

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Cost, Floats, Forecast, Forecaster, Frame, Study
 from foretell.domains.realestate.catalogue import CATALOGUE
+from foretell.domains.realestate.tables import Deal
 from foretell.models.boosted import BoostedChance, BoostedChoice
 from foretell.models.linear import LinearChance
 
@@ -59,6 +60,33 @@ class Usual:
     def load(self, folder: Path) -> Self:
         """Read the share."""
         self.rate = json.loads((folder / "usual.json").read_text())
+        return self
+
+
+class Census:
+    """How many people move anywhere, until something is known of the tenant's own.
+
+    8.7 % of the people of the United States moved in 2022 (Census Bureau, Current Population Survey, 2023).
+    """
+
+    needs_training = False
+    cost = Cost()
+    YEARLY = 0.087
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - nothing to learn
+        """Learn nothing; return self."""
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """The same chance for everybody, of as long a time as is asked about."""
+        years = study.questions.select((pl.col("at") - pl.col("as_of")).dt.total_days() / 365.25).to_series()
+        return Forecast(rows=pl.DataFrame({"chance": 1 - (1 - self.YEARLY) ** years.to_numpy()}))
+
+    def save(self, folder: Path) -> None:
+        """Nothing is learned."""
+
+    def load(self, folder: Path) -> Self:  # noqa: ARG002
+        """Return self."""
         return self
 
 
@@ -149,13 +177,13 @@ WHY = pl.List(pl.Struct({"feature": pl.String, "adds": pl.Float64, "value": pl.F
 
 
 class Shares:
-    """How often each kind was, whoever is asked about (with one more of each)."""
+    """How often each kind was, whoever is asked about (with one more of each); all alike before anything is learned."""
 
-    needs_training = True
     cost = Cost()
 
-    def __init__(self) -> None:
-        self.chance: dict[str, float] = {}
+    def __init__(self, *, learns: bool = True) -> None:
+        self.needs_training = learns
+        self.chance = dict.fromkeys(get_args(Deal), 1 / len(get_args(Deal)))
 
     def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - alike for all
         """Learn the shares; return self."""
@@ -226,6 +254,7 @@ def _trees() -> BoostedChance:
 
 MOVE: Mapping[str, Callable[[], Forecaster]] = {
     "usual": Usual,
+    "census": Census,
     "recency": partial(Propensity, partial(_line, SIMPLE)),
     "line": partial(Propensity, _line),
     "trees": partial(Propensity, _trees),
@@ -233,6 +262,7 @@ MOVE: Mapping[str, Callable[[], Forecaster]] = {
 }
 KIND: Mapping[str, Callable[[], Forecaster]] = {
     "shares": Shares,
+    "even": partial(Shares, learns=False),
     "lines": Lines,
     "trees": partial(BoostedChoice, columns=NAMES, rounds=60, shape=SHAPE),
 }
