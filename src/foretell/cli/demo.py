@@ -17,6 +17,7 @@ from rich.console import Console
 from foretell import upkeep
 from foretell.app import App
 from foretell.app.tokens import Keys, Who
+from foretell.cli.demo_people import people
 from foretell.cli.demo_plants import plants
 from foretell.cli.demo_shop import shop
 from foretell.cli.demo_team import team
@@ -95,6 +96,7 @@ def run(pictures: Path, *, once: bool) -> None:
     shop(console)
     team(console)
     plants(console)
+    people(console)
     try:
         if not once:
             _serve(console, settings)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from foretell.app import App
 from foretell.app.tenancy import AsOf
-from foretell.contract import Quantity, Target
+from foretell.contract import Chance, Quantity, Target
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Card
 from foretell.engine.train import Trained
@@ -47,7 +47,7 @@ def _skill(console: Console, target: Target, tested: Backtest, card: Card) -> No
         f"baseline: {card.baseline}",
         title_justify="left",
     )
-    figures = _of_numbers(target) if isinstance(target, Quantity) else OF_CHOICES
+    figures, told_of = _figures(target)
     for heading in ("candidate", *figures):
         table.add_column(heading, justify="left" if heading == "candidate" else "right")
     base = scores[card.baseline]
@@ -55,7 +55,7 @@ def _skill(console: Console, target: Target, tested: Backtest, card: Card) -> No
         told = [form(score, base) for form in figures.values()]
         table.add_row(f"[bold]{name} ←[/]" if name == card.candidate else name, *told)
     console.print(table)
-    for metric in ("mae", "mape", "pinball") if isinstance(target, Quantity) else ("log_loss", "accuracy"):
+    for metric in told_of:
         console.print(f"  [dim]{metric.replace('_', ' ')}: {DEFINITIONS[metric]}[/]")
     for name, why in card.skipped.items():
         console.print(f"  {name} did not run: {why}")
@@ -83,6 +83,21 @@ OF_CHOICES: dict[str, Figure] = {
     "right": lambda mine, _: f"{100 * (mine['accuracy'] or 0):.0f} %",
     "calibration error": lambda mine, _: f"{mine['calibration_error']:.3f}",
 }
+
+
+OF_CHANCES: dict[str, Figure] = {
+    **{name: OF_CHOICES[name] for name in ("log loss", "of baseline")},
+    "Brier": lambda mine, _: f"{mine['brier']:.3f}",
+    "AUC": lambda mine, _: "-" if mine["auc"] is None else f"{mine['auc']:.3f}",
+    "calibration error": OF_CHOICES["calibration error"],
+}
+
+
+def _figures(target: Target) -> tuple[Mapping[str, Figure], tuple[str, ...]]:
+    """What is told of a target's forecasts, and the metrics that are explained."""
+    if isinstance(target, Quantity):
+        return _of_numbers(target), ("mae", "mape", "pinball")
+    return (OF_CHANCES, ("log_loss", "auc")) if isinstance(target, Chance) else (OF_CHOICES, ("log_loss", "accuracy"))
 
 
 def _ratio(mine: Scores, base: Scores, metric: str) -> str:
