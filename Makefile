@@ -57,7 +57,7 @@ bench: $(READY) ## measure forecasts against their baselines
 install: $(READY) ## install foretell and its tools into .venv
 	@echo "Installed; type: $(BIN)/foretell --help"
 
-docs: $(READY) ## redraw the import graph in ARCHITECTURE.md, and write the TypeScript client's types
+docs: $(READY) ## redraw the import graph in ARCHITECTURE.md, list features, and write the TypeScript client's types
 	@$(BIN)/python tools/docs.py --write
 	@$(BIN)/python tools/client.py
 

@@ -18,6 +18,7 @@ import grimp
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "foretell"
 GRAPH_FILE = "ARCHITECTURE.md"
+PAGE = Path("docs") / "features.md"
 OPEN, CLOSE = "<!-- import graph -->", "<!-- /import graph -->"
 
 FENCE = re.compile(
@@ -112,9 +113,50 @@ def outdated_graph(root: Path, *, write: bool = False) -> Iterator[str]:
         yield f"{path}: the import graph is not the code's; type: make docs"
 
 
+def catalogue_page(root: Path) -> str:
+    """The page that lists the features that domains declare, straight from the declarations."""
+    sys.path.insert(0, str(root / "src"))
+    try:
+        from foretell.app.declared import domains
+    finally:
+        sys.path.remove(str(root / "src"))
+    out = ["# Features", "", "Made from the declarations by `make docs`. Windows begin at midnight UTC.", ""]
+    for name, domain in sorted(domains().items()):
+        catalogue = domain.catalogue
+        for group in dict.fromkeys(one.group for one in catalogue.features) if catalogue else ():
+            some = [one for one in catalogue.features if one.group == group] if catalogue else []
+            out += [f"## {name}: {group} ({len(some)})", ""]
+            out += [
+                "| name | part | is | from | type | range | null means | may stand for |",
+                "| - | - | - | - | - | - | - | - |",
+            ]
+            for one in some:
+                span = "" if one.window is None else f", {one.window.days} days"
+                low, high = ("" if limit is None else f"{limit:g}" for limit in (one.low, one.high))
+                cells = (
+                    f"`{one.name}`", one.part, one.words, f"{one.table or 'others'} ({one.how}{span})", one.kind,
+                    f"{low} to {high}".strip(), one.missing, one.guard or "",
+                )  # fmt: skip
+                out.append(f"| {' | '.join(cells)} |")
+            out.append("")
+    return "\n".join(out)
+
+
+def outdated_page(root: Path, *, write: bool = False) -> Iterator[str]:
+    """Whether the page of features differs from the declarations; `write` makes it the same."""
+    path = root / PAGE
+    if not (root / "src" / "foretell" / "domains").exists():
+        return
+    should = catalogue_page(root)
+    if write:
+        path.write_text(should, encoding="utf-8")
+    elif not path.exists() or path.read_text(encoding="utf-8") != should:
+        yield f"{path}: not what the domains declare; type: make docs"
+
+
 def offenders(root: Path, *, write: bool = False) -> list[str]:
     """Everything in the documents under `root` that does not hold."""
-    found = list(outdated_graph(root, write=write))
+    found = [*outdated_graph(root, write=write), *outdated_page(root, write=write)]
     for path in documents(root):
         found += [*broken_links(path), *broken_examples(path)]
     return found
@@ -124,7 +166,7 @@ def main() -> int:
     """Print what does not hold; 1 if there is anything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=ROOT)
-    parser.add_argument("--write", action="store_true", help="redraw the import graph first")
+    parser.add_argument("--write", action="store_true", help="redraw the import graph and the page of features first")
     asked = parser.parse_args()
     found = offenders(asked.root.resolve(), write=asked.write)
     print("\n".join(found) if found else "docs: links, examples and import graph hold")

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from foretell.app import answering, filing, ledger, logs, shelf
 from foretell.app.collecting import Sources
+from foretell.app.features import Features
 from foretell.app.house import House
 from foretell.app.intake import Imported, intake
 from foretell.app.jobs import Jobs
@@ -27,7 +28,7 @@ from foretell.app.recommendations import Recommendations, recommend
 from foretell.app.reports import Anomalies, Reported, report
 from foretell.app.requests import Body, request_of
 from foretell.app.schedule import Schedule
-from foretell.app.tenancy import AsOf, Tenancy, everything
+from foretell.app.tenancy import AsOf, Tenancy
 from foretell.app.tenant_settings import Settings
 from foretell.contract import Frame, History, Replayed, Rolling
 from foretell.engine.backtest import Backtest, Progress, backtest
@@ -57,7 +58,7 @@ class App:
         self.desk, self.tenant, self.house, self.sources = desk, desk.tenant, desk.house, Sources(desk=desk)
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
-        self.jobs, self.schedule = Jobs(desk), Schedule(desk)
+        self.jobs, self.schedule, self.features = Jobs(desk), Schedule(desk), Features(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:
@@ -179,13 +180,7 @@ class App:
 
         With `recorded`, as on record at that moment.
         """
-        domain = self.desk.domain(name)
-        with self.desk.transaction(snapshot=True) as connection:
-            at = as_of if isinstance(as_of, datetime) else None
-            look = registry.look(connection, self.tenant, [], [], at)
-            standing = self.desk.standpoint(connection, domain, as_of, look)
-            with logs.queried(self.tenant, name):
-                return self.desk.history(connection, domain, standing, everything(domain, days), recorded)
+        return self.desk.known(name, as_of, days=days, recorded=recorded)
 
     # ------------------------------------------------------------ models
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 import polars as pl
 
-from foretell.app import patience
+from foretell.app import logs, patience
 from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
@@ -131,6 +131,18 @@ class Tenancy:
             if seconds <= now.timestamp()
         }
         return Standpoint(tenant=self.tenant, now=now, zone=zone, settings=settings, approved=approved)
+
+    def known(
+        self, name: str, as_of: AsOf = None, *, days: int | None = None, recorded: datetime | None = None
+    ) -> History:
+        """The facts of a task's or table's domain as known at `as_of`, in a transaction; see `App.history`."""
+        domain = self.domain(name)
+        with self.transaction(snapshot=True) as connection:
+            at = as_of if isinstance(as_of, datetime) else None
+            look = registry.look(connection, self.tenant, [], [], at)
+            standing = self.standpoint(connection, domain, as_of, look)
+            with logs.queried(self.tenant, name):
+                return self.history(connection, domain, standing, everything(domain, days), recorded)
 
     def history(
         self,

@@ -12,7 +12,7 @@ from foretell.cli.skill import race
 from foretell.domains.realestate.schema import ContactAnswer, MoveAnswer
 
 FILE, ZONE = "online_customers", "Europe/London"
-PERSON = "14096"  # bought in the last weeks, and often before
+PERSON = "13078"  # bought in the last weeks, and often before
 
 
 def people(console: Console) -> None:
@@ -24,7 +24,9 @@ def people(console: Console) -> None:
         for task in ("realestate.move", "realestate.contact"):
             race(console, app, task, "latest")
         move = MoveAnswer.model_validate(app.predict("realestate.move", {"person": PERSON}, as_of="latest").answer)
-        call = ContactAnswer.model_validate(app.predict("realestate.contact", {"person": PERSON}, as_of="latest").answer)
+        call = ContactAnswer.model_validate(
+            app.predict("realestate.contact", {"person": PERSON}, as_of="latest").answer
+        )
     console.print(f"customer {PERSON}: [bold]{move.words}[/] ({move.level})")
     for sign, reasons in (("+", move.reasons[:3]), ("-", move.against[:2])):
         for one in reasons:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from foretell.contract.facts import Frame, History, Read, Standpoint, Table
+from foretell.contract.features import Catalogue
 from foretell.contract.forecasts import Block, Forecast, Forecaster, Study, Target
 from foretell.contract.replays import Replay
 from foretell.contract.sources import Source
@@ -337,4 +338,5 @@ class Domain:
     formats: Sequence[Format] = ()
     sources: Sequence[Source] = ()
     mixed: Sequence[Mixed] = ()
+    catalogue: Catalogue | None = None  # features as data, where it declares them so
     members: Members | None = None  # None: every person of the tenant may ask about everything

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from foretell.contract import Chance, Choice, Domain, Gate, Lookup, Rolling, Task
 from foretell.domains.realestate import contact, decide, models, people, routes, sample
+from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.schema import (
     ContactAnswer,
     ContactRequest,
@@ -90,5 +91,6 @@ DOMAIN = Domain(
     tables=TABLES,
     tasks=[MOVE, TYPE, CONTACT],
     mixed=[routes.BATCH],
+    catalogue=CATALOGUE,
     sample=sample.sample,
 )

@@ -1,0 +1,145 @@
+"""The verb `features`: what is known of somebody in numbers, now or at any moment, as models see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from foretell.app.admission import admitted
+from foretell.app.requests import Body, request_of
+from foretell.app.tenancy import AsOf, Tenancy, instant
+from foretell.contract import Catalogue, Feature, Frame, History, Request, Task
+from foretell.engine.collect import needs
+from foretell.engine.train import lesson
+from foretell.errors import ForetellError, InvalidRequest, NotFound
+from foretell.stores import registry
+
+FORMATS = ("parquet", "csv", "json")
+
+
+class Features:
+    """Features of a tenant's tasks. Every method raises NotFound for an unknown task or domain."""
+
+    def __init__(self, desk: Tenancy) -> None:
+        self.desk = desk
+
+    def catalogue(self, domain: str) -> Catalogue:
+        """The features that a domain declares as data; raises NotFound where it declares none."""
+        declared = self.desk.domain(domain).catalogue
+        if declared is None:
+            raise NotFound(f"{domain} declares no features; they are made in code, and training sets have their names")
+        return declared
+
+    def compute(
+        self, task: str, requests: Sequence[Body], *, names: Sequence[str] | None = None, as_of: AsOf = None
+    ) -> Frame:
+        """The features of each request's questions as known at `as_of`: `entity`, `as_of`, `at`, then features.
+
+        All of them, or those `names`; null where nothing is known. Raises NotFound for a feature or somebody unknown,
+        InvalidRequest for a request that can't be read.
+        """
+        declared = self.desk.task(task)
+        history, asked = self._stand(declared, requests, as_of)
+        return _of(declared, history, [asked_at(declared, one, history) for one in asked], names)
+
+    def backfill(
+        self,
+        task: str,
+        requests: Sequence[Body],
+        start: datetime,
+        end: datetime,
+        *,
+        every: timedelta = timedelta(days=1),
+        names: Sequence[str] | None = None,
+    ) -> Frame:
+        """The same at `start` and then `every` so long up to `end`, each as it was known then; one frame.
+
+        Raises InvalidRequest where `end` lies before `start`, or `every` is no time.
+        """
+        if end < start or every <= timedelta():
+            raise InvalidRequest(f"from {start} to {end} by {every}: give a start, a later end, and a step above zero")
+        declared = self.desk.task(task)
+        history, asked = self._stand(declared, requests, end)
+        moments = (start + every * k for k in range((end - start) // every + 1))
+        return _of(declared, history, list(_each(declared, history, asked, moments)), names)
+
+    def training_set(self, task: str, *, as_of: AsOf = None, days: int | None = None) -> Frame:
+        """Every old question whose outcome is known, its features as `feature:<name>`, its `value` and `known_at`.
+
+        Of the facts of the last `days`, or all. Raises NotReady where no outcome is known.
+        """
+        return lesson(self.desk.task(task), self.desk.known(task, as_of, days=days)).frame()
+
+    def validate(self, domain: str, values: Mapping[str, float | None]) -> tuple[bool, list[str]]:
+        """Whether features may have these values, by what is declared of them; and what is wrong, in words."""
+        declared = {one.name: one for one in self.catalogue(domain).features}
+        wrong = [said for name, value in values.items() for said in _wrong(name, declared.get(name), value)]
+        return not wrong, wrong
+
+    def _stand(self, task: Task, requests: Sequence[Body], as_of: AsOf) -> tuple[History, list[Request]]:
+        """The facts that the requests look at as known then, and the requests, complete."""
+        domain, at = self.desk.domain(task.name), instant(as_of)
+        asked = {place: (task, request_of(task.request, body)) for place, body in enumerate(requests)}
+        with self.desk.transaction(snapshot=True) as connection:
+            look = registry.look(connection, self.desk.tenant, [], [], at if isinstance(at, datetime) else None)
+            standing = self.desk.standpoint(connection, domain, at, look)
+            found = admitted(self.desk, connection, domain, asked, standing.now)
+            for one in found.values():
+                if isinstance(one, ForetellError):
+                    raise one
+            whole = [*found.values()]
+            history = self.desk.history(connection, domain, standing, needs([(task, one) for one in whole]))
+        return history, whole
+
+
+def asked_at(task: Task, request: Request, history: History) -> Frame:
+    """The questions of a request."""
+    return task.ask(request, history).questions
+
+
+def _each(task: Task, history: History, asked: Sequence[Request], moments: Iterator[datetime]) -> Iterator[Frame]:
+    for moment in moments:
+        then = history.cut(moment)
+        for request in asked:
+            yield asked_at(task, request, then)
+
+
+def _of(task: Task, history: History, asked: Sequence[Frame], names: Sequence[str] | None) -> Frame:
+    questions = pl.concat(asked, how="diagonal")
+    block = task.study(history, questions).features
+    if unknown := [name for name in names or () if name not in block.names]:
+        raise NotFound(f"{task.name} has no feature {unknown[0]!r}; there are {', '.join(block.names)}")
+    wanted = block.frame().fill_nan(None).select(names or block.names)
+    return pl.concat([questions.select("entity", "as_of", "at"), wanted], how="horizontal")
+
+
+def _wrong(name: str, declared: Feature | None, value: float | None) -> Iterator[str]:
+    if declared is None:
+        yield f"no feature is named {name!r}"
+        return
+    if value is None:
+        return
+    if declared.low is not None and value < declared.low:
+        yield f"{name} is {value:g}, and {declared.low:g} at least"
+    if declared.high is not None and value > declared.high:
+        yield f"{name} is {value:g}, and {declared.high:g} at most"
+    if declared.kind == "integer" and not float(value).is_integer():
+        yield f"{name} is {value:g}, and a whole number"
+
+
+def export(frame: Frame, path: Path) -> None:
+    """Write a frame of features to a file, as its name ends: .parquet, .csv or .json (a list of rows).
+
+    Raises InvalidRequest for another ending.
+    """
+    write: dict[str, Any] = {
+        "parquet": frame.write_parquet, "csv": frame.write_csv, "json": frame.write_json,
+    }  # fmt: skip
+    kind = path.suffix.removeprefix(".")
+    if kind not in write:
+        raise InvalidRequest(f"{path} ends in none of {', '.join('.' + one for one in FORMATS)}")
+    write[kind](path)
