@@ -46,8 +46,8 @@ def check(domain: str, seed: int) -> None:
 for command in (
     facts.tenant, facts.import_, facts.export, facts.quarantine, sources.collect, sources.sources,
     verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
-    decisions.settings, decisions.recommendations, decisions.replay, reports.report, reports.anomalies, features.features,
-    agile.agile,
+    decisions.settings, decisions.recommendations, decisions.replay, reports.report, reports.anomalies,
+    features.features, agile.agile,
     jobs.jobs, jobs.schedule, jobs.worker, serving.serve, serving.token, serving.rotate_secret,
     store.stop, store.doctor, store.backup, store.restore, store.migrate,
 ):  # fmt: skip
