@@ -20,6 +20,9 @@ export interface Tasks {
   "energy.wind": { request: OutputRequest; answer: OutputAnswerTold };
   "inventory.demand": { request: DemandRequest; answer: DemandAnswerTold };
   "inventory.stockout": { request: StockoutRequest; answer: StockoutAnswerTold };
+  "realestate.move": { request: PersonRequest; answer: MoveAnswerTold };
+  "realestate.transaction_type": { request: PersonRequest; answer: TypeAnswerTold };
+  "realestate.contact": { request: ContactRequest; answer: ContactAnswerTold };
   "traffic.load": { request: LoadRequest; answer: LoadAnswerTold };
 }
 
@@ -138,6 +141,34 @@ export interface Confidence {
   base_rate: number;
   brier: number;
   base_brier: number;
+}
+
+/**
+ * When a person is best reached, the best hour first.
+ *
+ * `seen` are the times they were active before; `certainty` is 1 where all their activity falls into one hour of the
+ * week, and 0 where every hour is alike.
+ */
+export interface ContactAnswer {
+  person: string;
+  best: Array<Slot>;
+  seen: number;
+  certainty: number;
+  words: string;
+}
+
+export interface ContactAnswerTold {
+  task: string;
+  answer: ContactAnswer;
+  foretell: Basis;
+}
+
+/**
+ * A person; the best `count` hours of a week are named, of those in which the tenant may call.
+ */
+export interface ContactRequest {
+  person: string;
+  count?: number;
 }
 
 /**
@@ -461,6 +492,30 @@ export interface Metrics {
 }
 
 /**
+ * How likely a person moves by `until`: so many in a hundred like them, and how many in a hundred usually do.
+ *
+ * `rank` is the share of people who are less likely.
+ */
+export interface MoveAnswer {
+  person: string;
+  until: string;
+  chance: number;
+  level: "HIGH" | "MEDIUM" | "LOW";
+  usual: number | null;
+  lift: number | null;
+  rank: number | null;
+  words: string;
+  reasons: Array<RealestateReason>;
+  against: Array<RealestateReason>;
+}
+
+export interface MoveAnswerTold {
+  task: string;
+  answer: MoveAnswer;
+  foretell: Basis;
+}
+
+/**
  * When to order and how much, so that the shelf is not empty with a chance of `service_level`.
  *
  * `by` is the last day on which an order still arrives on the day that empties the shelf, or before; the first day
@@ -505,7 +560,7 @@ export interface OutputAnswer {
   days: Array<DayOutput>;
   weather: WeatherBasis;
   quality: Quality | null;
-  reasons: Array<ReasonOutput>;
+  reasons: Array<EnergyReason>;
   corrections: Array<string>;
   what_if?: WhatIf | null;
   track_record: EnergyTrack;
@@ -545,6 +600,19 @@ export interface Pattern {
   weekdays: Array<number> | null;
   changes: Array<Change>;
   outliers: Array<Outlier>;
+}
+
+/**
+ * A person. `features` are taken instead of what facts say; without `reasons` none are worked out.
+ *
+ * The home they live in and its market are found in the facts where they are left out.
+ */
+export interface PersonRequest {
+  person: string;
+  property?: string | null;
+  area?: string | null;
+  features?: Record<string, number | null> | null;
+  reasons?: boolean;
 }
 
 /**
@@ -605,14 +673,6 @@ export interface Quality {
 export interface Range {
   min: number;
   max: number;
-}
-
-/**
- * What moved the energy told, in words, and by how many kWh.
- */
-export interface ReasonOutput {
-  words: string;
-  effect_kwh: number;
 }
 
 /**
@@ -702,6 +762,20 @@ export interface Skill {
   baseline: string;
   baseline_value: number | null;
   scored: number;
+}
+
+/**
+ * An hour of the week in the tenant's zone, Monday 0; `at` is the next one, UTC.
+ *
+ * `chance` is that the person's next activity falls into it, `lift` how often that is of an hour of the week picked
+ * blindly.
+ */
+export interface Slot {
+  day: number;
+  hour: number;
+  at: string;
+  chance: number;
+  lift: number;
 }
 
 /**
@@ -866,6 +940,22 @@ export interface Trend {
 }
 
 /**
+ * Which kind of deal would be a person's next, if there is one by `until`; the likeliest first.
+ */
+export interface TypeAnswer {
+  person: string;
+  until: string;
+  kind: string;
+  chances: Record<string, number>;
+}
+
+export interface TypeAnswerTold {
+  task: string;
+  answer: TypeAnswer;
+  foretell: Basis;
+}
+
+/**
  * A promotion: on that day so many times the usual is sold.
  */
 export interface Uplift {
@@ -924,6 +1014,14 @@ export interface EnergyHour {
 }
 
 /**
+ * What moved the energy told, in words, and by how many kWh.
+ */
+export interface EnergyReason {
+  words: string;
+  effect_kwh: number;
+}
+
+/**
  * Of how many old hours (out of sample) the 80 % band held what share; of the method in service.
  */
 export interface EnergyTrack {
@@ -939,6 +1037,19 @@ export interface EnergyTrack {
 export interface InventoryTrack {
   n: number;
   held: number | null;
+}
+
+/**
+ * What a feature adds to the chance: by how much that would be less without it, everything else kept.
+ *
+ * `guard` says for what protected attribute it may stand, where it may.
+ */
+export interface RealestateReason {
+  feature: string;
+  words: string;
+  value: number | null;
+  contribution: number;
+  guard?: string | null;
 }
 
 /**
