@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from uuid import uuid4
 
-from foretell.app import keeping, ledger, logs, shelf
+from foretell.app import keeping, ledger, logs, shelf, vectors
 from foretell.app.admission import admitted
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
@@ -20,6 +20,7 @@ from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, TooHeavy, predict
 from foretell.errors import BrokenDomain, Damaged, ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
 from foretell.stores import facts, records, registry
+from foretell.stores.vectors import Vector
 
 Asked = dict[int, tuple[Task, Request]]
 """Requests that could be read, by their place in the batch."""
@@ -56,7 +57,8 @@ def answer(
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
     with desk.transaction(snapshot=True, durable=False) as connection:
         look = _look(desk, connection, domain, [*asked.values()], as_of)
-        for place, error in _admit(desk, connection, domain, asked, as_of).items():
+        known = {} if as_of is not None else _known(desk, connection, domain, asked)
+        for place, error in _admit(desk, connection, domain, asked, as_of, known).items():
             said[place] = error
         if not asked:
             return said
@@ -72,7 +74,10 @@ def answer(
         }
         rest = {place: each for place, each in rest.items() if place not in heavy}
         how = {"remembered": not cache_bypass, "light": light}
-        fresh = _fresh(desk, connection, rest, as_of, look, serving, **how) if rest else {}
+        told = _Told(desk, connection, look, serving, as_of, **how)
+        fresh, new = told.all(rest, known) if rest else ({}, {})
+    for task, made_ in new.items():
+        vectors.keep(desk, desk.task(task), datetime.now(UTC).date(), made_, look.marks)
     for place, each in {**held, **heavy, **fresh}.items():
         said[place] = each
     made = [(slots[place], each) for place, each in fresh.items() if place in slots and isinstance(each, Prediction)]
@@ -80,9 +85,30 @@ def answer(
     return said
 
 
-def _admit(desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: AsOf) -> dict[int, ForetellError]:
+Kept = dict[str, dict[str, Vector]]
+"""What is kept of those asked about, by task and entity."""
+
+
+def _known(desk: Tenancy, connection: Any, domain: Domain, asked: Asked) -> Kept:
+    """What is kept of those asked about, of tasks that keep something."""
+    tasks = {task.name: task for task, _ in asked.values() if task.vector}
+    now = datetime.now(UTC)
+    return {
+        name: vectors.found(desk, connection, domain, task, [one for t, one in asked.values() if t is task], now)
+        for name, task in tasks.items()
+    }
+
+
+def _admit(
+    desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: AsOf, known: Kept
+) -> dict[int, ForetellError]:
     """Complete the requests in `asked`, and take out of it those that may not be asked; their errors, by place."""
-    wanting = [place for place, (task, _) in asked.items() if task.lookups or (desk.person and domain.members)]
+    wanting = [
+        place
+        for place, (task, request) in asked.items()
+        if (desk.person and domain.members)
+        or (task.lookups and vectors.whose(task, request) not in known.get(task.name, {}))
+    ]
     if not wanting:
         return {}
     now = desk.moment(connection, domain, as_of)
@@ -109,42 +135,75 @@ def _serving(
     return serving
 
 
-def _fresh(
-    desk: Tenancy,
-    connection: Any,
-    asked: Asked,
-    as_of: AsOf,
-    look: registry.Look,
-    serving: Serving,
-    *,
-    remembered: bool,
-    light: bool,
-) -> dict[int, Prediction | ForetellError]:
-    """Predictions, which are put in the ledger, and errors, by place."""
-    domain = desk.domain(next(iter(asked.values()))[0].name)
-    start = time.perf_counter()
-    history = _history(desk, connection, [*asked.values()], as_of, look, remembered=remembered)
-    champions = {name: model for name, (model, _) in serving.items() if model}
-    said: dict[int, Prediction | ForetellError] = {}
-    served = []
-    began = time.perf_counter()
-    answers = predict([*asked.values()], history, champions, light=light)
-    if fitted := {one.card.task for one in answers if isinstance(one, Prediction) and _fitted(desk, one)}:
-        logs.trained(desk.tenant, ", ".join(sorted(fitted)), time.perf_counter() - began)
-    took = (time.perf_counter() - start) * 1000 / len(asked)
-    for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
-        if isinstance(one, Prediction):
-            number = uuid4()
-            said[place] = numbered = replace(one, fallback=_fallback(one, serving[task.name][1]), id=number)
-            served.append(ledger.entry(task, request, numbered, number, look.marks, took))
-        else:
-            said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), history)
-    if served:
-        records.log(connection, desk.tenant, served)
-    broken = [(task.name, one.code) for (task, _), one in zip(asked.values(), answers, strict=True) if _ours(one)]
-    if broken:
-        records.failed(connection, desk.tenant, broken)
-    return said
+@dataclass(frozen=True)
+class _Told:
+    """What is answered in one transaction."""
+
+    desk: Tenancy
+    connection: Any
+    look: registry.Look
+    serving: Serving
+    as_of: AsOf
+    remembered: bool
+    light: bool
+
+    def all(self, asked: Asked, known: Kept) -> tuple[dict[int, Prediction | ForetellError], Kept]:
+        """Predictions, which are put in the ledger, and errors, by place; and vectors that were made for them."""
+        said: dict[int, Prediction | ForetellError] = {}
+        new: Kept = {}
+        for name, kept in known.items():
+            part = {place: each for place, each in asked.items() if each[0].name == name}
+            if part:
+                said |= self._kept(part, kept, new.setdefault(name, {}))
+        if rest := {place: each for place, each in asked.items() if place not in said}:
+            said |= self.told(rest, time.perf_counter(), self._history(rest))
+        return said, new
+
+    def _kept(
+        self, asked: Asked, kept: dict[str, Vector], new: dict[str, Vector]
+    ) -> dict[int, Prediction | ForetellError]:
+        """Those of one task about whom something is kept, or can be; what is made now goes into `new`."""
+        start = time.perf_counter()
+        task = next(iter(asked.values()))[0]
+        if missing := {at: each for at, each in asked.items() if vectors.whose(task, each[1]) not in kept}:
+            new |= vectors.made(task, self._history(missing), [request for _, request in missing.values()])
+        have = kept | new
+        some = {at: each for at, each in asked.items() if vectors.whose(task, each[1]) in have}
+        if not some:
+            return {}
+        domain = self.desk.domain(task.name)
+        standing = self.desk.standpoint(self.connection, domain, self.as_of, self.look)
+        return self.told(some, start, vectors.history_of(standing, domain, have))
+
+    def _history(self, asked: Asked) -> History:
+        each = [*asked.values()]
+        return _history(self.desk, self.connection, each, self.as_of, self.look, remembered=self.remembered)
+
+    def told(self, asked: Asked, start: float, history: History) -> dict[int, Prediction | ForetellError]:
+        """What is said of a history, which was looked for since `start`."""
+        desk, connection = self.desk, self.connection
+        domain = desk.domain(next(iter(asked.values()))[0].name)
+        champions = {name: model for name, (model, _) in self.serving.items() if model}
+        said: dict[int, Prediction | ForetellError] = {}
+        served = []
+        began = time.perf_counter()
+        answers = predict([*asked.values()], history, champions, light=self.light)
+        if fitted := {one.card.task for one in answers if isinstance(one, Prediction) and _fitted(desk, one)}:
+            logs.trained(desk.tenant, ", ".join(sorted(fitted)), time.perf_counter() - began)
+        took = (time.perf_counter() - start) * 1000 / len(asked)
+        for (place, (task, request)), one in zip(asked.items(), answers, strict=True):
+            if isinstance(one, Prediction):
+                number = uuid4()
+                said[place] = numbered = replace(one, fallback=_fallback(one, self.serving[task.name][1]), id=number)
+                served.append(ledger.entry(task, request, numbered, number, self.look.marks, took))
+            else:
+                said[place] = _helped(desk, connection, domain, one, needs([(task, request)]), history)
+        if served:
+            records.log(connection, desk.tenant, served)
+        broken = [(task.name, one.code) for (task, _), one in zip(asked.values(), answers, strict=True) if _ours(one)]
+        if broken:
+            records.failed(connection, desk.tenant, broken)
+        return said
 
 
 def _ours(said: Prediction | ForetellError) -> TypeGuard[ForetellError]:
@@ -236,7 +295,7 @@ def _helped(
     """The error, with what there is, where a request is about somebody of whom nothing recent is known."""
     for name, need in [*narrow.items()][:1]:  # what a task reads first is what it stands on
         wanted = {*(need.only or {}).get("entity", ())}
-        if isinstance(error, NotReady) and wanted - {*history[name]["entity"]}:
+        if isinstance(error, NotReady) and name in history.tables and wanted - {*history[name]["entity"]}:
             (table,) = (table for table in domain.tables if table.name == name)
             there = facts.entities(connection, desk.tenant, domain.name, table, most=10)
             newest = facts.latest(connection, desk.tenant, domain.name, table)

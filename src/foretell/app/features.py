@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from foretell.app.admission import admitted
+from foretell.app.refreshing import lately
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Catalogue, Feature, Frame, History, Request, Task
@@ -17,6 +18,7 @@ from foretell.engine.collect import needs
 from foretell.engine.train import lesson
 from foretell.errors import ForetellError, InvalidRequest, NotFound
 from foretell.stores import registry
+from foretell.stores.vectors import Statistic
 
 FORMATS = ("parquet", "csv", "json")
 
@@ -73,6 +75,10 @@ class Features:
         Of the facts of the last `days`, or all. Raises NotReady where no outcome is known.
         """
         return lesson(self.desk.task(task), self.desk.known(task, as_of, days=days)).frame()
+
+    def statistics(self, task: str, *, days: int = 7) -> Sequence[Statistic]:
+        """What a task's features were like in the last `days`, as its refreshes saw them: by day and name."""
+        return lately(self.desk, self.desk.task(task), days)
 
     def validate(self, domain: str, values: Mapping[str, float | None]) -> tuple[bool, list[str]]:
         """Whether features may have these values, by what is declared of them; and what is wrong, in words."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from foretell.app import vectors
 from foretell.app.opening import a_zone
 from foretell.app.tenancy import Tenancy
 from foretell.contract import Domain, Frame, Table
@@ -99,6 +100,7 @@ class Intake:
         still = {quarantine.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
         quarantine.release(connection, tenant, [each for each in instead_of if each not in still])
         written = asdict(facts.write(connection, tenant, self.domain.name, self.table, done.rows))
+        vectors.forget(self.desk, connection, self.domain, self.table, done.rows)
         quarantine.reject(connection, tenant, name, done.rejected, self.origin)
         told = {**written, "rejected": done.rejected.height, "source": self.origin.source}
         records.audit(connection, tenant, self.desk.who, "import", name, told)

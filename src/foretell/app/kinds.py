@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foretell.app import shelf
 from foretell.app.answering import everybody
+from foretell.app.refreshing import refresh
 from foretell.app.retraining import due
 from foretell.engine.collect import Need
 from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
@@ -65,6 +66,12 @@ class Collect(Told):
     """Fetch what a source tells, or all of a domain."""
 
     source: str
+
+
+class Refresh(Told):
+    """Make what is kept of everybody anew for a task, and look at what it is like."""
+
+    task: str
 
 
 class Clean(Told):
@@ -162,6 +169,17 @@ def collected(app: App, told: Collect) -> dict[str, Any]:
     return {"collected": [one.model_dump(mode="json") for one in done]}
 
 
+def refreshed(app: App, told: Refresh) -> dict[str, Any]:
+    """How many there are, and how many of those kept were found to be other than what is made of the facts now."""
+    work = app.desk.work
+
+    def far(words: str, share: float) -> None:
+        if work:
+            work.far(app.desk, words, share)
+
+    return refresh(app.desk, app.desk.task(told.task), far=far)
+
+
 def cleaned(app: App, _: Clean) -> dict[str, Any]:
     """How many predictions and jobs were forgotten."""
     keep = getattr(app.settings.show(), "keep_predictions_days")  # noqa: B009 - the tenant's own settings
@@ -181,6 +199,11 @@ def _noted(app: App) -> Mapping[str, Any]:
 
 def _task(app: App, told: Train | Retrain) -> None:
     app.desk.task(told.task)
+
+
+def _keeping(app: App, told: Refresh) -> None:
+    if app.desk.task(told.task).vector is None:
+        raise NotFound(f"{told.task} keeps no features")
 
 
 def _sourced(app: App, told: Collect) -> None:
@@ -210,6 +233,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "predict": Kind(
         queue="ml_analysis", told=Predict, subject=lambda told: told.task, there=_by_name, do=predicted
+    ),
+    "refresh": Kind(
+        queue="ml_analysis", told=Refresh, subject=lambda told: told.task, there=_keeping, do=refreshed
     ),
     "detect": Kind(
         queue="ml_analysis", told=Detect, subject=lambda told: told.report, there=_watched, do=detected

@@ -57,6 +57,10 @@ def defaults(domains: Iterable[Domain]) -> dict[str, Default]:
             found[f"retrain:{task.name}"] = Default(
                 cron="0 2 * * 1", kind="retrain", told={"task": task.name}, tables=tables
             )
+            if task.vector:
+                found[f"refresh:{task.name}"] = Default(
+                    cron="0 2 * * *", kind="refresh", told={"task": task.name}, tables=tables
+                )
         for report in (report for report in domain.reports if report.watched):
             tables = tuple(dict.fromkeys(f"{domain.name}.{read.table}" for read in report.reads))
             found[f"detect:{report.name}"] = Default(

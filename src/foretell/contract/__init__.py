@@ -13,7 +13,19 @@ Column names with a fixed meaning, in every frame that crosses the contract:
     value      the outcome; null while it is open, and for ever if it is void
 """
 
-from foretell.contract.facts import DTYPES, INSTANT, QUESTION, Approved, Frame, History, Kind, Read, Standpoint, Table
+from foretell.contract.facts import (
+    DTYPES,
+    INSTANT,
+    KEPT,
+    QUESTION,
+    Approved,
+    Frame,
+    History,
+    Kind,
+    Read,
+    Standpoint,
+    Table,
+)
 from foretell.contract.features import Catalogue, Feature
 from foretell.contract.forecasts import (
     Block,
@@ -58,6 +70,7 @@ from foretell.contract.tasks import (
 __all__ = [
     "DTYPES",
     "INSTANT",
+    "KEPT",
     "OURS",
     "QUESTION",
     "Answer",

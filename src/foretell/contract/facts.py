@@ -15,6 +15,7 @@ Frame = pl.DataFrame
 
 T = TypeVar("T")
 
+KEPT = "kept features"  # the table of a history that has features of entities in the place of facts
 REMEMBERED = 1000  # things that a history remembers to have made
 
 INSTANT = pl.Datetime("us", "UTC")

@@ -217,7 +217,9 @@ class Task:
     The first candidate is the baseline to beat. `about` says whom a request is about, by the column that `reads` name
     (`entity`); a task without it reads everyone. `headline` is the figure of an answer that must not fall when
     the forecast rises; the checks hold `decide` to it. `features` are numbers: a frame, or a block where it must be
-    quick.
+    quick. What `vector` makes of an entity, whoever asks, is the same all day (UTC) until facts come that `reads` name:
+    it is kept, and the history of a question then has it in the table `KEPT`, a row an entity with its `values` in the
+    order of the domain's catalogue, and no facts.
     """
 
     name: str
@@ -249,6 +251,7 @@ class Task:
     proposing: Proposing | None = None
     replay: Replay | None = None
     retrain: Retrain = Retrain()
+    vector: Callable[[History, Frame], Block] | None = None
     filed_as: str | None = None  # a plain word: its models and data sets are found in the blobs under this name
 
     @property

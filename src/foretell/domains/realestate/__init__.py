@@ -40,6 +40,7 @@ MOVE = Task(
     gate=Gate(metric="log_loss", least=100),
     budget=180.0,
     whom="person",
+    vector=people.vector,
     routes=routes.MOVE,
 )
 

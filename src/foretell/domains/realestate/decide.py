@@ -11,12 +11,11 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History
 from foretell.domains.realestate.catalogue import CATALOGUE
-from foretell.domains.realestate.people import GIVEN, TOLD, settings
+from foretell.domains.realestate.people import GIVEN, known, settings
 from foretell.domains.realestate.schema import Level, MoveAnswer, PersonRequest, Reason, TypeAnswer
 from foretell.errors import NotReady
 
 TOP, UPPER = 0.8, 0.5  # ranks from which on, by capacity, a chance is HIGH, and MEDIUM
-KNOWN = ("people", *TOLD, "homes", "transactions")
 FEATURES = {one.name: one for one in CATALOGUE.features}
 
 
@@ -31,19 +30,20 @@ def about(request: PersonRequest) -> Mapping[str, Sequence[str]]:
 
 def ask(request: PersonRequest, history: History) -> Ask:
     """One question, with what is given in the place of features."""
-    if not request.features and not any((history[name]["entity"] == request.person).any() for name in KNOWN):
+    if not request.features and request.person not in known(history):
         raise NotReady(f"nothing is known of {request.person}")
     days = timedelta(days=settings(history).move_days)
-    asked = pl.DataFrame(
-        {"entity": [request.person], "as_of": [history.now], "at": [history.now + days]},
-        schema={"entity": pl.String, "as_of": INSTANT, "at": INSTANT},
+    row: dict[str, tuple[object, pl.DataType]] = {
+        "entity": (request.person, pl.String()), "as_of": (history.now, INSTANT), "at": (history.now + days, INSTANT),
+        "property": (request.property, pl.String()), "area": (request.area, pl.String()),
+        "reasons": (request.reasons, pl.Boolean()),
+        **{f"{GIVEN}{name}": (value, pl.Float64()) for name, value in (request.features or {}).items()},
+    }  # fmt: skip
+    return Ask(
+        questions=pl.DataFrame(
+            {name: [value] for name, (value, _) in row.items()}, schema={name: kind for name, (_, kind) in row.items()}
+        )
     )
-    given = {f"{GIVEN}{name}": value for name, value in (request.features or {}).items()}
-    columns = [pl.lit(value, pl.Float64).alias(name) for name, value in given.items()]
-    where = (
-        pl.lit(value, pl.String).alias(name) for name, value in (("property", request.property), ("area", request.area))
-    )
-    return Ask(questions=asked.with_columns(*where, *columns, reasons=pl.lit(request.reasons)))
 
 
 def move(forecast: Forecast, request: PersonRequest, history: History) -> MoveAnswer:

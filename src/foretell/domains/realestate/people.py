@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Block, Frame, History, Read
+from foretell.contract import INSTANT, KEPT, Block, Frame, History, Read
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.schema import Settings
 from foretell.features.asof import newest
@@ -32,6 +32,7 @@ READS = (
     Read(table="properties", window=EVER, by="property"),
     Read(table="markets", window=EVER, by="area"),
 )
+READ_BY_PERSON = tuple(read.table for read in READS if read.by == "entity")
 GIVEN = "given:"  # before the name of a feature that came with a request
 MOST = 150_000  # old questions that are learned from
 
@@ -76,9 +77,32 @@ def questions(history: History) -> Frame:
 COLUMNS = ("entity", "as_of", "at", "property", "area")
 
 
+def vector(history: History, asked: Frame) -> Block:
+    """Every feature of the catalogue, as facts tell it."""
+    return vectors(CATALOGUE, history, lived(history, asked))
+
+
+def _kept(history: History, asked: Frame) -> Block:
+    """The same, as it was kept."""
+    kept = history[KEPT]
+    place = {name: k for k, name in enumerate(kept["entity"])}
+    values = np.array(kept["values"].to_list(), dtype=np.float64)
+    return Block(CATALOGUE.names(), values[[place[name] for name in asked["entity"]]])
+
+
+def known(history: History) -> set[str]:
+    """Of whom anything is known."""
+    return history.once(_known_people)
+
+
+def _known_people(history: History) -> set[str]:
+    there = (name for name in (*READ_BY_PERSON, KEPT) if name in history.tables)
+    return {name for table in there for name in history[table]["entity"].unique()}
+
+
 def features(history: History, asked: Frame) -> Block:
     """Every feature of the catalogue, save what the tenant leaves out; as given where a request gave it."""
-    made = vectors(CATALOGUE, history, lived(history, asked))
+    made = _kept(history, asked) if KEPT in history.tables else vector(history, asked)
     told = settings(history)
     left = {one.name for one in CATALOGUE.features if one.group in told.without or one.name in told.without_features}
     given = {name.removeprefix(GIVEN): name for name in asked.columns if name.startswith(GIVEN)}

@@ -1,0 +1,103 @@
+"""Features kept of everybody: found in the place of facts, and made again when facts come.
+
+What is kept of an entity holds for a day (UTC), or until facts come that it is made of: those that bring them forget it
+in the same transaction. What is made while facts come in is not kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from foretell.app.tenancy import Tenancy
+from foretell.contract import INSTANT, KEPT, Domain, Frame, History, Request, Standpoint, Table, Task
+from foretell.errors import ForetellError, Unavailable
+from foretell.stores import vectors
+from foretell.stores.vectors import Vector
+
+
+def form(task: Task, domain: Domain) -> str:
+    """Which features a task keeps, in which versions."""
+    told = [(one.name, one.version) for one in domain.catalogue.features] if domain.catalogue else []
+    return hashlib.sha256(f"{task.name} {told}".encode()).hexdigest()[:16]
+
+
+def whose(task: Task, request: Request) -> str:
+    """The entity that a request is about."""
+    return str(getattr(request, task.whom or ""))
+
+
+def found(
+    desk: Tenancy, connection: Any, domain: Domain, task: Task, requests: Sequence[Request], now: datetime
+) -> dict[str, Vector]:
+    """What is kept of those that requests are about, and still holds."""
+    whom = list(dict.fromkeys(whose(task, one) for one in requests))
+    return vectors.find(connection, desk.tenant, task.name, form(task, domain), now.date(), whom)
+
+
+def made(task: Task, history: History, requests: Sequence[Request]) -> dict[str, Vector]:
+    """What is known of those that complete requests are about, as vectors; of nobody of whom nothing is known."""
+    some: dict[str, Request] = {}
+    asked: list[Frame] = []
+    for one in requests:
+        if whose(task, one) not in some:
+            with suppress(ForetellError):
+                asked.append(task.ask(one.model_copy(update={"features": None}), history).questions)
+                some[whose(task, one)] = one
+    if not asked:
+        return {}
+    assert task.vector is not None
+    assert task.about is not None
+    block, newest = task.vector(history, pl.concat(asked, how="diagonal")), _newest(history)
+    out = {}
+    for place, (name, one) in enumerate(some.items()):
+        values = [None if np.isnan(value) else float(value) for value in block.values[place]]
+        about = {by: values_[0] for by, values_ in task.about(one).items() if values_ and by != "entity"}
+        out[name] = Vector(
+            entity_id=name, about=about, known_at=newest.get(name),
+            feature_values=dict(zip(block.names, values, strict=True)),
+        )  # fmt: skip
+    return out
+
+
+def _newest(history: History) -> dict[str, datetime]:
+    """When the newest fact of each entity became known."""
+    told = [table.select("entity", "known_at") for table in history.tables.values() if "entity" in table.columns]
+    return dict(pl.concat(told).group_by("entity").agg(pl.col("known_at").max()).iter_rows())
+
+
+def history_of(standing: Standpoint, domain: Domain, kept: Mapping[str, Vector]) -> History:
+    """A history that has vectors (`values`, in the order of the domain's catalogue), and no facts."""
+    names = domain.catalogue.names() if domain.catalogue else ()
+    rows = [[one.feature_values[name] for name in names] for one in kept.values()]
+    frame = pl.DataFrame(
+        {"entity": [*kept], "known_at": [one.known_at for one in kept.values()], "values": rows},
+        schema={"entity": pl.String, "known_at": INSTANT, "values": pl.List(pl.Float64)},
+    )
+    return History(standing, {KEPT: frame})
+
+
+def keep(desk: Tenancy, task: Task, day: date, new: Mapping[str, Vector], marks: Mapping[str, int]) -> None:
+    """Keep what was made of facts with these data marks, unless newer ones have come or are coming."""
+    if not new or desk.house.reads:
+        return
+    domain = desk.domain(task.name)
+    with suppress(Unavailable), desk.transaction(durable=False) as connection:
+        if vectors.still(connection, desk.tenant, marks):
+            vectors.keep(connection, desk.tenant, task.name, form(task, domain), day, new.values())
+
+
+def forget(desk: Tenancy, connection: Any, domain: Domain, table: Table, rows: Frame) -> None:
+    """Forget what is made of facts like these rows, which are being stored."""
+    for task in (task for task in domain.tasks if task.vector):
+        for by in {read.by for read in task.reads if read.table == table.name}:
+            if by == "all":
+                vectors.forget_all(connection, desk.tenant, task.name)
+            else:
+                vectors.forget(connection, desk.tenant, task.name, by, rows[by].drop_nulls().unique().to_list())
