@@ -92,5 +92,5 @@ def test_a_refusal_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert stop.value.code == 1
     assert (
         capsys.readouterr().err
-        == "foretell: NotFound: no domain 'nothing'; there are agile, energy, inventory, traffic\n"
+        == "foretell: NotFound: no domain 'nothing'; there are agile, energy, inventory, realestate, traffic\n"
     )

@@ -33,8 +33,8 @@ class Person:
         self.entity, self.as_of = entity, as_of
         home = self.last("homes", "entity", entity, as_of)
         self.property = home["property"] if home and home["active"] else None
-        where = self.last("properties", "property", self.property, as_of, lambda row: row["area"] != "")
-        self.area = where["area"] if where else None
+        where = self.last("properties", "property", self.property, as_of)
+        self.area = (where["area"] or None) if where else None
 
     def seen(self, table: str | list[Row], by: str, whom: str | None, moment: datetime) -> list[Row]:
         """The rows about somebody that were known by a moment, in the order in which they became known."""

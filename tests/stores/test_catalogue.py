@@ -100,13 +100,22 @@ HOLES = {
     " unnest(%(members)s::text[], %(of)s::text[]))",
 }
 
+KEPT_AGAIN = ("form", "day", "about", "known_at", "feature_values", "computed_at")
+LOOKED_AT = (
+    "counted", "null_rate", "mean_value", "std_dev", "min_value", "max_value", "drift", "last_updated",
+)  # fmt: skip
 SEEN_AGAIN = ("severity", "description", "evidence", "seen_at", "resolved_at")
 MEANT = {
     (APP, "public.data_marks"): {"SELECT", "INSERT", "UPDATE (mark)", "UPDATE (recorded_at)"},
-    **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("quarantine", "ml_models", "answered")},
+    **{
+        (APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"}
+        for name in ("quarantine", "ml_models", "answered", "ml_failures")
+    },
     (APP, "public.recommendations"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in DECIDED},
     (APP, "public.ml_anomaly_detections"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in SEEN_AGAIN},
     (READER, "public.ml_predictions"): {"SELECT", "INSERT"},
+    (APP, "public.ml_feature_values"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in KEPT_AGAIN},
+    (APP, "public.ml_features"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in LOOKED_AT},
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("ml_predictions", "ml_feedback")},
     (APP, "public.jobs"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in FAR},
     (APP, "public.schedules"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("cron", "enabled", "fired_at")},

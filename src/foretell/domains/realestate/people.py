@@ -50,8 +50,8 @@ def lived(history: History, asked: Frame) -> Frame:
     home = newest(asked, history["homes"], "entity", ("property", "active"))
     there = home.select(property=pl.when("active").then("property"))["property"]
     asked = asked.with_columns(there)
-    where = newest(asked, history["properties"].filter(pl.col("area") != ""), "property", ("area",))
-    return asked.with_columns(where["area"])
+    where = newest(asked, history["properties"], "property", ("area",))
+    return asked.with_columns(where.select(area=pl.when(pl.col("area") != "").then("area"))["area"])
 
 
 def questions(history: History) -> Frame:

@@ -23,4 +23,4 @@ def upgrade() -> None:
     )
     op.execute(closed("ml_failures"))
     op.execute(f"GRANT SELECT, INSERT, DELETE ON ml_failures TO {APP}")
-    op.execute(f"GRANT SELECT, INSERT ON ml_failures TO {READER}")
+    op.execute(f"GRANT SELECT ON ml_failures TO {READER}")

@@ -1,0 +1,193 @@
+"""Features that are kept: the same as those made anew, forgotten when facts come, and looked at every day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.web.conftest import tenancy
+
+from foretell.app import App
+from foretell.app.refreshing import refresh
+from foretell.domains.realestate.catalogue import CATALOGUE
+from foretell.domains.realestate.sample import END, sample
+from foretell.engine.predict import Prediction
+
+TASK = "realestate.move"
+PERSON = "p0000042"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def agency() -> Iterator[App]:
+    """A tenant with people of the sample, moved to these days, and a model."""
+    with tenancy() as app:
+        bring(app)
+        app.train(TASK, budget=30.0)
+        yield app
+
+
+def bring(app: App) -> None:
+    """The sample's people, as if its world ended yesterday."""
+    declared = {table.name: table for table in app.desk.domain("realestate").tables}
+    ago = datetime.now(UTC).replace(microsecond=0) - DAY - END
+    for name, rows in sample(1).history.tables.items():
+        if rows.height:
+            kept = rows.select(c for c in rows.columns if c in declared[name].kinds)
+            app.import_(f"realestate.{name}", kept.with_columns(pl.col(pl.Datetime) + ago))
+
+
+def kept(app: App) -> dict[str, dict[str, Any]]:
+    """What is kept, by person."""
+    with app.desk.transaction() as connection:
+        rows = connection.execute("SELECT entity_id, feature_values FROM ml_feature_values ORDER BY 1").fetchall()
+    return dict(rows)
+
+
+def visit(app: App, person: str = PERSON) -> None:
+    """A visit of a person, just now."""
+    now = datetime.now(UTC)
+    app.import_("realestate.sessions", pl.DataFrame({"person": [person], "time": [now], "pages": [3.0]}))
+
+
+def chance(app: App, person: str = PERSON, **how: Any) -> Prediction:
+    return app.predict(TASK, {"person": person}, **how)
+
+
+def test_what_is_kept_is_what_facts_tell(agency: App) -> None:
+    first = chance(agency)
+    vector = kept(agency)[PERSON]
+    assert {*vector} == {*CATALOGUE.names()}
+    again = chance(agency)
+    whole = chance(agency, as_of=again.as_of)  # on the facts themselves
+    assert first.answer == again.answer.model_copy(update={"until": first.answer.until})  # type: ignore[attr-defined]
+    assert again.answer.model_dump(exclude={"until"}) == whole.answer.model_dump(exclude={"until"})
+    told = agency.features.compute(TASK, [{"person": PERSON}]).drop("entity", "as_of", "at").row(0, named=True)
+    assert {name: vector[name] for name in told} == pytest.approx(told, nan_ok=True)
+    assert again.known_at is not None
+
+
+def test_a_fact_of_somebody_makes_what_is_kept_of_them_anew_and_of_nobody_else(agency: App) -> None:
+    before = chance(agency).forecast.rows["chance"][0]
+    chance(agency, "p0000007")
+    visits = kept(agency)[PERSON]["session_count_7d"]
+    visit(agency)
+    assert PERSON not in kept(agency)
+    assert "p0000007" in kept(agency)
+    after = chance(agency)
+    assert kept(agency)[PERSON]["session_count_7d"] == visits + 1
+    assert after.forecast.rows["chance"][0] != before
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("properties", lambda home, area: {"property": home, "area": area, "condition": 5.0}),
+        ("markets", lambda _, area: {"area": area, "index": 200.0, "known_at": datetime.now(UTC)}),
+        ("homes", lambda home, _: {"person": PERSON, "property": home, "active": False}),
+    ],
+)
+def test_so_does_a_fact_of_their_home_or_of_its_market(
+    agency: App, table: str, row: Callable[[str, str], dict[str, Any]]
+) -> None:
+    facts = agency.history(TASK)
+    home = str(facts["homes"].filter(pl.col("person") == PERSON)["property"][-1])
+    area = str(facts["properties"].filter(pl.col("property") == home)["area"][-1])
+    chance(agency)
+    assert PERSON in kept(agency)
+    told = {"time": datetime.now(UTC) - timedelta(seconds=1), **row(home, area)}
+    agency.import_(f"realestate.{table}", pl.DataFrame([told]))
+    assert PERSON not in kept(agency)
+
+
+def test_nothing_is_kept_that_was_made_while_facts_were_coming(agency: App) -> None:
+    visit(agency)
+    assert PERSON not in kept(agency)
+    with agency.desk.transaction() as importing:
+        importing.execute("SELECT FROM data_marks WHERE table_name = 'realestate.sessions' FOR UPDATE")
+        chance(agency)
+    assert PERSON not in kept(agency)
+    chance(agency)
+    assert PERSON in kept(agency)
+
+
+def test_what_was_said_is_said_again_of_that_moment_whatever_came_later(agency: App) -> None:
+    said = chance(agency)
+    visit(agency)
+    agency.import_(
+        "realestate.transactions",
+        pl.DataFrame([{"transaction": "late", "person": PERSON, "kind": "SELL", "time": datetime.now(UTC) - 90 * DAY,
+                       "known_at": datetime.now(UTC)}]),
+    )  # fmt: skip
+    now = chance(agency)
+    then = chance(agency, as_of=said.as_of)
+    assert now.forecast.rows["chance"][0] != said.forecast.rows["chance"][0]
+    assert then.forecast.rows.equals(said.forecast.rows)
+    logged = next(one for one in agency.predictions.list(TASK, limit=10) if one.served.prediction_id == said.id)
+    assert then.answer.model_dump(mode="json") == logged.served.answer
+
+
+def test_no_tenant_finds_what_another_keeps(agency: App) -> None:
+    chance(agency)
+    with tenancy() as other:
+        assert kept(other) == {}
+        bring(other)
+        assert kept(other) == {}
+        told = other.features.compute(TASK, [{"person": PERSON}], names=["session_count_7d"])
+        assert told["session_count_7d"][0] != kept(agency)[PERSON]["session_count_7d"]
+
+
+def test_a_refresh_makes_everybody_s_features_anew_and_says_what_they_are_like(agency: App) -> None:
+    task = agency.desk.task(TASK)
+    chance(agency)
+    first = refresh(agency.desk, task)
+    assert (first["entities"], first["differ"]) == (300, 0)
+    assert first["compared"] > 0
+    assert len(kept(agency)) == 300
+    with agency.desk.transaction() as connection:  # something that went wrong
+        connection.execute(
+            "UPDATE ml_feature_values SET feature_values = feature_values || '{\"session_count_7d\": 99}'"
+            " WHERE entity_id = %s",
+            [PERSON],
+        )
+    assert refresh(agency.desk, task)["differ"] == 1
+    assert kept(agency)[PERSON]["session_count_7d"] != 99
+    told = {one.feature_name: one for one in agency.features.statistics(TASK)}
+    assert {*told} == {*CATALOGUE.names()}
+    values = [vector["session_count_90d"] for vector in kept(agency).values()]
+    assert told["session_count_90d"].mean_value == pytest.approx(sum(values) / 300)
+    assert told["session_count_90d"].null_rate == 0
+    assert told["market_listings"].null_rate == 1
+    assert told["market_listings"].mean_value is None
+
+
+def test_drift_is_of_the_mean_since_the_oldest_day_of_thirty(agency: App) -> None:
+    refresh(agency.desk, agency.desk.task(TASK))
+    with agency.desk.transaction() as connection:
+        connection.execute(
+            "INSERT INTO ml_features (tenant_id, task, feature_name, day, counted, null_rate, mean_value, std_dev)"
+            " VALUES (%s, %s, 'property_size', current_date - 20, 300, 0, 100, 10)",
+            [agency.tenant, TASK],
+        )
+    refresh(agency.desk, agency.desk.task(TASK))
+    last = [one for one in agency.features.statistics(TASK) if one.feature_name == "property_size"][-1]
+    assert last.mean_value is not None
+    assert last.drift == pytest.approx((last.mean_value - 100) / 10)
+
+
+def test_the_weekly_query_of_the_document_answers(agency: App) -> None:
+    refresh(agency.desk, agency.desk.task(TASK))
+    with agency.desk.transaction() as connection:
+        rows = connection.execute(
+            "SELECT feature_name, null_rate, mean_value, std_dev FROM ml_features"
+            " WHERE last_updated >= NOW() - INTERVAL '7 days' ORDER BY null_rate DESC"
+        ).fetchall()
+    assert {name for name, *_ in rows} >= {*CATALOGUE.names()}
+
+
+def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
+    due = {one.name: one for one in agency.schedule.list()}
+    assert due[f"refresh:{TASK}"].cron == "0 2 * * *"
