@@ -79,10 +79,11 @@ def kilometres(homes: Frame, others: Frame) -> Floats:
     (north, east), (there, yonder) = (
         [frame[name].fill_null(np.nan).to_numpy() for name in ("latitude", "longitude")] for frame in (homes, others)
     )
-    return np.hypot(north - there, (east - yonder) * np.cos(np.radians(north))) * (np.pi / 180 * EARTH)
+    return np.asarray(np.hypot(north - there, (east - yonder) * np.cos(np.radians(north))) * (np.pi / 180 * EARTH))
 
 
 def mean(values: Floats, weight: Floats) -> Floats:
     """The mean of each row, so weighed; NaN where nothing weighs."""
     whole = weight.sum(axis=1)
-    return np.divide((values * weight).sum(axis=1), whole, out=np.full(len(values), np.nan), where=whole > 0)
+    total = (values * weight).sum(axis=1)
+    return np.asarray(np.divide(total, whole, out=np.full(len(values), np.nan), where=whole > 0))

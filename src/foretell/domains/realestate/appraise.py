@@ -45,8 +45,7 @@ def ask(request: ValueRequest, history: History) -> Ask:
 def _question(history: History, name: str, request: ValueRequest) -> Frame:
     moments = [history.now, later(history.now, request.horizon_months)]
     asked = {"entity": [name] * 2, "as_of": [history.now] * 2, "at": moments, "property": [name] * 2}
-    schema = {"entity": pl.String, "as_of": INSTANT, "at": INSTANT, "property": pl.String}
-    return pl.DataFrame(asked, schema=schema)
+    return pl.DataFrame(asked).with_columns(pl.col("as_of", "at").cast(INSTANT))
 
 
 def decide(forecast: Forecast, request: ValueRequest, history: History) -> ValueAnswer:
@@ -55,7 +54,7 @@ def decide(forecast: Forecast, request: ValueRequest, history: History) -> Value
     row = forecast.rows.row(1, named=True)
     (one,) = seen(history, _question(history, request.property or NEW, request).head(1))
     standing = one.standing
-    parts = standing.parts(one.homes, one.month, one.index)
+    parts = standing.parts(one.homes, one.month, one.rise)
     usual = float(np.exp(standing.level + parts["market"][0]))
     previous, _ = last(one, parts["market"])
     sold = standing.deals.frame.filter(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import polars as pl
@@ -48,7 +48,7 @@ WHOLE = 1e5  # months of one area in the order of them and of areas: area * WHOL
 
 def later(moment: datetime, count: int) -> datetime:
     """The same time of day `count` months later; the month's last day where it has no such day."""
-    return pl.Series([moment]).dt.offset_by(f"{count}mo")[0]  # type: ignore[no-any-return]
+    return cast("datetime", pl.Series([moment]).dt.offset_by(f"{count}mo")[0])
 
 
 class Book:
@@ -68,7 +68,7 @@ class Book:
         self.known = told["known_at"].dt.epoch("us").to_numpy()[order]
 
     def at(self, area: Ints, month: Ints, moment: Ints) -> Floats:
-        """The logarithm of the index of a month as known by a moment (microseconds since 1970); NaN where it was not."""
+        """The logarithm of a month's index as known by a moment (microseconds since 1970); NaN where it was not."""
         if not len(self.key):
             return np.full(len(area), np.nan)
         key = area * WHOLE + month
@@ -208,8 +208,9 @@ def _between(rows: Floats, ahead: Floats) -> Floats:
 
 
 CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
-    how: partial(Growth, how)
-    for how in ("continued", "flat", "learned")  # type: ignore[arg-type]
+    "continued": partial(Growth, "continued"),
+    "flat": partial(Growth, "flat"),
+    "learned": partial(Growth, "learned"),
 }
 
 
@@ -223,8 +224,7 @@ def ask(request: MarketRequest, history: History) -> Ask:
     if not (history["markets"]["area"] == request.area).any():
         raise NotFound(f"there is no market {request.area!r}; bring its index into realestate.markets")
     asked = {"entity": [request.area], "area": [request.area], "as_of": [history.now], "at": [_at(request, history)]}
-    schema = {"entity": pl.String, "area": pl.String, "as_of": INSTANT, "at": INSTANT}
-    return Ask(questions=pl.DataFrame(asked, schema=schema))
+    return Ask(questions=pl.DataFrame(asked).with_columns(pl.col("as_of", "at").cast(INSTANT)))
 
 
 def _at(request: MarketRequest, history: History) -> datetime:

@@ -158,7 +158,7 @@ class Standing:
         inputs = self._inputs(raw)
         y = deals.log[self.rows] - deals.market[self.rows]
         self.level = float(np.median(y)) if len(y) else 0.0
-        self.slopes = np.zeros(inputs.shape[1])
+        self.slopes: Floats = np.zeros(inputs.shape[1])
         self.time = np.zeros(month - self.first + 1)
         self.effects = {part: np.zeros(len(deals.codes[part])) for part in PARTS}
         self.counts = {
@@ -175,12 +175,13 @@ class Standing:
         return np.column_stack([np.clip(scaled, -6, 6), missing])
 
     def _found(self, inputs: Floats, when: Ints, y: Floats) -> None:
-        """Each part in turns, from what the others leave; a home's own part is noise to its street, that to its area."""
+        """Each part in turns, from what the others leave; a home's own is noise to its street, that to its area."""
         curve = inputs.T @ inputs + np.eye(inputs.shape[1])
-        parts = {part: np.zeros(len(y)) for part in (*PARTS, "like", "time")}
+        parts: dict[str, Floats] = {part: np.zeros(len(y)) for part in (*PARTS, "like", "time")}
         for _ in range(TURNS):
             left = y - parts["time"] - parts["year"]
-            self.slopes = np.linalg.solve(curve, inputs.T @ (left - parts["kind"] - parts["area"] - parts["street"]))
+            rest = left - parts["kind"] - parts["area"] - parts["street"]
+            self.slopes = np.asarray(np.linalg.solve(curve, inputs.T @ rest))
             parts["like"] = inputs @ self.slopes
             left = left - parts["like"]
             parts["kind"] = self._drawn("kind", left - parts["area"] - parts["street"])
@@ -215,7 +216,7 @@ class Standing:
         bend = np.diff(np.eye(len(times)), axis=0)
         curve = np.diag(times) - seen.T @ (share[many][:, None] * seen) + bend.T @ bend * self.noise / STEP**2
         drawn = left - (share * total)[code]
-        return np.linalg.solve(curve + 1e-6 * np.eye(len(times)), np.bincount(when, drawn, len(times)))
+        return np.asarray(np.linalg.solve(curve + 1e-6 * np.eye(len(times)), np.bincount(when, drawn, len(times))))
 
     def _drawn(self, part: str, left: Floats) -> Floats:
         """The part of each deal: the mean of its group, drawn to nothing by how much deals differ within groups."""
@@ -251,7 +252,7 @@ class Standing:
         codes, counts, effect = self.deals.codes["year"], self.counts["year"], self.effects["year"]
         year = [_last(codes, counts, (name, int(each) // 12)) for name, each in zip(area, month, strict=True)]
         own = np.array([effect[k] if k >= 0 else 0.0 for k in year])
-        return self.time[when] + self.gain * np.maximum(when - self.last, 0) + index + own
+        return np.asarray(self.time[when] + self.gain * np.maximum(when - self.last, 0) + index + own)
 
     @cached_property
     def then(self) -> Floats:
@@ -271,7 +272,7 @@ class Standing:
         return self.deals.log[self.rows] - self.level - self.then - self.like
 
     def why(self, homes: Frame, month: Ints) -> dict[str, float]:
-        """What each attribute of the first of some homes adds to the logarithm of its price, beside the usual home's."""
+        """What each attribute of the first of some homes adds to the logarithm of its price, beside the usual home."""
         added = (self._inputs(design(homes, month)) * self.slopes)[0]
         return {
             name: float(sum(added[k] for k, column in enumerate(DESIGN * 2) if column == name))

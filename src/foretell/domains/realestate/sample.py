@@ -304,7 +304,7 @@ def _sold(chance: np.random.Generator, index: Floats, starts: pl.Series) -> tupl
 
 def _blank(homes: Frame) -> Frame:
     """Homes with every column of their table, in its order."""
-    texts = {"street": pl.lit(""), "kind": pl.lit("house"), "waterfront": pl.lit(None, pl.Boolean)}
+    texts: dict[str, pl.Expr] = {"street": pl.lit(""), "kind": pl.lit("house"), "waterfront": pl.lit(None, pl.Boolean)}
     told = [*homes.columns, *texts]
     empty = {
         name: pl.lit(None, pl.Int64 if name == "renovated" else pl.Float64)

@@ -75,7 +75,7 @@ class Seen(NamedTuple):
     standing: Standing
     homes: Frame
     month: Ints
-    index: Floats
+    rise: Floats  # of the area's published index, as `market` gives it
 
 
 def seen(history: History, asked: Frame) -> list[Seen]:
@@ -109,12 +109,12 @@ def features(history: History, asked: Frame) -> Block:
     ahead = (asked["at"] - asked["as_of"]).dt.total_days().cast(pl.Float64).to_numpy() / YEAR
     if not found:
         return Block.of_columns({name: np.zeros(0) for name in (*COLUMNS, *SAID)})
-    return Block.of_columns({name: found[name] if name in found else ahead for name in (*COLUMNS, *SAID)})
+    return Block.of_columns({name: found.get(name, ahead) for name in (*COLUMNS, *SAID)})
 
 
 def _features(one: Seen) -> dict[str, Floats]:
     standing, homes = one.standing, one.homes
-    parts = standing.parts(homes, one.month, one.index)
+    parts = standing.parts(homes, one.month, one.rise)
     about = around(standing, homes, parts)
     reference = standing.level + sum(parts[name] for name in ("like", "market", "area", "street", "property"))
     near = mean(stands(standing, about.near), (about.near >= 0) / (0.3 + about.near_far))

@@ -36,7 +36,7 @@ def risen(features: Block) -> Floats:
 def _values(outcomes: Frame) -> Floats:
     if outcomes.is_empty():
         raise NotReady("no sale with a price to learn from; bring more history")
-    return np.log(np.maximum(outcomes["value"].cast(pl.Float64).to_numpy(), 1e-6))
+    return np.asarray(np.log(np.maximum(outcomes["value"].cast(pl.Float64).to_numpy(), 1e-6)))
 
 
 def _told(logs: Floats, ahead: Floats, longest: float) -> Forecast:
