@@ -195,6 +195,37 @@ class BoostedMean(Trees):
         return self
 
 
+class BoostedSpread(Trees):
+    """A number about zero, by boosted trees that large errors don't lead (Huber 1964), and its quantiles; on arrays."""
+
+    def __init__(
+        self, *, levels: tuple[float, ...], rounds: int, most: int, near: float, shape: dict[str, Any] | None = None
+    ) -> None:
+        """Errors beyond `near` count by their size, no more by its square."""
+        super().__init__(columns=(), rounds=rounds, most=most, shape=shape)
+        self.levels, self.near = levels, near
+
+    def learn(self, inputs: Floats, value: Floats) -> Self:
+        """Grow on one row of `inputs` a value; of too many the last ones. Return self."""
+        goals: list[dict[str, Any]] = [{"objective": "huber", "alpha": self.near}]
+        goals += [{"objective": "quantile", "alpha": level} for level in self.levels]
+        self._grow(inputs[-self.most :], value[-self.most :], goals)
+        return self
+
+    def said(self, inputs: Floats) -> Floats:
+        """The number, and its quantiles (n x 1 + levels)."""
+        return np.column_stack([booster.predict(inputs, num_threads=1) for booster in self.boosters])
+
+    def save(self, folder: Path) -> None:
+        """Write the trees as LightGBM text."""
+        self._save_trees(folder)
+
+    def load(self, folder: Path) -> Self:
+        """Read the trees."""
+        self._load_trees(folder)
+        return self
+
+
 class BoostedChance(Trees):
     """The chance of an event by boosted trees (log loss), and what each column adds to its log-odds."""
 

@@ -1,17 +1,32 @@
-"""Real estate: who will move, with which deal, and when to call them."""
+"""Real estate: who will move, with which deal, when to call them, and what a home and its market are worth."""
 
 from datetime import timedelta
 
 from foretell.contract import Chance, Choice, Domain, Gate, Lookup, Rolling, Task
-from foretell.domains.realestate import contact, decide, models, people, routes, sample
+from foretell.domains.realestate import (
+    appraise,
+    contact,
+    decide,
+    market,
+    models,
+    people,
+    routes,
+    sample,
+    value,
+    valuers,
+)
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.schema import (
     ContactAnswer,
     ContactRequest,
+    MarketAnswer,
+    MarketRequest,
     MoveAnswer,
     PersonRequest,
     Settings,
     TypeAnswer,
+    ValueAnswer,
+    ValueRequest,
 )
 from foretell.domains.realestate.tables import TABLES
 
@@ -85,12 +100,49 @@ CONTACT = Task(
     routes=routes.CONTACT,
 )
 
+MARKET = Task(
+    name="realestate.market",
+    target=market.INDEX,
+    reads=market.READS,
+    request=MarketRequest,
+    answer=MarketAnswer,
+    about=market.about,
+    ask=market.ask,
+    questions=market.questions,
+    features=market.features,
+    outcomes=market.outcomes,
+    candidates=market.CANDIDATES,
+    decide=market.decide,
+    headline=market.headline,
+    rolling=Rolling(folds=3, span=0.12),
+    gate=Gate(metric="mape", least=100),
+    whom="area",
+)
+
+VALUE = Task(
+    name="realestate.value",
+    target=valuers.MONEY,
+    reads=value.READS,
+    request=ValueRequest,
+    answer=ValueAnswer,
+    ask=appraise.ask,
+    questions=value.questions,
+    features=value.features,
+    outcomes=value.outcomes,
+    candidates=valuers.VALUE,
+    decide=appraise.decide,
+    headline=appraise.headline,
+    rolling=Rolling(folds=3, span=0.1),
+    gate=Gate(metric="mape", least=100),
+    whom="property",
+)
+
 DOMAIN = Domain(
     name="realestate",
-    summary="who will move, with which deal, and when to call",
+    summary="who will move, with which deal, when to call, and what a home is worth",
     settings=Settings,
     tables=TABLES,
-    tasks=[MOVE, TYPE, CONTACT],
+    tasks=[MOVE, TYPE, CONTACT, MARKET, VALUE],
     mixed=[routes.BATCH],
     catalogue=CATALOGUE,
     sample=sample.sample,

@@ -30,6 +30,7 @@ READS = (
     Read(table="transactions", window=EVER, by="property"),
     Read(table="transactions", window=EVER, by="area"),
     Read(table="properties", window=EVER, by="property"),
+    Read(table="properties", window=EVER, by="area"),  # the sizes of the homes that were sold there
     Read(table="markets", window=EVER, by="area"),
 )
 READ_BY_PERSON = tuple(read.table for read in READS if read.by == "entity")

@@ -17,7 +17,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import INSTANT, Floats, Frame, History, Sample, Standpoint
-from foretell.domains.realestate.schema import ContactRequest, PersonRequest, Settings
+from foretell.domains.realestate.prices import NUMBERS
+from foretell.domains.realestate.schema import (
+    ContactRequest,
+    HomeDescribed,
+    MarketRequest,
+    PersonRequest,
+    Settings,
+    ValueRequest,
+)
 
 Whole = NDArray[np.int64]
 ZONE = "America/Chicago"
@@ -29,15 +37,20 @@ VISITS = np.array([0.8, 4.0, 12.0])  # a month
 KINDS = ("SELL", "BUY", "REFINANCE", "INVESTMENT")
 HORIZON = 6  # months
 AREAS = 12
+SOLD = 500  # homes of strangers that are sold
 HOURS = np.array([0, 0, 0, 0, 0, 0, 1, 2, 3, 3, 3, 3, 4, 3, 3, 3, 3, 4, 6, 8, 8, 6, 3, 1], dtype=float)
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The tables, and by person and month the `true` chance to move within six months, as known at its beginning."""
+    """The tables, and by person and month the `true` chance to move within six months, as known at its beginning.
+
+    `worth` is what each home for sale would usually be sold for at the end (property, worth).
+    """
 
     tables: Mapping[str, Frame]
     truth: Frame  # entity, as_of, true
+    worth: Frame
 
 
 def world(seed: int, people: int = PEOPLE, months: int = MONTHS, end: datetime = END) -> World:
@@ -52,12 +65,16 @@ def world(seed: int, people: int = PEOPLE, months: int = MONTHS, end: datetime =
     tables |= _events(chance, names, life.state, starts)
     rate = tables["properties"]["loan_rate"].to_numpy()
     tables |= _deals(chance, names, life, rate, starts)
-    tables["markets"] = _markets(chance, starts)
+    index = _indices(chance, starts)
+    tables["markets"] = _markets(index, starts)
+    homes, sold, worth = _sold(chance, index, starts)
+    tables["properties"] = pl.concat([tables["properties"], homes]).sort("known_at", "property")
+    tables["transactions"] = pl.concat([tables["transactions"], sold]).sort("known_at", "transaction")
     truth = [
         pl.DataFrame({"entity": names, "true": life.true[m - 1]}).with_columns(as_of=pl.lit(starts[m], INSTANT))
         for m in range(1, months)
     ]
-    return World(tables=tables, truth=pl.concat(truth))
+    return World(tables=tables, truth=pl.concat(truth), worth=worth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,22 +204,18 @@ def _homes(chance: np.random.Generator, names: pl.Series, years: Floats, starts:
         {
             "property": homes, "time": since, "known_at": since, "entity": homes,
             "area": pl.Series([f"a{k}" for k in chance.integers(0, AREAS, count)]),
-            "kind": ["house"] * count,
             "bedrooms": (size / 35).round().clip(1, 8), "bathrooms": (size / 70).round().clip(1, 5), "size": size,
             "land": (size * 4).round(), "floors": np.ones(count), "built": chance.integers(1920, 2020, count),
             "condition": 1.0 + chance.integers(0, 5, count), "grade": 3.0 + chance.integers(0, 7, count),
             "loan": (size * 1500).round(), "loan_rate": chance.normal(3.5, 0.6, count).round(2),
         }
-    ).with_columns(
-        renovated=pl.lit(None, pl.Int64), view=pl.lit(None, pl.Float64), latitude=pl.lit(None, pl.Float64),
-        longitude=pl.lit(None, pl.Float64),
     )  # fmt: skip
     lived = pl.DataFrame({"person": names, "property": homes, "time": since, "known_at": since, "entity": names})
     people = pl.DataFrame({"person": names, "time": begin, "known_at": begin, "entity": names})
     return {
         "people": people.with_columns(agent=pl.lit("agent")),
         "homes": lived.with_columns(owner=pl.lit(value=True), active=pl.lit(value=True)),
-        "properties": properties,
+        "properties": _blank(properties),
     }
 
 
@@ -234,13 +247,18 @@ def _deals(
     return {"transactions": deals.filter(pl.col("known_at") <= starts[len(starts) - 1])}
 
 
-def _markets(chance: np.random.Generator, starts: pl.Series) -> Frame:
-    """Prices of each area by month, published five weeks after it began."""
-    rows = []
-    for k in range(AREAS):
-        index = 100 * np.exp(np.cumsum(chance.normal(0.004, 0.004, len(starts))))
-        for m, start in enumerate(starts):
-            rows.append((f"a{k}", start, float(index[m]), 5 + 1.5 * float(np.sin(m / 6))))
+def _indices(chance: np.random.Generator, starts: pl.Series) -> Floats:
+    """The price index of each area by month (areas x months)."""
+    return np.asarray(100 * np.exp(np.cumsum(chance.normal(0.004, 0.004, (AREAS, len(starts))), axis=1)))
+
+
+def _markets(index: Floats, starts: pl.Series) -> Frame:
+    """The markets of the areas by month, published five weeks after it began."""
+    rows = [
+        (f"a{k}", start, float(index[k, m]), 5 + 1.5 * float(np.sin(m / 6)))
+        for k in range(AREAS)
+        for m, start in enumerate(starts)
+    ]
     frame = pl.DataFrame(rows, schema=["area", "time", "index", "mortgage_rate"], orient="row")
     published = pl.col("time") + timedelta(days=35)
     empty = {name: pl.lit(None, pl.Float64) for name in ("median_price", "sales", "listings", "days_on_market")}
@@ -250,6 +268,51 @@ def _markets(chance: np.random.Generator, starts: pl.Series) -> Frame:
         )
         .filter(pl.col("known_at") <= starts[len(starts) - 1]).sort("known_at", "area")
     )  # fmt: skip
+
+
+def _sold(chance: np.random.Generator, index: Floats, starts: pl.Series) -> tuple[Frame, Frame, Frame]:
+    """Homes of strangers that were sold, some of them twice; their deals; and what each is worth at the end.
+
+    The logarithm of a worth is a line in what a home is like, its area and what is its own, times the area's index.
+    """
+    first = starts.to_numpy().astype("datetime64[us]").astype(np.int64)
+    area, size = chance.integers(0, AREAS, SOLD), chance.normal(120, 35, SOLD).clip(30, 400).round()
+    grade, built = chance.integers(3, 10, SOLD).astype(float), chance.integers(1920, 2020, SOLD)
+    like = 7.5 + 0.8 * np.log(size) + 0.08 * grade + 0.002 * (built - 1970) + chance.normal(0, 0.3, AREAS)[area]
+    own = like + chance.normal(0, 0.08, SOLD)
+    names = pl.Series([f"s{k:04}" for k in range(SOLD)])
+    who = np.concatenate([np.arange(SOLD), chance.integers(0, SOLD, SOLD // 2)])
+    month = chance.integers(0, len(first) - 1, len(who))
+    time = first[month] + chance.integers(0, 28 * 86_400, len(who)) * 1_000_000
+    price = np.exp(own[who] + np.log(index[area[who], month]) + chance.normal(0, 0.06, len(who))).round(-2)
+    late = chance.integers(7, 90, len(who)) * 86_400_000_000
+    sold = pl.DataFrame(
+        {
+            "person": [""] * len(who), "time": pl.Series(time).cast(INSTANT),
+            "known_at": pl.Series(time + late).cast(INSTANT), "kind": ["BUY"] * len(who), "entity": [""] * len(who),
+            "transaction": [f"s{k}" for k in range(len(who))], "property": names.gather(who),
+            "area": pl.Series([f"a{k}" for k in area[who]]), "price": price, "agent": [""] * len(who),
+        }
+    ).filter(pl.col("known_at") <= starts[len(starts) - 1])  # fmt: skip
+    homes = {
+        "property": names, "time": starts.gather([0] * SOLD), "known_at": starts.gather([0] * SOLD), "entity": names,
+        "area": pl.Series([f"a{k}" for k in area]), "size": size, "grade": grade, "built": built,
+    }  # fmt: skip
+    worth = pl.DataFrame({"property": names, "worth": np.exp(own + np.log(index[area, -1]))})
+    return _blank(pl.DataFrame(homes)), sold, worth
+
+
+def _blank(homes: Frame) -> Frame:
+    """Homes with every column of their table, in its order."""
+    texts: dict[str, pl.Expr] = {"street": pl.lit(""), "kind": pl.lit("house"), "waterfront": pl.lit(None, pl.Boolean)}
+    told = [*homes.columns, *texts]
+    empty = {
+        name: pl.lit(None, pl.Int64 if name == "renovated" else pl.Float64)
+        for name in (*NUMBERS, "loan", "loan_rate")
+        if name not in told
+    }
+    made = homes.with_columns(**texts, **empty)
+    return made.select(sorted(made.columns))
 
 
 def _empty(history: Mapping[str, Frame]) -> dict[str, Frame]:
@@ -275,5 +338,11 @@ def sample(seed: int) -> Sample:
             "realestate.move": of_person,
             "realestate.transaction_type": of_person,
             "realestate.contact": [ContactRequest(person=name) for name in whom],
+            "realestate.market": [MarketRequest(area="a3"), MarketRequest(area="a7", months=30)],
+            "realestate.value": [
+                ValueRequest(property="s0007"),
+                ValueRequest(property="h0000001", horizon_months=60),
+                ValueRequest(home=HomeDescribed(area="a3", size=140, grade=8, built=1990), horizon_months=0),
+            ],
         },
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from foretell.domains.realestate.catalogue import CATALOGUE
-from foretell.domains.realestate.tables import Deal, Id
+from foretell.domains.realestate.tables import Count, Deal, Grade, Id, Money, Short, Year
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Hour = Annotated[int, Field(ge=0, le=24)]
@@ -130,3 +130,112 @@ class ContactAnswer(BaseModel):
     seen: int
     certainty: Share
     words: str
+
+
+class HomeDescribed(BaseModel):
+    """What a home is like, in the columns of `properties`; sizes in square metres."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    area: Short = ""
+    street: Short = ""
+    kind: Short = ""
+    bedrooms: Count | None = None
+    bathrooms: Count | None = None
+    size: Count | None = None
+    land: Count | None = None
+    floors: Count | None = None
+    built: Year | None = None
+    renovated: Year | None = None
+    condition: Grade | None = None
+    grade: Grade | None = None
+    view: Grade | None = None
+    waterfront: bool | None = None
+    basement: Count | None = None
+    around: Count | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+
+class ValueRequest(BaseModel):
+    """A home on record by its `property`, or one that is described; its value now and in so many months."""
+
+    property: Id | None = None
+    home: HomeDescribed | None = None
+    horizon_months: Annotated[int, Field(ge=0, le=120)] = 12
+
+    @model_validator(mode="after")
+    def _one_home(self) -> Self:
+        if (self.property is None) == (self.home is None):
+            raise ValueError("name a property that is on record, or describe a home: one of the two")
+        return self
+
+
+class Comparable(BaseModel):
+    """A home that was sold; `today` is its price as the market is now, for a home like the one asked about.
+
+    `alike` is 1 where it stands in the same place, is just alike, and was sold this month.
+    """
+
+    property: str
+    area: str
+    sold: datetime
+    price: Money
+    today: Money
+    distance_km: float | None
+    alike: Share
+
+
+class ValueReason(BaseModel):
+    """By what factor something makes the value other than that of the usual home; all of them multiply to it."""
+
+    words: str
+    factor: float
+
+
+class ValueAnswer(BaseModel):
+    """What a home is worth today and at `at`, there with a range that four of five times holds what it is sold for.
+
+    `last_price` is what it was last sold for, `last_price_today` that moved with the market. `usual` is the value of
+    the usual home now, which `reasons` multiply to `value_today`. `market_year` is by what share prices rose there in a
+    year, as far as deals tell.
+    """
+
+    property: str | None
+    at: datetime
+    value_today: Money
+    value: Money
+    low: Money
+    high: Money
+    last_price: Money | None
+    last_sold: datetime | None
+    last_price_today: Money | None
+    usual: Money
+    market_year: float
+    deals: int
+    comparables: list[Comparable]
+    reasons: list[ValueReason]
+
+
+class MarketRequest(BaseModel):
+    """A market, and in how many months from now its index is asked for."""
+
+    area: Id
+    months: Annotated[int, Field(ge=1, le=60)] = 12
+
+
+class MarketAnswer(BaseModel):
+    """The price index of a market in the month that begins at `at`, with a range that holds it four of five times.
+
+    `known` is the newest month published by now, `index_known` its index; `growth` is from there to `at`, as a share.
+    """
+
+    area: str
+    at: datetime
+    known: datetime
+    index_known: float
+    index: float
+    low: float
+    high: float
+    growth: float
+    growth_last_year: float | None

@@ -44,11 +44,16 @@ class Home(BaseModel):
 
 
 class Property(BaseModel):
-    """A property, as it is from a time on. `area` is the market it is in; sizes in square metres, a loan in money."""
+    """A property, as it is from a time on. Sizes are in square metres, a loan in money.
+
+    `area` is the market it is in, `street` the street or postcode in it: its homes are neighbours. `around` is
+    the usual size of the homes about it.
+    """
 
     property: Id
     time: AwareDatetime
     area: Short = ""
+    street: Short = ""
     kind: Short = ""
     bedrooms: Count | None = None
     bathrooms: Count | None = None
@@ -60,6 +65,9 @@ class Property(BaseModel):
     condition: Grade | None = None
     grade: Grade | None = None
     view: Grade | None = None
+    waterfront: bool | None = None
+    basement: Count | None = None
+    around: Count | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
     loan: Money | None = None
