@@ -27,11 +27,17 @@ PATHS = {
         **PREDICTION, "predicted_value": str, "optimal_day": str, "optimal_hour": int, "alternatives": list,
         "top_features": list,
     },
+    "property-value": {
+        **PREDICTION, "predicted_value": float, "current_value": float, "horizon_months": int, "interval": dict,
+        "top_features": list,
+    },
 }  # fmt: skip
+HOME = "h0000042"
 KINDS = {
     "MOVE_PROBABILITY": "move-probability",
     "TRANSACTION_TYPE": "transaction-type",
     "CONTACT_TIMING": "contact-timing",
+    "PROPERTY_VALUE": "property-value",
 }
 
 
@@ -58,13 +64,14 @@ def client(server: Running, agency: App, token: Callable[..., str]) -> Iterator[
 def test_a_documented_path_answers_with_every_field_of_its_document(
     client: httpx.Client, prefix: str, path: str
 ) -> None:
-    body = {"entity_id": PERSON, "entity_type": "USER", "features": None}
+    of, kind = (HOME, "PROPERTY") if path == "property-value" else (PERSON, "USER")
+    body = {"entity_id": of, "entity_type": kind, "features": None}
     answer = client.post(f"{prefix}/v1/predict/{path}", json=body, params=AS_OF)
     assert answer.status_code == 200, answer.text
     told = answer.json()
     basis = told.pop("foretell")
     assert shape(told) == shape_of(PATHS[path], told)
-    assert told["entity_id"] == PERSON
+    assert told["entity_id"] == of
     assert told["prediction_id"] == basis["prediction_id"]
 
 
@@ -111,12 +118,14 @@ def test_a_bad_request_of_a_batch_fails_alone(client: httpx.Client) -> None:
         {"entity_id": "p0000007", "prediction_type": "TRANSACTION_TYPE", "explain": False},
         {"entity_id": PERSON, "prediction_type": "CONTACT_TIMING", "as_of_date": "2024-03-01T00:00:00Z"},
         {"entity_id": PERSON, "prediction_type": "CONTACT_TIMING", "as_of_date": "2094-03-01T00:00:00Z"},
+        {"entity_id": HOME, "prediction_type": "PROPERTY_VALUE", "horizon_months": 24},
+        {"entity_id": HOME, "prediction_type": "PROPERTY_VALUE", "entity_type": "USER"},
     ]
     answer = client.post("/api/ml/v1/predict/batch", json={"requests": requests}, params=AS_OF)
     assert answer.status_code == 200, answer.text
     told = answer.json()
-    assert (told["count"], told["failed"]) == (6, 3)
-    assert ["error" in one for one in told["predictions"]] == [False, True, True, False, False, True]
+    assert (told["count"], told["failed"]) == (8, 4)
+    assert ["error" in one for one in told["predictions"]] == [False, True, True, False, False, True, False, True]
     for one, sent in zip(told["predictions"], requests, strict=True):
         if "error" not in one:
             one.pop("foretell")

@@ -135,6 +135,7 @@ VALUE = Task(
     rolling=Rolling(folds=3, span=0.1),
     gate=Gate(metric="mape", least=100),
     whom="property",
+    routes=routes.VALUE,
 )
 
 DOMAIN = Domain(

@@ -62,7 +62,7 @@ def decide(forecast: Forecast, request: ValueRequest, history: History) -> Value
     ).tail(1)
     return ValueAnswer(
         property=request.property,
-        at=later(history.now, request.horizon_months),
+        at=later(history.now, request.horizon_months), months=request.horizon_months,
         value_today=today, value=row["point"],
         low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]),
         last_price=_only(sold["price"]), last_sold=_only(sold["time"]),

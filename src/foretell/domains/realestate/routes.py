@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from foretell.contract import Mixed, Route
 from foretell.domains.realestate.schema import FeatureName
@@ -16,6 +16,7 @@ STATUSES = {InvalidRequest: 422, NotFound: 404, NotReady: 422, Forbidden: 403}
 MOST = 1000  # requests of a batch
 ALSO = "/api/ml"
 TOP = 5  # features named
+STEADY = 0.005  # share by which a value may change and be called the same
 
 
 class PredictionBody(BaseModel):
@@ -87,6 +88,32 @@ class TimingTold(Prediction):
     top_features: list[TopFeature]
 
 
+class ValueBody(PredictionBody):
+    """Which property, and in how many months it is asked what it is worth."""
+
+    entity_type: Literal["USER", "PROPERTY"] = "PROPERTY"
+    horizon_months: Annotated[int, Field(ge=0, le=120)] = 12
+
+
+class Bounds(BaseModel):
+    """Between which four of five such homes are sold."""
+
+    lower: float
+    upper: float
+
+
+class ValueTold(Prediction):
+    """What a property is worth now and at the horizon; the class says which way it goes."""
+
+    predicted_value: float
+    predicted_class: Literal["RISING", "STEADY", "FALLING"]
+    current_value: float
+    horizon_months: int
+    interval: Bounds
+    confidence: float
+    top_features: list[TopFeature]
+
+
 class HealthTold(BaseModel):
     """How a model does, counted from what is on record. `drift_detected` is null until it has been looked for."""
 
@@ -115,11 +142,19 @@ def _in(body: PredictionBody) -> Mapping[str, Any]:
     return {**_of_user(body), "features": body.features, "reasons": body.explain}
 
 
+def _of_property(body: ValueBody) -> Mapping[str, Any]:
+    if body.entity_type != "PROPERTY":
+        raise InvalidRequest("entity_type must be PROPERTY: this is asked of homes")
+    if body.features:
+        raise InvalidRequest("no features are taken here: bring what a home is like into realestate.properties")
+    return {"property": body.entity_id, "horizon_months": body.horizon_months}
+
+
 def _head(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
     basis = told["foretell"]
     return {
         "prediction_id": f"{basis['prediction_id']}",
-        "entity_id": told["answer"]["person"],
+        "entity_id": told["answer"].get("person") or told["answer"]["property"],
         "prediction_type": kind,
         "prediction_date": basis["as_of"],
         "model_version": basis["version"],
@@ -172,16 +207,35 @@ def _timing(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _value(told: Mapping[str, Any]) -> dict[str, Any]:
+    answer = told["answer"]
+    growth = answer["value"] / answer["value_today"] - 1 if answer["value_today"] else 0.0
+    return {
+        **_head("PROPERTY_VALUE", told),
+        "predicted_value": answer["value"],
+        "predicted_class": "STEADY" if abs(growth) < STEADY else "RISING" if growth > 0 else "FALLING",
+        "current_value": answer["value_today"],
+        "horizon_months": answer["months"],
+        "interval": {"lower": answer["low"], "upper": answer["high"]},
+        "confidence": told["foretell"]["interval"]["level"],
+        "top_features": [
+            {"feature_name": one["words"], "contribution": one["factor"] - 1, "value": None}
+            for one in answer["reasons"][:TOP]
+        ],
+    }
+
+
 def _route(
     path: str,
     summary: str,
     answer: type[BaseModel],
     adapt_in: Callable[[Any], Mapping[str, Any]],
     adapt_out: Callable[[Any], Mapping[str, Any]],
+    body: type[BaseModel] = PredictionBody,
 ) -> Route:
     url = f"/v1/predict/{path}"
     return Route(
-        verb="predict", url=url, also=[ALSO + url], summary=summary, request=PredictionBody, answer=answer,
+        verb="predict", url=url, also=[ALSO + url], summary=summary, request=body, answer=answer,
         adapt_in=adapt_in, adapt_out=adapt_out, statuses=STATUSES,
     )  # fmt: skip
 
@@ -203,9 +257,11 @@ TIMES = ("deployed_at", "last_prediction_at")
 CHANCE = _route("move-probability", "How likely a person moves", ChanceTold, _in, _chance)
 NEXT = _route("transaction-type", "Which deal a person makes next", KindTold, _in, _kind)
 TIMING = _route("contact-timing", "When a person is best reached", TimingTold, _of_user, _timing)
+WORTH = _route("property-value", "What a property is worth now and later", ValueTold, _of_property, _value, ValueBody)
 MOVE: Sequence[Route] = (CHANCE, _health("move_probability_model"))
 KIND: Sequence[Route] = (NEXT, _health("transaction_type_model"))
 CONTACT: Sequence[Route] = (TIMING, _health("contact_timing_model"))
+VALUE: Sequence[Route] = (WORTH, _health("property_value_model"))
 BATCH = Mixed(
     url="/v1/predict/batch",
     also=[ALSO + "/v1/predict/batch"],
@@ -215,6 +271,7 @@ BATCH = Mixed(
         "MOVE_PROBABILITY": ("realestate.move", CHANCE),
         "TRANSACTION_TYPE": ("realestate.transaction_type", NEXT),
         "CONTACT_TIMING": ("realestate.contact", TIMING),
+        "PROPERTY_VALUE": ("realestate.value", WORTH),
     },
     most=MOST,
 )

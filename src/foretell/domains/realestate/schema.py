@@ -203,6 +203,7 @@ class ValueAnswer(BaseModel):
 
     property: str | None
     at: datetime
+    months: int
     value_today: Money
     value: Money
     low: Money

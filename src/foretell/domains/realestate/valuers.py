@@ -21,6 +21,7 @@ MONEY = Quantity(unit="money", lower=0.0)
 NAMES = ("point", *map(quantile, MONEY.levels))
 OUTER = (MONEY.levels[0], MONEY.levels[-1])
 LASTING = 3.0  # years over which the last rise of prices fades
+ROUGH = 0.3  # of the logarithm: a third more or less
 INPUTS = tuple(name for name in COLUMNS if name != "area")
 SHAPE: dict[str, Any] = {
     "learning_rate": 0.05, "num_leaves": 16, "min_data_in_leaf": 20, "feature_fraction": 0.5, "lambda_l2": 5.0,
@@ -84,6 +85,32 @@ class Moved:
         return self
 
 
+class Rough:
+    """What homes alike were sold for, moved with the market, as unsure as such guesses are; before anything is learned.
+
+    Four of five sales lie within a third of it: what the rough range is where nothing tells more.
+    """
+
+    needs_training = False
+    cost = Cost(forecast=0.01)
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - nothing to learn
+        """Learn nothing; return self."""
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """Money, with its quantiles."""
+        point = study.features["compared"] + risen(study.features)
+        return _told(np.column_stack([point, point - ROUGH, point + ROUGH]), study.features["ahead"], 1.0)
+
+    def save(self, folder: Path) -> None:
+        """Nothing is learned."""
+
+    def load(self, folder: Path) -> Self:  # noqa: ARG002
+        """Return self."""
+        return self
+
+
 class Grown:
     """Trees on what the parts of a price leave of it."""
 
@@ -123,6 +150,7 @@ class Grown:
 
 VALUE: Mapping[str, Callable[[], Forecaster]] = {
     "index": partial(Moved, "index"),
+    "rough": Rough,
     "comparables": partial(Moved, "compared"),
     "trees": Grown,
 }
