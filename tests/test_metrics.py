@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,30 @@ def test_errors_of_a_chance(pairs: list[tuple[int, float]]) -> None:
     assert near(scored["log_loss"], sum(nats) / len(nats))
     share = sum(y for y, _ in pairs) / len(pairs)
     assert near(scored["base_rate_brier"], share * (1 - share))
+
+
+@given(CHANCES)
+@settings(max_examples=100)
+def test_the_order_of_chances(pairs: list[tuple[int, float]]) -> None:
+    """Every pair of what happened and what did not is compared; ties at the edge of the top are drawn in every way."""
+    chance = np.array([p for _, p in pairs])
+    beaten = [1.0 if p > q else 0.5 if p == q else 0.0 for y, p in pairs if y for z, q in pairs if not z]
+    frame = pl.DataFrame({"chance": chance})
+    scored = score(Chance(event="it"), frame, pl.Series([y for y, _ in pairs]), baseline=frame)
+    if beaten:
+        assert near(scored["auc"], sum(beaten) / len(beaten))
+    else:
+        assert scored["auc"] is None
+    top = max(1, round(len(pairs) / 10))
+    edge = sorted(chance)[-top]
+    tied = [y for y, p in pairs if p == edge]
+    free = top - sum(p > edge for _, p in pairs)
+    drawn = [sum(some) for some in combinations(tied, free)] if len(tied) <= 12 else [free * sum(tied) / len(tied)]
+    hits = sum(y for y, p in pairs if p > edge) + sum(drawn) / len(drawn)
+    if any(y for y, _ in pairs):
+        assert near(scored["lift_10"], hits / top / (sum(y for y, _ in pairs) / len(pairs)))
+    else:
+        assert scored["lift_10"] is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcx"), st.tuples(*[st.floats(0.01, 1)] * 3)), min_size=1, max_size=20))

@@ -24,6 +24,8 @@ DEFINITIONS = {
     "log_loss": "mean negative log probability of what happened, in nats",
     "calibration_error": "mean gap between probability and frequency over ten equal bins, weighted by count",
     "base_rate_brier": "Brier score of always saying the frequency seen",
+    "auc": "chance that what happened was given a higher probability than what did not (Hanley & McNeil 1982)",
+    "lift_10": "frequency in the tenth of questions given the highest probabilities, divided by that of all",
     "accuracy": "share of questions whose most probable class happened",
     "majority": "share of the most frequent class: what always naming it would reach",
 }
@@ -86,6 +88,34 @@ def calibration_error(happened: Floats, chance: Floats, bins: int = 10) -> float
     count = np.bincount(which, minlength=bins)
     gap = np.abs(np.bincount(which, chance, bins) - np.bincount(which, happened, bins))
     return float((gap[count > 0]).sum() / len(chance))
+
+
+def auc(happened: Floats, chance: Floats) -> float | None:
+    """The area under the ROC curve, 0 to 1, ties counted half: pairs of one that happened and one that did not.
+
+    None where all happened, or none.
+    """
+    yes = float(happened.sum())
+    no = len(happened) - yes
+    if not yes or not no:
+        return None
+    _, which, count = np.unique(chance, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2  # of equal chances the mean of their ranks
+    return float((rank[which] @ happened - yes * (yes + 1) / 2) / (yes * no))
+
+
+def lift(happened: Floats, chance: Floats, share: float = 0.1) -> float | None:
+    """How much more often it happened in the most likely `share` of the questions (one at least) than in all.
+
+    Equal chances at the edge count as the mean of them. None where it never happened.
+    """
+    if not happened.any():
+        return None
+    top = max(1, round(share * len(happened)))
+    edge = np.sort(chance)[-top]
+    above, level = chance > edge, chance == edge
+    hits = happened[above].sum() + (top - above.sum()) * happened[level].mean()
+    return float(hits / top / happened.mean())
 
 
 def log_loss(of_what_happened: Floats) -> float:

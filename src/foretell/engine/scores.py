@@ -48,6 +48,8 @@ def _chance(_: Chance, rows: Frame, value: pl.Series) -> dict[str, float | None]
         "base_rate_brier": metrics.brier(y, np.full(len(y), y.mean())),
         "log_loss": metrics.log_loss(np.where(y == 1, chance, 1 - chance)),
         "calibration_error": metrics.calibration_error(y, chance),
+        "auc": metrics.auc(y, chance),
+        "lift_10": metrics.lift(y, chance),
     }
 
 
