@@ -24,12 +24,13 @@ class Feature:
 
     - `sum` adds it up (a count is the sum of ones; rows where it is null don't count): 0 without rows;
     - `share` divides its sum by that of `per`: null where that is 0;
-    - `since` are the whole days from the newest row where it is true;
-    - `newest` is its value in the newest row that has one;
+    - `since` are the days of the calendar (UTC) since the `time` of the latest row where it is true;
+    - `newest` is its value in the row of the latest `time` that has one;
     - `made` is an expression over features before it in the catalogue, and over the question's columns.
 
-    An expression may look at rows before its own, of the same `by`, never at later ones. `missing` says what null
-    means, `low` and `high` between which values it lies. `guard` says for which protected attribute it may stand.
+    An expression may look at rows of the same `by` that were known before its own, never at later ones; where it can't
+    be worked out (a division by 0) it is null. `missing` says what null means, `low` and `high` between which values it
+    lies. `guard` says for which protected attribute it may stand.
     """
 
     name: str

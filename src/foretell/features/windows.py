@@ -72,7 +72,7 @@ def vectors(catalogue: Catalogue, history: History, asked: Frame, names: Sequenc
     every = asked.with_columns(pl.Series(name, value).fill_nan(None) for name, value in found.items())
     for one in wanted:
         if one.how == "made":
-            every = every.with_columns(one.of.cast(pl.Float64).fill_nan(None).alias(one.name))
+            every = every.with_columns(_number(one.of).alias(one.name))
     return Block.of(every.select(names if names is not None else [one.name for one in catalogue.features]))
 
 
@@ -113,14 +113,23 @@ def _columns(features: Sequence[Feature], by: str) -> list[pl.Expr]:
             when = pl.when(one.of).then(pl.col("time").dt.epoch("us"))
             out.append(when.cum_max().forward_fill().over(by).alias(one.name))
         elif one.how == "newest":
-            out.append(one.of.cast(pl.Float64).forward_fill().over(by).alias(one.name))
+            value = _number(one.of)
+            when = pl.when(value.is_not_null()).then(pl.col("time"))
+            # What is told late of an earlier time does not replace what is known of a later one.
+            out.append(pl.when(when == when.cum_max()).then(value).forward_fill().over(by).alias(one.name))
         else:
             out += [_fine(one.of, one.name), *([] if one.per is None else [_fine(one.per, f"{one.name} per")])]
     return out
 
 
+def _number(expression: pl.Expr) -> pl.Expr:
+    """As a number; null where it can't be worked out, as a division by 0."""
+    value = expression.cast(pl.Float64)
+    return pl.when(value.is_finite()).then(value)
+
+
 def _fine(expression: pl.Expr, name: str) -> pl.Expr:
-    return (expression.cast(pl.Float64).fill_null(0.0) * FINE).round().cast(pl.Int64).alias(name)
+    return (_number(expression).fill_null(0.0) * FINE).round().cast(pl.Int64).alias(name)
 
 
 def _of_stretch(one: Feature, made: Frame, first: Places, last: Places, today: Places) -> Floats:

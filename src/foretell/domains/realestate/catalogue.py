@@ -28,7 +28,7 @@ def _event(name: str, *also: str) -> pl.Expr:
 
 
 def _first(key: str, name: str) -> pl.Expr:
-    """Whether a row is the first such event of its mail or alert: opened twice is opened."""
+    """Whether a row is the first such event of its mail or alert: opened twice is opened; it may be sent long before."""
     return _event(name) & pl.struct("entity", key, "event").is_first_distinct()
 
 
@@ -56,11 +56,11 @@ BEHAVIOURAL = (
     AGO(name="days_since_doc_access", group="behavioural", part="documents", table="accesses", of=pl.lit(value=True),
         words="days since the last look at a document"),
     mails(name="email_open_rate_30d", how="share", of=_first("email", "open"), per=_event("sent"), window=MONTH,
-          missing="no e-mail was sent", words="share of the e-mails of the last 30 days that were opened"),
+          missing="no e-mail was sent", words="e-mails opened in the last 30 days for each that was sent"),
     mails(name="email_open_rate_90d", how="share", of=_first("email", "open"), per=_event("sent"), window=QUARTER,
-          missing="no e-mail was sent", words="share of the e-mails of the last 90 days that were opened"),
+          missing="no e-mail was sent", words="e-mails opened in the last 90 days for each that was sent"),
     mails(name="email_click_rate_90d", how="share", of=_first("email", "click"), per=_event("sent"), window=QUARTER,
-          missing="no e-mail was sent", words="share of the e-mails of the last 90 days with a click"),
+          missing="no e-mail was sent", words="e-mails followed in the last 90 days for each that was sent"),
     mails(name="email_click_count_30d", how="sum", of=_event("click"), window=MONTH, kind="integer",
           words="clicks in e-mails in the last 30 days"),
     mails(name="email_reply_count_90d", how="sum", of=_event("reply"), window=QUARTER, kind="integer",
@@ -89,9 +89,9 @@ BEHAVIOURAL = (
     alerts(name="alert_count_30d", how="sum", of=_event("sent"), window=MONTH, kind="integer",
            words="alerts in the last 30 days"),
     alerts(name="alert_open_rate_30d", how="share", of=_first("alert", "open"), per=_event("sent"), window=MONTH,
-           missing="no alert was sent", words="share of the alerts of the last 30 days that were opened"),
+           missing="no alert was sent", words="alerts opened in the last 30 days for each that was sent"),
     alerts(name="alert_click_rate_90d", how="share", of=_first("alert", "click"), per=_event("sent"), window=QUARTER,
-           missing="no alert was sent", words="share of the alerts of the last 90 days that were followed"),
+           missing="no alert was sent", words="alerts followed in the last 90 days for each that was sent"),
     AGO(name="days_since_alert_click", group="behavioural", part="alerts", table="alerts", of=_event("click"),
         words="days since an alert was last followed"),
     searches(name="search_count_7d", how="sum", of=pl.col("action") == "search", window=WEEK, kind="integer",
