@@ -28,7 +28,7 @@ def _event(name: str, *also: str) -> pl.Expr:
 
 
 def _first(key: str, name: str) -> pl.Expr:
-    """Whether a row is the first such event of its mail or alert: opened twice is opened; it may be sent long before."""
+    """Whether a row is the first such event of its mail or alert: opened twice is opened."""
     return _event(name) & pl.struct("entity", key, "event").is_first_distinct()
 
 
