@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from foretell.contract import DTYPES, INSTANT, Frame, History, Standpoint
 from foretell.domains.realestate.schema import Settings
 from foretell.domains.realestate.tables import TABLES
 from foretell.settings import ForetellSettings
+
+EARLY = datetime(2008, 5, 1, tzinfo=UTC)
 
 
 def file(name: str) -> Path:

@@ -83,8 +83,8 @@ def shown(title: str, found: Mapping[str, Any]) -> None:
     scores = found["scores"]
     table([title, *scores["served"]], [[name, *map(number, one.values())] for name, one in scores.items()])
     print(
-        f"{found['asked']:,} asked, of whom {found['rate']:.1%} did it; learned from {found['learned_from']:,} outcomes; "
-        f"{found['served']} serves\n"
+        f"{found['asked']:,} asked, of whom {found['rate']:.1%} did it; learned from {found['learned_from']:,} "
+        f"outcomes; {found['served']} serves\n"
     )
 
 
@@ -109,7 +109,8 @@ def told(found: dict[str, Any], goals: dict[str, Any]) -> dict[str, Any]:
 def _world() -> dict[str, Any]:
     """Beside the true chances, which nobody could know."""
     mark = datetime(2023, 9, 1, tzinfo=UTC)  # by July 2024 every deed of the next 183 days is in
-    found, goals = {}, {}
+    found: dict[str, Any] = {}
+    goals: dict[str, Any] = {}
     for words, (people, months, seeds) in WORLDS.items():
         parts = []
         for seed in seeds:
@@ -131,15 +132,16 @@ def _world() -> dict[str, Any]:
 
 
 def _online_retail() -> dict[str, Any]:
-    found, goals = {}, {}
+    found: dict[str, Any] = {}
+    goals: dict[str, Any] = {}
     for days, mark, least in ((30, datetime(2010, 11, 1, tzinfo=UTC), 0.74), (90, datetime(2010, 9, 1, tzinfo=UTC), 0)):
         history = deals.online_retail(Settings(move_days=days, deed_days=0, moves=["BUY"]))
         words = f"buys within {days} days from {mark:%Y-%m-%d}"
         found[words] = asked(history, mark)
         shown(words, found[words])
         auc = found[words]["scores"]["served"]["AUC"]
-        least = least or found[words]["scores"]["recency"]["AUC"]
-        goals[f"{words}: AUC >= {number(least)}"] = goal(auc, auc >= least)
+        wanted = least or found[words]["scores"]["recency"]["AUC"]
+        goals[f"{words}: AUC >= {number(wanted)}"] = goal(auc, auc >= wanted)
     return told(found, goals)
 
 

@@ -23,6 +23,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 
     from bench import (
         accuracy,
+        calls,
         catalogue,
         confidence,
         energy,
@@ -40,6 +41,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         stateless,
         store,
         storypoints,
+        vectors,
         vn2,
         world,
     )
@@ -57,6 +59,8 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
         **{f"energy:{name}": partial(energy.measure, name) for name in energy.PARTS},
         **{f"realestate:{name}": partial(movers.measure, name) for name in movers.PARTS},
+        "realestate:bank": calls.measure,
+        "realestate:features": vectors.measure,
         "inventory:scale": scale.measure,
         "inventory:vn2": vn2.measure,
         **{f"jobs:{name}": one for name, one in jobs.PARTS.items()},
