@@ -133,7 +133,15 @@ def tenants() -> dict[str, Any]:
     goals = {
         "p99 while 200 tenants are trained, of idle's, <= 2": goal(ratio["median"], ratio["median"] <= 2),
     }
-    return {"seconds": seconds, "left": left, "memory": most, "ratio": ratio, "idle": idle, "busy": busy, "goals": goals}
+    return {
+        "seconds": seconds,
+        "left": left,
+        "memory": most,
+        "ratio": ratio,
+        "idle": idle,
+        "busy": busy,
+        "goals": goals,
+    }
 
 
 def _left(server: Any) -> int:

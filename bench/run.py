@@ -23,12 +23,14 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 
     from bench import (
         accuracy,
+        calls,
         catalogue,
         confidence,
         energy,
         hours,
         inventory,
         jobs,
+        movers,
         people,
         ramadan,
         replay,
@@ -39,6 +41,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         stateless,
         store,
         storypoints,
+        vectors,
         vn2,
         world,
     )
@@ -55,6 +58,9 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         **{f"confidence:{name}": partial(confidence.measure, name) for name in confidence.TESTS},
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
         **{f"energy:{name}": partial(energy.measure, name) for name in energy.PARTS},
+        **{f"realestate:{name}": partial(movers.measure, name) for name in movers.PARTS},
+        "realestate:bank": calls.measure,
+        "realestate:features": vectors.measure,
         "inventory:scale": scale.measure,
         "inventory:vn2": vn2.measure,
         **{f"jobs:{name}": one for name, one in jobs.PARTS.items()},

@@ -1,7 +1,8 @@
 """The chance of an event from a line in many numbers: ridge logistic regression (le Cessie & van Houwelingen 1992).
 
 Each number goes in as its logarithm, sign kept, in standard deviations from its mean. One that is missing counts as
-usual, and that it is missing is a number of its own.
+usual, and that it is missing is a number of its own. What is asked about again before it is over is drawn in more, as
+many questions then tell of the same event.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class LinearChance:
         gaps = np.where((seldom > SELDOM) & (seldom < 1 - SELDOM), missing - seldom, 0.0)
         scaled = np.divide(apart, self.spread, out=np.zeros_like(apart), where=self.spread > 1e-9)
         design = np.column_stack([np.ones(len(rows)), scaled, gaps])
-        found = _newton(design, happened, self.ridge)
+        found = _newton(design, happened, self.ridge * _asked_again(study.questions))
         half = len(self.columns)
         self.slopes, self.gaps = found[1 : half + 1], found[half + 1 :]
         self.level = float(found[0] - self.gaps @ np.where(self.gaps != 0, seldom, 0.0))
@@ -80,6 +81,16 @@ class LinearChance:
         for name, values in told.items():
             setattr(self, name, np.array(values))
         return self
+
+
+def _asked_again(questions: Frame) -> float:
+    """How many of the moments asked at lie in the time that a question is about; 1 at least."""
+    moments = questions["as_of"].unique().sort()
+    if len(moments) < 2:
+        return 1.0
+    step: Any = (moments[-1] - moments[0]) / (len(moments) - 1)
+    ahead: Any = (questions["at"] - questions["as_of"]).median()
+    return max(1.0, float(ahead / step))
 
 
 def _newton(design: Floats, happened: Floats, ridge: float) -> Floats:

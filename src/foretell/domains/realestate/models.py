@@ -25,7 +25,7 @@ SHAPE: dict[str, Any] = {
     "learning_rate": 0.04, "num_leaves": 12, "min_data_in_leaf": 60, "feature_fraction": 0.4, "lambda_l2": 20.0,
     "max_bin": 63,
 }  # fmt: skip
-DRAWN = 300.0  # ridge of the kinds: deals are few, and each is asked about for months
+DRAWN = 50.0  # ridge of the kinds: deals are few
 RANKS = 101
 TOLD = 5  # reasons on each side
 
