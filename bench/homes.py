@@ -3,8 +3,8 @@
 Everything is out of sample and in time order. Sales are brought in as a tenant would have them: what a home is like is
 known a month before its sale, the deed two weeks (King County) or 45 days (England) after it. Asked about is every sale
 of the last fifth, the day before it. What is `served` is fitted anew four times in that fifth and calibrated day by
-day, as in service; what is `frozen` knows nothing of it. Figures of the last fifth were looked at only after the
-method was made; it was made on the sixteen hundredths before.
+day, as in service; what is `frozen` knows nothing of it. The method was made on the sixteen hundredths before that
+fifth, whose figures were looked at once before the number of trees was set, on those sixteen hundredths too.
 """
 
 from __future__ import annotations
@@ -201,11 +201,10 @@ def _goals(name: str, found: dict[str, dict[str, dict[str, float]]]) -> dict[str
     ours = found["all, today"]["trees, served"]
     held = goal(ours["held"], 0.77 <= ours["held"] <= 0.83)
     if name == "king_county":
-        return {
-            "MAPE ≤ 0.118": goal(ours["mape"], ours["mape"] <= 0.118),
-            "R² ≥ 0.90": goal(ours["r2"], ours["r2"] >= 0.90),
-            "80 % band holds 77 to 83 %": held,
-        }  # fmt: skip
+        told = {"frozen": found["all, today"]["trees, frozen"], "served": ours}
+        nearer = {f"{how}: MAPE ≤ 0.118": goal(of["mape"], of["mape"] <= 0.118) for how, of in told.items()}
+        better = {f"{how}: R² ≥ 0.90": goal(of["r2"], of["r2"] >= 0.90) for how, of in told.items()}
+        return {**nearer, **better, "served: 80 % band holds 77 to 83 %": held}
     again = found["sold before, today"]
     best = again["trees, served"]
     out: dict[str, Any] = {}
@@ -215,8 +214,8 @@ def _goals(name: str, found: dict[str, dict[str, dict[str, float]]]) -> dict[str
     }.items():
         for figure in ("mape", "mdape"):
             share = best[figure] / again[base][figure]
-            out[f"homes sold before: {figure.upper()} / that of {words}, below 1"] = goal(share, share < 1)
-    return out | {"80 % band holds 77 to 83 %": held}
+            out[f"homes sold before, {figure}: of that of {words}, below 1"] = goal(share, share < 1)
+    return out | {"served: 80 % band holds 77 to 83 %": held}
 
 
 # ---------------------------------------------------------------- markets
