@@ -115,10 +115,10 @@ class Grown:
     """Trees on what the parts of a price leave of it."""
 
     needs_training = True
-    cost = Cost(fit=0.3, forecast=0.05, most=40_000)
+    cost = Cost(fit=0.4, forecast=0.05, most=40_000)
 
     def __init__(self) -> None:
-        self.trees = BoostedSpread(levels=OUTER, rounds=240, most=40_000, near=0.1, shape=SHAPE)
+        self.trees = BoostedSpread(levels=OUTER, rounds=480, most=40_000, near=0.1, shape=SHAPE)
         self.longest = 0.0
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
