@@ -23,7 +23,7 @@ LACKING = None if find_spec("keras") and find_spec("jax") else "it needs Keras: 
 LATER = 0.1  # of what there is to learn from, the newest, on which learning is stopped
 BATCH = 128
 ONCE = 512  # windows answered at a time
-STEP = 1e-3  # of Adam, at first; it falls to nothing over the epochs
+STEP = 2e-3  # of Adam, at first; it falls to nothing over the epochs
 ALONE = Lock()  # a network learns on all cores; two at once would only wait for each other
 
 Told = Callable[[int, int], None]
@@ -42,7 +42,7 @@ class Network:
         levels: Sequence[float],
         layers: int,
         units: int = 128,
-        epochs: int = 30,
+        epochs: int = 12,
         patience: int = 3,
     ) -> None:
         """`epochs` at most; it stops after `patience` of them without a lower loss on the newest windows."""

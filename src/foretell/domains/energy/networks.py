@@ -25,7 +25,7 @@ from foretell.features.grid import micros
 from foretell.models.sequence import LACKING, Network
 
 LEAST = 300  # questions that anything is learned from
-MOST = 6000  # questions that are learned from; of more they are evenly thinned
+MOST = 8000  # questions that are learned from; of more they are evenly thinned
 STANDING = (*TIME, *AGE, *PAST, "physical", "smart")  # features that are the same in every hour of a window
 
 
