@@ -73,5 +73,5 @@ $(UV_READY):
 
 $(READY): $(UV_READY) pyproject.toml uv.lock
 	@echo "Installing foretell into .venv ..."
-	@$(UV) sync --quiet --locked --python .uv/bin/python
+	@$(UV) sync --quiet --locked --all-extras --python .uv/bin/python
 	@touch $@

@@ -19,12 +19,13 @@ from bench.plants import cut, file, gefcom_solar, gefcom_wind, haute_borne, newc
 from bench.report import goal, met, number, table
 
 from foretell import metrics
-from foretell.contract import Floats, Forecast, Frame, History, Task, quantile
+from foretell.contract import Floats, Forecast, Frame, History, Study, Task, quantile
 from foretell.domains.energy import SOLAR, WIND, features
 from foretell.domains.energy.features import framed
 from foretell.domains.energy.models import LEVELS
+from foretell.domains.energy.networks import MOST
 from foretell.engine.model import Model
-from foretell.engine.train import lesson, train
+from foretell.engine.train import Lesson, lesson, train
 
 HOUR = timedelta(hours=1)
 NINETY_NINE = tuple(np.arange(1, 100) / 100)
@@ -199,10 +200,37 @@ def _site(task: Task, history: History) -> dict[str, Any]:
     names = list(told["served"])
     table(["method", *names], [[name, *(number(one[each]) for each in names)] for name, one in told.items()])
     print(f"{trained.model.card.reason}; trained in {took:.1f} s on {trained.lesson.outcomes.height:,} outcomes\n")
+    alone = _alone(task, trained.lesson, study, share)
     held = _sums(task, history, trained.model, mark, last)
     print(f"the 80 % band of a day's energy held {held:.0%} of the days")
     early = _first_days(task, history, first)
-    return {"figures": told, "first_month": early, "days_held": held, "goals": _goals(task, told["served"], early)}
+    return {
+        "figures": told,
+        "alone": alone,
+        "first_month": early,
+        "days_held": held,
+        "goals": _goals(task, told["served"], early),
+    }
+
+
+def _alone(task: Task, taught: Lesson, study: Study, share: Floats) -> dict[str, dict[str, float]]:
+    """Each learner by itself, not calibrated: its errors on the same hours, and the seconds it took to learn."""
+    found = {}
+    for name in ("corrected", "boosted", "ensemble", list(task.candidates)[-1]):
+        began = time.perf_counter()
+        fresh = replace(taught.study, history=History(taught.study.history.standpoint, taught.study.history.tables))
+        said = task.candidates[name]().fit(fresh, taught.outcomes).forecast(study)
+        took = time.perf_counter() - began
+        rows = said.rows.to_numpy() / study.features["capacity"][:, None]
+        point, low, high = (np.clip(rows[:, k], 0, 1) for k in (0, 1 + LEVELS.index(0.1), 1 + LEVELS.index(0.9)))
+        scored = {"pinball": metrics.pinball(share, rows[:, 1:], LEVELS)}
+        found[name] = {**scored, **figures(share, point, low, high), "seconds": took}
+    print("Each learner by itself, not calibrated; pinball is the mean over its nine levels, as a share of capacity.\n")
+    names = list(found["boosted"])
+    table(["method", *names], [[name, *(number(one[each]) for each in names)] for name, one in found.items()])
+    first, second = sorted(found, key=lambda name: found[name]["pinball"])[:2]
+    print(f"least pinball: {first}, before {second}; the network learns from at most {MOST:,} outcomes\n")
+    return found
 
 
 def _dark(history: History, asked: Frame) -> Any:

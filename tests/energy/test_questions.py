@@ -12,7 +12,7 @@ import pytest
 from tests.energy import HOUR, NOW, PANELS, TURBINE, history, hours, read
 
 from foretell.contract import INSTANT, Block, Frame, History, Task
-from foretell.domains.energy import DOMAIN, WIND
+from foretell.domains.energy import DOMAIN, SOLAR, WIND
 from foretell.domains.energy.features import FARTHEST, features, framed, outcomes, questions
 from foretell.domains.energy.weather import KEPT
 from foretell.errors import BrokenDomain
@@ -130,7 +130,12 @@ def _only(domain: Any) -> Any:
 
 
 def test_the_domain_keeps_the_contract() -> None:
-    check_domain(DOMAIN)
+    """But for its networks, which take a minute each; `test_sequence` holds small ones to the same."""
+    tasks = [
+        Task(**{**vars(task), "candidates": {name: make for name, make in task.candidates.items() if name != network}})
+        for task, network in ((SOLAR, "lstm"), (WIND, "gru"))
+    ]
+    check_domain(type(DOMAIN)(**{**vars(DOMAIN), "tasks": tasks}))
 
 
 def test_features_are_the_same_alone_and_among_others() -> None:

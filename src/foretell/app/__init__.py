@@ -222,7 +222,12 @@ class App:
                 model_name=task,
                 version=kept.version,
                 as_of=history.now,
-                parameters={"budget": budget, "days": days, "skipped": kept.card["skipped"]},
+                parameters={
+                    "budget": budget,
+                    "days": days,
+                    "skipped": kept.card["skipped"],
+                    "epochs": kept.card["epochs"],
+                },
                 metrics=kept.card["scores"],
                 promoted=verdict.promote,
                 reason=verdict.reason,

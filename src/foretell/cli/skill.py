@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,12 +20,7 @@ from foretell.metrics import DEFINITIONS
 
 def race(console: Console, app: App, task: str, as_of: AsOf, *, budget: float | None = None) -> Trained:
     """Train a task, in `budget` seconds where they are given, and say who serves and how everyone did."""
-    with _bar(console) as bar:
-        job = bar.add_task("race", total=1)
-
-        def told(name: str, done: int, total: int) -> None:
-            bar.update(job, description=name, completed=done, total=total)
-
+    with racing(console) as told:
         trained, verdict = app.train(task, as_of=as_of, budget=budget, progress=told)
     card = trained.model.card
     _skill(console, app.desk.task(task).target, trained.backtest, card)
@@ -32,10 +28,17 @@ def race(console: Console, app: App, task: str, as_of: AsOf, *, budget: float | 
     return trained
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:>18}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    )
+@contextmanager
+def racing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar while a race runs, on a terminal: what it is told is who is at work, the fits done and those to do."""
+    columns = TextColumn("{task.description:>18}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        job = bar.add_task("race", total=1)
+
+        def told(name: str, done: int, total: int) -> None:
+            bar.update(job, description=name, completed=done, total=total)
+
+        yield told
 
 
 def _skill(console: Console, target: Target, tested: Backtest, card: Card) -> None:

@@ -71,16 +71,19 @@ def predict(
 @JSON
 def train(task: str, tenant: str, days: int | None, budget: float | None, as_of: str | None, as_json: bool) -> None:
     """Race the candidates of a TASK; the winner serves if it beats the model in service."""
+    from rich.console import Console
+
     from foretell.app import App
     from foretell.app.tenancy import as_of_told
+    from foretell.cli.skill import racing
 
-    with App.open(tenant) as app:
-        done, verdict = app.train(task, as_of=as_of_told(as_of), days=days, budget=budget)
+    with App.open(tenant) as app, racing(Console(stderr=True)) as told:
+        done, verdict = app.train(task, as_of=as_of_told(as_of), days=days, budget=budget, progress=told)
     card = done.model.card
     if as_json:
-        told = {"tenant": tenant, "task": task, "version": card.version, "candidate": card.candidate}
+        what = {"tenant": tenant, "task": task, "version": card.version, "candidate": card.candidate}
         why = {"promoted": verdict.promote, "reason": verdict.reason}
-        click.echo(json.dumps({**told, **why, "card": card.model_dump(mode="json")}))
+        click.echo(json.dumps({**what, **why, "card": card.model_dump(mode="json")}))
         return
     _scores(card.scores, card.candidate, card.skipped)
     click.echo(f"{card.candidate} won: {card.reason}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -158,11 +158,15 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a forecaster sees: questions, their features (same order), and the history behind them."""
+    """What a forecaster sees: questions, their features (same order), and the history behind them.
+
+    Who learns in epochs tells `told` of each that is done, and how many there are at most.
+    """
 
     history: History
     questions: Frame
     features: Block
+    told: Callable[[int, int], None] | None = None
 
     def by_as_of(self) -> Iterator[tuple[NDArray[np.int64], Study]]:
         """For each distinct `as_of`: the positions of its questions, and the study as known then."""
@@ -186,14 +190,16 @@ class Cost:
     Importing libraries is left out: a process that answers has them.
     """
 
+    start: float = 0.0  # for a fit, before anything is learned
     fit: float = 0.0  # for 1,000 questions to learn from
     forecast: float = 0.0  # for 1,000 questions to answer
     most: int | None = None  # questions that a fit learns from at most
+    lacking: str | None = None  # what has to be installed before it can be fitted, with the line to type
 
     def seconds(self, learned: int, answered: int) -> float:
         """Expected seconds to fit on `learned` questions and answer `answered`."""
         learned = learned if self.most is None else min(learned, self.most)
-        return (self.fit * learned + self.forecast * answered) / 1000
+        return self.start + (self.fit * learned + self.forecast * answered) / 1000
 
 
 class Forecaster(Protocol):

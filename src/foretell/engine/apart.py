@@ -48,7 +48,11 @@ class Apart:
         self.meant = meant or {}  # by candidate: each is calibrated for itself
         self.of = {name: task.candidates[name]() for name in sorted({*self.who.values()})}
         costs = [one.cost for one in self.of.values()]
-        self.cost = Cost(fit=sum(one.fit for one in costs), forecast=max(one.forecast for one in costs))
+        self.cost = Cost(
+            start=sum(one.start for one in costs),
+            fit=sum(one.fit for one in costs),
+            forecast=max(one.forecast for one in costs),
+        )
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Fit each that needs it; return self."""

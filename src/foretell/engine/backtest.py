@@ -182,12 +182,15 @@ def folded(
 
 
 def _within(task: Task, folds: list[Fold], budget: float) -> tuple[dict[str, Callable[[], Forecaster]], dict[str, str]]:
-    """The candidates a budget allows, in their order, by their own estimates."""
+    """The candidates that nothing is lacking for and a budget allows, in their order, by their own estimates."""
     chosen: dict[str, Callable[[], Forecaster]] = {}
     skipped: dict[str, str] = {}
     spent = 0.0
     for name, make in task.candidates.items():
         made = make()
+        if made.cost.lacking:
+            skipped[name] = made.cost.lacking
+            continue
         folds_cost = (made.cost.seconds(fold.outcomes.height, fold.ask.questions.height) for fold in folds)
         last = made.cost.seconds(folds[-1].outcomes.height, 0)
         cost = sum(folds_cost) + last
@@ -209,7 +212,10 @@ def race(
     said: dict[str, list[Frame]] = {name: [] for name in chosen}
     jobs = [(name, make, fold) for name, make in chosen.items() for fold in folds]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        running = [pool.submit(_say, task, name, make(), fold) for name, make, fold in jobs]
+        running = []
+        for place, (name, make, fold) in enumerate(jobs):
+            learn = replace(fold.learn, told=epochs(name, place, len(jobs), progress))
+            running.append(pool.submit(_say, task, name, make(), replace(fold, learn=learn)))
         try:
             for place, ((name, _, _), job) in enumerate(zip(jobs, running, strict=True)):
                 if progress:
@@ -218,6 +224,16 @@ def race(
         finally:
             pool.shutdown(cancel_futures=True)
     return said
+
+
+def epochs(name: str, done: int, fits: int, progress: Progress | None) -> Callable[[int, int], None]:
+    """What a candidate that learns in epochs tells of them, so that `progress` hears it."""
+
+    def told(epoch: int, most: int) -> None:
+        if progress:
+            progress(f"{name}, epoch {epoch} of {most}", done, fits)
+
+    return told
 
 
 def _say(task: Task, name: str, forecaster: Forecaster, fold: Fold) -> Frame:

@@ -65,6 +65,7 @@ class Card(BaseModel):
     skipped: Mapping[str, str]  # candidates that did not run, and why
     features: tuple[str, ...]
     reason: str  # why this candidate serves
+    epochs: int | None = None  # that it learned in, where it learns in some
     trust: Reliability | None = None  # what the chance that an answer holds has been worth; None: too little to tell
 
 

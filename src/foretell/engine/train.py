@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from foretell.contract import Frame, History, Study, Table, Task
 from foretell.engine import apart
-from foretell.engine.backtest import Backtest, Progress, backtest, past_questions
+from foretell.engine.backtest import Backtest, Progress, backtest, epochs, past_questions
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Card, Model, Span, held, versioned
 from foretell.engine.outcomes import counts, join, settled
@@ -65,7 +65,7 @@ def train(
     tested = backtest(task, history, budget=budget, progress=progress)
     winner, reason = choose(task, tested)
     taught = lesson(task, history)
-    model = fit(task, history, winner, tested, reason, facts, taught)
+    model = fit(task, history, winner, tested, reason, facts, taught, progress)
     return Trained(model=model, backtest=tested, lesson=taught)
 
 
@@ -118,6 +118,7 @@ def fit(
     reason: str,
     facts: Mapping[str, Span] | None = None,
     taught: Lesson | None = None,
+    progress: Progress | None = None,
 ) -> Model:
     """Fit one candidate on every outcome settled by now; calibrate it, and learn how sure it is, with its backtest."""
     taught = taught or lesson(task, history)
@@ -127,8 +128,10 @@ def fit(
         who = apart.best(task, tested.asked, racing)
         meant = {name: calibrate(task.target, tested.raw[name], tested.asked, history.now) for name in {*who.values()}}
         forecaster = apart.Apart(task, who, meant)
+    heard: list[int] = []
     if forecaster.needs_training:
-        forecaster = forecaster.fit(taught.study, taught.outcomes)
+        study = replace(taught.study, told=_epochs(candidate, tested, progress, heard))
+        forecaster = forecaster.fit(study, taught.outcomes)
     raw = None if isinstance(forecaster, apart.Apart) else tested.raw.get(candidate)  # each in it has its own
     calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
     said = tested.forecasts.get(candidate)
@@ -138,13 +141,27 @@ def fit(
         task=task,
         forecaster=forecaster,
         calibration=calibration,
-        card=versioned(card.model_copy(update={"trust": worth})),
+        card=versioned(card.model_copy(update={"trust": worth, "epochs": max(heard, default=None)})),
         chance=chance,
         held={} if said is None else held(task.target, said, tested.asked),
         worth={}
         if said is None or not task.scope
         else apart.worth(task, tested.asked, said, tested.forecasts[task.baseline]),
     )
+
+
+def _epochs(
+    candidate: str, tested: Backtest, progress: Progress | None, heard: list[int]
+) -> Callable[[int, int], None]:
+    """What is told of the epochs of the last fit: `progress` hears it, and `heard` keeps which there were."""
+    fits = len(tested.raw) * len(tested.folds)
+    onward = epochs(candidate, fits, fits, progress)
+
+    def told(epoch: int, most: int) -> None:
+        heard.append(epoch)
+        onward(epoch, most)
+
+    return told
 
 
 def spans(tables: Sequence[Table], task: Task, history: History) -> dict[str, Span]:

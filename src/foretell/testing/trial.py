@@ -106,8 +106,8 @@ class Trial:
 
     @cached_property
     def exams(self) -> dict[str, Exam]:
-        """Every candidate before its checks."""
-        return {name: self._exam(name) for name in self.task.candidates}
+        """Every candidate before its checks; one that lacks what it learns with can't be tried."""
+        return {name: self._exam(name) for name, make in self.task.candidates.items() if not make().cost.lacking}
 
     def _exam(self, name: str) -> Exam:
         learn, outcomes = self.learned
@@ -137,7 +137,7 @@ class Trial:
         """What every candidate says to every request that it has an answer to."""
         made = []
         for plan in self.plans:
-            said = [(name, plan, one) for name in self.task.candidates if (one := self.forecast(name, plan))]
+            said = [(name, plan, one) for name in self.exams if (one := self.forecast(name, plan))]
             if not said:
                 raise BrokenDomain(f"{self.where}: no candidate has an answer to the sample's {plan.words}")
             made += said

@@ -4,10 +4,12 @@ from datetime import timedelta
 from functools import partial
 
 from foretell.contract import Domain, Gate, Report, Rolling, Task
-from foretell.domains.energy import decide, features, models, routes, sample, watch
+from foretell.domains.energy import decide, features, models, networks, routes, sample, watch
 from foretell.domains.energy.schema import OutputAnswer, OutputRequest, Settings, WatchAnswer, WatchRequest
 from foretell.domains.energy.sources import SOURCES
 from foretell.domains.energy.tables import FORECASTS, OBSERVED, PLANTS, READINGS, Kind
+
+NETWORK: dict[Kind, str] = {"solar": "lstm", "wind": "gru"}
 
 
 def _task(kind: Kind) -> Task:
@@ -30,6 +32,7 @@ def _task(kind: Kind) -> Task:
             "corrected": partial(models.Corrected, kind),
             "boosted": partial(models.Trees, kind),
             "ensemble": partial(models.Ensemble, kind),
+            NETWORK[kind]: partial(networks.Sequences, kind),
         },
         decide=partial(decide.decide, kind),
         headline=decide.headline,

@@ -73,6 +73,10 @@ class Hours:
         """The same of the hour as it was 1, 2, … days before each place."""
         return self._back(at, minute, 24 * np.arange(1, days + 1))
 
+    def around(self, at: Places, minute: Places, steps: Places) -> tuple[Floats, Floats]:
+        """The same of the hours `steps` after each place (before it where they are negative)."""
+        return self._back(at, minute, -steps)
+
     def _back(self, places: Places, minute: Places, steps: Places) -> tuple[Floats, Floats]:
         if not len(self.share):
             nothing = np.full((len(places), len(steps)), np.nan)

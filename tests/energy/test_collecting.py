@@ -1,0 +1,110 @@
+"""The weather comes by itself twice a day: the schedule starts it, a worker fetches it, and what fails is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.deciding import above, tenancy
+from tests.providers import KEY, Providers, providers
+
+from foretell.app import App
+from foretell.app.opening import stores
+from foretell.app.schedule import tick
+from foretell.app.worker import work
+from foretell.domains.energy import DOMAIN
+from foretell.engine.timetable import next_due
+from foretell.stores.access import WORKER
+from foretell.stores.jobs import Job
+
+FORECAST, SUN, AIR = "energy.open_meteo", "energy.nasa_power", "energy.open_meteo_archive"
+DUE = {f"collect:{name}" for name in (FORECAST, SUN, AIR)}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Providers]:
+    """Every provider of energy's weather, here."""
+    with providers(datetime.now(UTC)) as running:
+        for source in DOMAIN.sources:
+            monkeypatch.setenv(f"FORETELL_URLS__{source.name.upper()}", running.url)
+        monkeypatch.setenv("OPENWEATHER_API_KEY", KEY)
+        yield running
+
+
+@pytest.fixture
+def app(alone: Path, server: Providers) -> Iterator[App]:
+    """A tenant with a roof and a turbine, alone in the house for ten days."""
+    with tenancy("UTC") as made:
+        with above(alone) as connection:
+            connection.execute("DELETE FROM tenants WHERE tenant_id <> %s", [made.tenant])
+            connection.execute("UPDATE providers SET spent = 0, failures = 0, rests_until = NULL")
+            connection.execute("UPDATE tenants SET created_at = now() - interval '10 days'")
+            connection.execute("SET search_path TO foretell_queue, public")
+            for table in ("schedules", "jobs", "house_runs", "procrastinate_jobs"):
+                connection.execute(f"DELETE FROM {table}".encode())
+        usual = {"since": "2024-01-01T00:00Z", "latitude": 55.0, "longitude": 9.0, "capacity_kw": 100.0}
+        kinds = [{"plant": "roof", "kind": "solar"}, {"plant": "mill", "kind": "wind"}]
+        made.import_("energy.plants", pl.DataFrame([usual | kind for kind in kinds]))
+        yield made
+
+
+def fetched(app: App) -> dict[str, Job]:
+    """What the schedule has had collected, by source."""
+    due = {each.name: each for each in app.schedule.list() if each.enabled}
+    assert due.keys() > DUE
+    database = stores({}, role=WORKER, size=2).database
+    try:
+        tick(app.house, database, datetime.now(UTC))
+    finally:
+        database.close()
+    work(wait=False, beat=0.5)
+    return {job.subject: job for job in app.jobs.list() if job.kind == "collect"}
+
+
+def recorded(app: App) -> dict[str, tuple[int, int]]:
+    """The rows of the audit, by source: how many places were wanted, and of how many something came."""
+    with app.desk.inside() as connection:
+        rows = connection.execute("SELECT subject, details FROM audit WHERE action = 'collect'").fetchall()
+    return {subject: (told["wanted"], told["answered"]) for subject, told in rows}
+
+
+@pytest.mark.row("E1")
+def test_the_weather_is_due_twice_a_day(app: App) -> None:
+    start = datetime(2026, 3, 3, tzinfo=UTC)
+    for entry in (each for each in app.schedule.list() if each.name in DUE):
+        times = [next_due(entry.cron, "UTC", start)]
+        times.append(next_due(entry.cron, "UTC", times[0]))
+        assert times[1] - times[0] == timedelta(hours=12)
+        assert next_due(entry.cron, "UTC", times[1]) == times[0] + timedelta(days=1)
+
+
+@pytest.mark.row("E1")
+def test_a_worker_fetches_what_is_due_of_each_kind_of_plant_though_a_provider_stumbles(
+    app: App, server: Providers
+) -> None:
+    server.orders.extend(["503", "truncated"])
+    jobs = fetched(app)
+    assert {name: job.state for name, job in jobs.items()} == dict.fromkeys((FORECAST, SUN, AIR), "done")
+    assert recorded(app) == dict.fromkeys((FORECAST, SUN, AIR), (2, 2))
+    assert set(app.facts("energy.forecasts")["plant"]) == {"roof", "mill"}
+    assert set(app.facts("energy.observed")["plant"]) == {"roof", "mill"}
+
+
+@pytest.mark.row("E1")
+def test_what_fails_is_in_the_log_in_the_audit_and_at_the_job_which_is_tried_again(
+    app: App, server: Providers, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.always = {"/": "html"}
+    with caplog.at_level(logging.WARNING, logger="foretell"):
+        jobs = fetched(app)
+    (job,) = (job for job in jobs.values() if job.attempts)  # the others come after it
+    assert (job.state, job.error) == ("waiting", "Unavailable")
+    assert "nothing came for some places" in str(job.message)
+    assert recorded(app) == {job.subject: (2, 0)}
+    assert f"{job.subject} of {app.tenant}: nothing came for 2 of 2 places" in caplog.text
+    (known,) = (one for one in app.sources.list("energy") if one.source == job.subject)
+    assert known.success == 0.0
