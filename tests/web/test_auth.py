@@ -25,7 +25,7 @@ from foretell.web.server import create
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OPEN = {("GET", "/health"), ("GET", "/ready")}
-AT_HOME = {("GET", "/docs"), ("GET", "/openapi.json")}
+AT_HOME = {("GET", "/docs"), ("GET", "/api/ml/docs"), ("GET", "/openapi.json")}
 FROM_AFAR = {"X-Forwarded-For": "203.0.113.7"}
 NUMBER = "00000000-0000-0000-0000-000000000000"
 
@@ -36,6 +36,7 @@ TASKS = (
     LOAD, *(f"/v1/inventory/{task}" for task in ("demand", "stockout")),
     *(f"/v1/agile/{task}" for task in ("effort", "points", "assignment", "duration", "delivery")),
     *(f"/v1/energy/{task}" for task in ("solar", "wind")),
+    *(f"/v1/realestate/{task}" for task in ("move", "transaction_type", "contact", "market", "value")),
 )  # fmt: skip
 REPORTS = (
     *(f"/v1/agile/{report}" for report in ("sprint_risk", "project_summary", "anomalies", "scale")), "/v1/energy/watch",
@@ -47,7 +48,14 @@ SLASHED = {
     f"{ML}/{{sprint_id}}/sprint-risk": "GET", f"{ML}/{{project_id}}/project-summary": "GET",
 }  # fmt: skip
 REPLAYED = (LOAD, "/v1/inventory/stockout")
-FOR_EACH = ("/v1/inventory/demand", "/v1/inventory/stockout", "/v1/energy/solar", "/v1/energy/wind")
+FOR_EACH = (
+    "/v1/inventory/demand", "/v1/inventory/stockout", "/v1/energy/solar", "/v1/energy/wind",
+    *(f"/v1/realestate/{task}" for task in ("move", "transaction_type", "contact", "market", "value")),
+)  # fmt: skip
+OF_HOMES = {
+    "move-probability": "move_probability", "transaction-type": "transaction_type", "contact-timing": "contact_timing",
+    "property-value": "property_value",
+}  # fmt: skip
 AT = "2024-01-01T00:00:00Z"
 ROWS: dict[str, dict[str, Any]] = {
     "/v1/traffic/facts/metrics": {"time": AT, "value": 1.0},
@@ -82,6 +90,19 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/energy/facts/observed": {"plant": "a", "time": AT, "provider": "b"},
     "/v1/energy/facts/forecasts": {"plant": "a", "time": AT, "provider": "b", "issued_at": AT},
     "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
+}
+PERSON = {"person": "a", "time": AT}
+ROWS |= {
+    **{f"/v1/realestate/facts/{table}": PERSON for table in ("people", "sessions", "searches", "contacts")},
+    "/v1/realestate/facts/homes": {**PERSON, "property": "h"},
+    "/v1/realestate/facts/properties": {"property": "h", "time": AT},
+    "/v1/realestate/facts/documents": {**PERSON, "document": "d"},
+    "/v1/realestate/facts/accesses": {**PERSON, "document": "d"},
+    "/v1/realestate/facts/emails": {**PERSON, "email": "e"},
+    "/v1/realestate/facts/alerts": {**PERSON, "alert": "e"},
+    "/v1/realestate/facts/transactions": {"transaction": "t", "time": AT, "kind": "BUY"},
+    "/v1/realestate/facts/agents": {"agent": "b", "time": AT},
+    "/v1/realestate/facts/markets": {"area": "c", "time": AT, "index": 1.0, "known_at": AT},
 }
 NEW = {"project": "p", "title": "Fix it"}
 DOCUMENTED = {"title": "Fix it", "issue_type": "bug", "project_id": "p", "issue_id": "i", "sprint_id": "s"}
@@ -141,6 +162,12 @@ MAY = {
     ("GET", "/api/v1/predict/solar"): READS,
     ("GET", "/api/v1/predict/wind"): READS,
     ("POST", "/v1/agile/anomalies/detect"): READS,
+    **{("POST", f"{home}/v1/predict/{path}"): READS for home in ("", "/api/ml") for path in (*OF_HOMES, "batch")},
+    **{
+        ("GET", f"{home}/v1/models/{name}_model/health"): READS
+        for home in ("", "/api/ml")
+        for name in OF_HOMES.values()
+    },
     ("POST", "/v1/agile/import/jira"): BRINGS,
     ("POST", "/v1/agile/import/github"): BRINGS,
     **{("GET", path): READS for path in ROWS},
@@ -150,7 +177,7 @@ MAY = {
     **{(method, f"{path}/{rest}"): who for path in TASKS for (method, rest), who in OF_A_TASK.items()},
     **{
         (method, f"/v1/{domain}/{rest}"): who
-        for domain in ("traffic", "inventory", "agile", "energy")
+        for domain in ("traffic", "inventory", "agile", "energy", "realestate")
         for (method, rest), who in OF_A_DOMAIN.items()
     },
 }
@@ -385,6 +412,12 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         "/v1/agile/sprint_risk/report": {"sprint": "s"},
         **{f"/v1/energy/watch/{verb}": {"plant": "a"} for verb in ("report", "detect")},
         "/v1/energy/predict": {"requests": [{"task": "solar", "request": {}}]},
+        "/v1/realestate/predict": {"requests": [{"task": "move", "request": {"person": "a"}}]},
+        **{f"/v1/realestate/{task}/predict": {"person": "a"} for task in ("move", "transaction_type", "contact")},
+        "/v1/realestate/market/predict": {"area": "c"},
+        "/v1/realestate/value/predict": {"property": "h"},
+        **{f"{home}/v1/predict/{path}": {"entity_id": "a"} for home in ("", "/api/ml") for path in OF_HOMES},
+        **{f"{home}/v1/predict/batch": {"requests": [{"entity_id": "a"}]} for home in ("", "/api/ml")},
         "/v1/jobs": {"kind": "clean"},
         "/v1/schedule/{name}": {"enabled": False},
         "/v1/agile/import/jira": JIRA,
@@ -398,6 +431,7 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
     if path.endswith("/settings"):
         told = {"/v1/settings": {"zone": "Asia/Riyadh"}, "/v1/inventory/settings": {"minimum_days": 40}}
         told |= {"/v1/agile/settings": {"stale_days": 40}, "/v1/energy/settings": {"nearby_km": 9}}
+        told |= {"/v1/realestate/settings": {"move_days": 90}}
         return {"json": {} if known else told.get(path, {"country": "TR"})}
     if path.startswith("/api/v1/predict/"):
         return {"params": {"location_lat": 0, "location_lng": 0}}

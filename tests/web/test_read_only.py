@@ -19,6 +19,7 @@ from foretell.app import App
 PREDICT = "/v1/traffic/load/predict"
 WORKLOAD = {"current_replicas": 10, "capacity_per_pod": 10}
 OF_ISSUES = ("effort", "points", "assignment")
+OF_PEOPLE = ("move", "transaction_type", "contact", "market", "value")
 READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/traffic/predict", PREDICT, "/v1/traffic/load/backtest", "/v1/traffic/load/replay",
     "/v1/inventory/stockout/replay", "/v1/inventory/predict",
@@ -32,7 +33,14 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
         "predict-effort", "recommend-story-points", "suggest-assignment", "estimate-sprint-duration"
     )),
     "/api/v1/ml/{project_id}/project-summary/",
-    "/v1/energy/predict", "/v1/energy/watch/report",
+    "/v1/energy/predict", "/v1/energy/watch/report", "/v1/realestate/predict",
+    *(f"/v1/realestate/{task}/{verb}" for task in OF_PEOPLE for verb in ("predict", "predictions", "backtest")),
+    *(f"/v1/predict/{path}" for path in (
+        "move-probability", "transaction-type", "contact-timing", "property-value", "batch"
+    )),
+    *(f"/api/ml/v1/predict/{path}" for path in (
+        "move-probability", "transaction-type", "contact-timing", "property-value", "batch"
+    )),
     *(f"/v1/energy/{task}/{verb}" for task in ("solar", "wind") for verb in ("predict", "predictions", "backtest")),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from foretell.errors import ForetellError, TooLarge, Unauthorized, Unavailable
 from foretell.web.problems import dressed, problem
 
 OPEN = {"/health", "/ready"}
-AT_HOME = {"/docs", "/openapi.json"}  # open to those at this machine
+AT_HOME = {"/docs", "/api/ml/docs", "/openapi.json"}  # open to those at this machine
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 LARGEST = 64_000_000  # bytes of a body of facts,
 LARGER = 8_000_000  # of a request for a prediction, which may bring its history,
