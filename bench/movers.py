@@ -25,7 +25,7 @@ from foretell.engine.outcomes import join
 from foretell.engine.train import lesson, train
 
 RACED = ("recency", "line", "trees", "both")
-WORLDS = {"1,000 people, mean of six worlds": (1000, 34, range(1, 7)), "100,000 people": (100_000, 24, range(1, 2))}
+WORLDS = {"1,000 people, mean of six worlds": (1000, 34, range(1, 7)), "100,000 people": (100_000, 34, range(1, 2))}
 Scores = dict[str, float | None]
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from foretell.contract import Frame, History, Study, Table, Task
+from foretell.contract import Chance, Frame, History, Study, Table, Task
 from foretell.engine import apart
 from foretell.engine.backtest import Backtest, Progress, backtest, epochs, past_questions
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Card, Model, Span, held, versioned
 from foretell.engine.outcomes import counts, join, settled
+from foretell.engine.scores import score
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
 
@@ -133,6 +134,8 @@ def fit(
         study = replace(taught.study, told=_epochs(candidate, tested, progress, heard))
         forecaster = forecaster.fit(study, taught.outcomes)
     raw = None if isinstance(forecaster, apart.Apart) else tested.raw.get(candidate)  # each in it has its own
+    if raw is not None and isinstance(task.target, Chance) and not _helped(tested, candidate):
+        raw = None
     calibration = None if raw is None else calibrate(task.target, raw, tested.asked, history.now)
     said = tested.forecasts.get(candidate)
     chance, worth = (None, None) if said is None else learn(task, history, tested.asked.hstack(said.get_columns()))
@@ -162,6 +165,16 @@ def _epochs(
         onward(epoch, most)
 
     return told
+
+
+def _helped(tested: Backtest, candidate: str) -> bool:
+    """Whether chances were better calibrated than as they were said, each with the outcomes known by its day.
+
+    Where outcomes come so late that none was known, nobody can tell: what is said stays.
+    """
+    target, value = tested.task.target, tested.asked["value"]
+    losses = [score(target, of[candidate], value)["log_loss"] for of in (tested.forecasts, tested.raw)]
+    return losses[0] is not None and losses[1] is not None and losses[0] < losses[1]
 
 
 def spans(tables: Sequence[Table], task: Task, history: History) -> dict[str, Span]:
