@@ -256,3 +256,12 @@ def test_homes_of_other_areas_are_no_comparables_unless_it_is_known_where_they_s
     near = around(two.standing, two.homes, two.standing.parts(two.homes, two.month, two.rise))
     past = two.standing.deals.frame[two.standing.rows[near.near[0][near.near[0] >= 0]]]
     assert past["area"].n_unique() > 1
+
+
+def test_a_published_index_says_how_prices_rose_and_go_on() -> None:
+    told = answer(property="s0007")
+    seen = history()["markets"].filter(pl.col("area") == told.comparables[0].area).sort("time")["index"]
+    published = seen[-1] / seen[-13] - 1
+    assert told.market_year == pytest.approx(published, abs=0.02)
+    made = value.features(history(), asked("s0007", END, END))
+    assert made["gain"][0] == pytest.approx(np.log1p(told.market_year) / 2)

@@ -13,7 +13,7 @@ from foretell.domains.realestate.alike import KEPT, around, kilometres
 from foretell.domains.realestate.market import later
 from foretell.domains.realestate.prices import NEW
 from foretell.domains.realestate.schema import Comparable, ValueAnswer, ValueReason, ValueRequest
-from foretell.domains.realestate.value import Seen, last, seen, stands
+from foretell.domains.realestate.value import Seen, gained, last, seen, stands
 from foretell.errors import NotFound, NotReady
 
 TOLD = 8  # reasons
@@ -67,7 +67,7 @@ def decide(forecast: Forecast, request: ValueRequest, history: History) -> Value
         low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]),
         last_price=_only(sold["price"]), last_sold=_only(sold["time"]),
         last_price_today=None if np.isnan(previous[0]) else float(np.exp(previous[0])),
-        usual=usual, market_year=float(np.expm1(12 * standing.gain)), deals=len(standing.rows),
+        usual=usual, market_year=float(np.expm1(gained(one)[0])), deals=len(standing.rows),
         comparables=_comparables(one, parts, history.now), reasons=_reasons(one, parts, today / usual),
     )  # fmt: skip
 
@@ -116,6 +116,8 @@ def _words(name: str, homes: dict[str, Any]) -> str:
     value = homes[name]
     if value is None:
         return f"{name} is not known"
+    if name == "waterfront":
+        return "at the water" if value else "not at the water"
     units = {"size": " m²", "land": " m²", "around": " m² usual about it", "basement": " m²"}
     return f"{name} {value:.6g}{units.get(name, '')}"
 

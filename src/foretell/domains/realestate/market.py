@@ -42,8 +42,10 @@ AHEAD = (1, 3, 6, 12, 24, 36, 60)  # months that are learned
 BACK = (1, 3, 6, 12, 24, 60)  # months of the past whose growth is looked at
 RATES = tuple(f"rate_{back}m" for back in BACK)
 MOST = 60_000  # questions to learn from
-RIDGE = 30.0
-WHOLE = 1e5  # months of one area in the order of them and of areas: area * WHOLE + month
+RIDGE = 30.0  # usual outcomes that growth going on counts as
+FEW = 60  # outcomes so far ahead that their own quantiles are taken of
+USUAL = 0.004  # growth of a month
+WHOLE = 1e5  # areas lie so many months apart in a book
 
 
 def later(moment: datetime, count: int) -> datetime:
@@ -193,12 +195,9 @@ class Growth:
         return self
 
 
-FEW = 60  # outcomes so far ahead that their own quantiles are taken of
-
-
 def _inputs(features: Block) -> Floats:
-    """Growth in per cent a year beside one, which goes in with the size of a usual growth."""
-    return np.column_stack([np.full(len(features), 0.004), features.of_names(RATES)])
+    """Past growth a month, beside what is always the same, of the size of a usual one."""
+    return np.column_stack([np.full(len(features), USUAL), features.of_names(RATES)])
 
 
 def _between(rows: Floats, ahead: Floats) -> Floats:

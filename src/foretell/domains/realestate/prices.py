@@ -24,8 +24,9 @@ from foretell.features.asof import newest
 Ints = NDArray[np.int64]
 MOST = 40_000  # deals, the newest ones, that a moment's prices are made of
 TURNS = 6
-FEW = 30
-STEP = 0.012  # usual change of prices from one month to the next
+FEW = 30  # deals, or homes sold again, that something is told by
+STEP, TOLD_STEP = 0.012, 0.004  # usual change of prices in a month, and of what a published index leaves of it
+FARTHEST = 2.5  # of the logarithm: what differs more from the middle price counts as so far
 NUMBERS = (
     "bedrooms", "bathrooms", "size", "land", "floors", "built", "renovated", "condition", "grade", "view", "waterfront",
     "basement", "around", "latitude", "longitude",
@@ -33,13 +34,10 @@ NUMBERS = (
 TEXTS = ("area", "street", "kind")
 PARTS = ("kind", "area", "street", "property", "year")  # what a deal is one of several of
 NEW = "new home"
-
-
-DESIGN = (
+DESIGN = (  # what each column of `design` is made of
     "size", "size", "land", "around", "built", "built", "renovated", "bedrooms", "bathrooms", "floors", "condition",
     "grade", "grade", "grade", "view", "waterfront", "basement",
 )  # fmt: skip
-# of the columns of `design`, what each is made of
 
 
 def _clean(found: Frame) -> Frame:
@@ -164,10 +162,11 @@ class Standing:
         self.counts = {
             part: np.bincount(deals.code[part][self.rows], minlength=len(deals.codes[part])) for part in PARTS
         }
-        self.noise = 0.1
-        self.told: dict[str, float] = {}
+        self.noise, told = 0.1, deals.market[self.rows] != 0
+        self.step = TOLD_STEP if len(told) and told.mean() > 0.5 else STEP
+        self.drawn: dict[str, float] = {}  # deals that nothing counts as beside a group's own, by part
         if len(y):
-            self._found(inputs, when, y - self.level)
+            self._found(inputs, when, np.clip(y - self.level, -FARTHEST, FARTHEST))
 
     def _inputs(self, raw: Floats) -> Floats:
         missing = np.isnan(raw)
@@ -203,7 +202,7 @@ class Standing:
         What is a home's own is found together with them, for a market that rises is no home's own.
         """
         code, count = self.deals.code["property"][self.rows], self.counts["property"]
-        share = 1 / (count + self.told["property"])
+        share = 1 / (count + self.drawn["property"])
         total = np.bincount(code, left, len(count))
         many = np.flatnonzero(count > 1)
         place = np.full(len(count), -1)
@@ -214,7 +213,7 @@ class Standing:
         alone = np.where(again, 1.0, 1.0 - share[code])
         times = np.bincount(when, alone, len(self.time))
         bend = np.diff(np.eye(len(times)), axis=0)
-        curve = np.diag(times) - seen.T @ (share[many][:, None] * seen) + bend.T @ bend * self.noise / STEP**2
+        curve = np.diag(times) - seen.T @ (share[many][:, None] * seen) + bend.T @ bend * self.noise / self.step**2
         drawn = left - (share * total)[code]
         return np.asarray(np.linalg.solve(curve + 1e-6 * np.eye(len(times)), np.bincount(when, drawn, len(times))))
 
@@ -234,25 +233,25 @@ class Standing:
         self.effects[part] = effect
         if part == "property":
             self.noise = max(within, 1e-4)
-        self.told[part] = within / between
+        self.drawn[part] = within / between
         return np.asarray(effect[code])
 
     @property
     def gain(self) -> float:
-        """The change of the logarithm of prices in the last year, a month; of what the published index does not say."""
+        """By how much the logarithm of prices rose in a month of the last year, beside what a published index says."""
         before = max(0, self.last - 12)
         return float(self.time[self.last] - self.time[before]) / 12
 
     def rise(self, month: Ints, index: Floats, area: list[Any]) -> Floats:
         """What the market was in each month: its part of the logarithm of a price.
 
-        Months after the last with a deal go on as the year before: deeds come late.
+        The year after the last deal goes on as the one before: deeds come late.
         """
         when = np.clip(month - self.first, 0, len(self.time) - 1)
         codes, counts, effect = self.deals.codes["year"], self.counts["year"], self.effects["year"]
         year = [_last(codes, counts, (name, int(each) // 12)) for name, each in zip(area, month, strict=True)]
         own = np.array([effect[k] if k >= 0 else 0.0 for k in year])
-        return np.asarray(self.time[when] + self.gain * np.maximum(when - self.last, 0) + index + own)
+        return np.asarray(self.time[when] + self.gain * np.clip(when - self.last, 0, 12) + index + own)
 
     @cached_property
     def then(self) -> Floats:

@@ -331,7 +331,10 @@ def sample(seed: int) -> Sample:
     made = world(seed)
     standing = Standpoint(tenant="sample", now=END, zone=ZONE, settings=Settings())
     whom = ["p0000001", "p0000042", "p0000299"]
-    of_person = [PersonRequest(person=name) for name in whom]
+    lived = made.tables["homes"].join(made.tables["properties"], on="property").select("person", "property", "area")
+    where = {person: (home, area) for person, home, area in lived.iter_rows()}
+    # As they are once the app has looked the home up: then its market and the deals about it are read.
+    of_person = [PersonRequest(person=name, property=where[name][0], area=where[name][1]) for name in whom]
     return Sample(
         history=History(standing, _empty(made.tables)),
         requests={

@@ -34,7 +34,7 @@ COLUMNS = (
     *(name for name in NUMBERS if name != "built"), "age", "like", "area", "street", "street_deals", "property",
     "property_deals", "near", "unlike", "alike", "since", "years", "ahead",
 )  # fmt: skip
-SAID = ("reference", "gain", "index", "compared")  # of prices now, and by how much they rise in a year
+SAID = ("reference", "gain", "index", "compared")  # of prices now, and half of what they rose in a year
 
 
 def questions(history: History) -> Frame:
@@ -76,6 +76,7 @@ class Seen(NamedTuple):
     homes: Frame
     month: Ints
     rise: Floats  # of the area's published index, as `market` gives it
+    year: Floats  # of it in the last year
 
 
 def seen(history: History, asked: Frame) -> list[Seen]:
@@ -84,13 +85,15 @@ def seen(history: History, asked: Frame) -> list[Seen]:
     homes = described(history, asked.select("property", "as_of")).with_columns(asked["property"])
     sold = newest(asked, deals.frame, "property", ("area",))["area"].fill_null("")
     homes = homes.with_columns(area=pl.when(pl.col("area") == "").then(sold).otherwise("area"))
-    index = market(history, homes.select("area").with_columns(asked["as_of"]))
+    areas = homes.select("area").with_columns(asked["as_of"])
+    index = market(history, areas)
+    year = index - market(history, areas.with_columns(pl.col("as_of") - BEFORE[1]))
     month, start = months(asked["as_of"]), asked["as_of"].dt.truncate("1mo").dt.epoch("us").to_numpy()
     out = []
     for each in np.unique(month):
         places = np.flatnonzero(month == each)
         standing = stood(history, int(each), int(start[places[0]]))
-        out.append(Seen(places, standing, homes[places], month[places], index[places]))
+        out.append(Seen(places, standing, homes[places], month[places], index[places], year[places]))
     return out
 
 
@@ -127,7 +130,7 @@ def _features(one: Seen) -> dict[str, Floats]:
         "age": one.month / 12 - homes["built"].fill_null(np.nan).to_numpy(),
         **{name: parts[name] for name in ("like", "area", "street", "street_deals", "property", "property_deals")},
         "near": near, "unlike": np.minimum(about.unlike[:, 0], 50.0), "alike": compared - reference,
-        "since": previous - reference, "years": years, "reference": np.asarray(reference), "gain": _gain(one),
+        "since": previous - reference, "years": years, "reference": np.asarray(reference), "gain": gained(one) / 2,
         "index": np.where(np.isnan(previous), usual, previous),
         "compared": np.where(np.isnan(compared), usual, compared),
     }  # fmt: skip
@@ -140,9 +143,9 @@ def stands(standing: Standing, places: Ints) -> Floats:
     return np.where(places >= 0, standing.stands[places], 0.0)
 
 
-def _gain(one: Seen) -> Floats:
-    """By how much the logarithm of prices rises in a year to come: as in the last one, by half."""
-    return np.full(len(one.places), 0.5 * 12 * one.standing.gain)
+def gained(one: Seen) -> Floats:
+    """By how much the logarithm of prices rose in the last year."""
+    return np.asarray(one.year + 12 * one.standing.gain)
 
 
 def last(one: Seen, now: Floats) -> tuple[Floats, Floats]:
