@@ -72,7 +72,6 @@ def recorded(app: App) -> dict[str, tuple[int, int]]:
     return {subject: (told["wanted"], told["answered"]) for subject, told in rows}
 
 
-@pytest.mark.row("E1")
 def test_the_weather_is_due_twice_a_day(app: App) -> None:
     start = datetime(2026, 3, 3, tzinfo=UTC)
     for entry in (each for each in app.schedule.list() if each.name in DUE):
@@ -82,7 +81,6 @@ def test_the_weather_is_due_twice_a_day(app: App) -> None:
         assert next_due(entry.cron, "UTC", times[1]) == times[0] + timedelta(days=1)
 
 
-@pytest.mark.row("E1")
 def test_a_worker_fetches_what_is_due_of_each_kind_of_plant_though_a_provider_stumbles(
     app: App, server: Providers
 ) -> None:
@@ -94,7 +92,6 @@ def test_a_worker_fetches_what_is_due_of_each_kind_of_plant_though_a_provider_st
     assert set(app.facts("energy.observed")["plant"]) == {"roof", "mill"}
 
 
-@pytest.mark.row("E1")
 def test_what_fails_is_in_the_log_in_the_audit_and_at_the_job_which_is_tried_again(
     app: App, server: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -92,6 +92,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "/v1/agile/facts/worklogs": {"issue": "i", "project": "p", "time": AT, "hours": 1.0},
 }
 PERSON = {"person": "a", "time": AT}
+OF_MOVE = {"entity_id": "a", "prediction_type": "MOVE_PROBABILITY"}
 ROWS |= {
     **{f"/v1/realestate/facts/{table}": PERSON for table in ("people", "sessions", "searches", "contacts")},
     "/v1/realestate/facts/homes": {**PERSON, "property": "h"},
@@ -417,7 +418,7 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         "/v1/realestate/market/predict": {"area": "c"},
         "/v1/realestate/value/predict": {"property": "h"},
         **{f"{home}/v1/predict/{path}": {"entity_id": "a"} for home in ("", "/api/ml") for path in OF_HOMES},
-        **{f"{home}/v1/predict/batch": {"requests": [{"entity_id": "a"}]} for home in ("", "/api/ml")},
+        **{f"{home}/v1/predict/batch": {"requests": [OF_MOVE]} for home in ("", "/api/ml")},
         "/v1/jobs": {"kind": "clean"},
         "/v1/schedule/{name}": {"enabled": False},
         "/v1/agile/import/jira": JIRA,

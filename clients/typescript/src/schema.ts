@@ -23,6 +23,8 @@ export interface Tasks {
   "realestate.move": { request: PersonRequest; answer: MoveAnswerTold };
   "realestate.transaction_type": { request: PersonRequest; answer: TypeAnswerTold };
   "realestate.contact": { request: ContactRequest; answer: ContactAnswerTold };
+  "realestate.market": { request: MarketRequest; answer: MarketAnswerTold };
+  "realestate.value": { request: ValueRequest; answer: ValueAnswerTold };
   "traffic.load": { request: LoadRequest; answer: LoadAnswerTold };
 }
 
@@ -126,6 +128,21 @@ export interface Change {
   date: string;
   before: number;
   after: number;
+}
+
+/**
+ * A home that was sold; `today` is its price as the market is now, for a home like the one asked about.
+ *
+ * `alike` is 1 where it stands in the same place, is just alike, and was sold this month.
+ */
+export interface Comparable {
+  property: string;
+  area: string;
+  sold: string;
+  price: number;
+  today: number;
+  distance_km: number | null;
+  alike: number;
 }
 
 /**
@@ -393,6 +410,30 @@ export interface Freshness {
 }
 
 /**
+ * What a home is like, in the columns of `properties`; sizes in square metres.
+ */
+export interface HomeDescribed {
+  area?: string;
+  street?: string;
+  kind?: string;
+  bedrooms?: number | null;
+  bathrooms?: number | null;
+  size?: number | null;
+  land?: number | null;
+  floors?: number | null;
+  built?: number | null;
+  renovated?: number | null;
+  condition?: number | null;
+  grade?: number | null;
+  view?: number | null;
+  waterfront?: boolean | null;
+  basement?: number | null;
+  around?: number | null;
+  latitude?: number | null;
+  longitude?: number | null;
+}
+
+/**
  * A new issue.
  */
 export interface IssueBody {
@@ -467,6 +508,37 @@ export interface LoadRequest {
   hours?: number;
   workload?: WorkloadConfig | null;
   scale_in?: "never" | "forecast";
+}
+
+/**
+ * The price index of a market in the month that begins at `at`, with a range that holds it four of five times.
+ *
+ * `known` is the newest month published by now, `index_known` its index; `growth` is from there to `at`, as a share.
+ */
+export interface MarketAnswer {
+  area: string;
+  at: string;
+  known: string;
+  index_known: number;
+  index: number;
+  low: number;
+  high: number;
+  growth: number;
+  growth_last_year: number | null;
+}
+
+export interface MarketAnswerTold {
+  task: string;
+  answer: MarketAnswer;
+  foretell: Basis;
+}
+
+/**
+ * A market, and in how many months from now its index is asked for.
+ */
+export interface MarketRequest {
+  area: string;
+  months?: number;
 }
 
 /**
@@ -961,6 +1033,54 @@ export interface TypeAnswerTold {
 export interface Uplift {
   date: string;
   factor: number;
+}
+
+/**
+ * What a home is worth today and at `at`, there with a range that four of five times holds what it is sold for.
+ *
+ * `last_price` is what it was last sold for, `last_price_today` that moved with the market. `usual` is the value of
+ * the usual home now, which `reasons` multiply to `value_today`. `market_year` is by what share prices rose there in a
+ * year, as far as deals tell.
+ */
+export interface ValueAnswer {
+  property: string | null;
+  at: string;
+  months: number;
+  value_today: number;
+  value: number;
+  low: number;
+  high: number;
+  last_price: number | null;
+  last_sold: string | null;
+  last_price_today: number | null;
+  usual: number;
+  market_year: number;
+  deals: number;
+  comparables: Array<Comparable>;
+  reasons: Array<ValueReason>;
+}
+
+export interface ValueAnswerTold {
+  task: string;
+  answer: ValueAnswer;
+  foretell: Basis;
+}
+
+/**
+ * By what factor something makes the value other than that of the usual home; all of them multiply to it.
+ */
+export interface ValueReason {
+  words: string;
+  factor: number;
+}
+
+/**
+ * A home on record by its `property`, or one that is described; its value now and in so many months.
+ */
+export interface ValueRequest {
+  property?: string | null;
+  home?: HomeDescribed | null;
+  horizon_months?: number;
 }
 
 /**

@@ -128,7 +128,7 @@ def _mixed(made: APIRouter, mixed: Mixed) -> None:
                 wanted = [(name, request) for _, name, _, request in some]
                 try:
                     answers = await run_in_threadpool(app.predict_many, wanted, as_of=when, light=True)
-                except ForetellError as error:
+                except InvalidRequest as error:  # of their moment
                     answers = [error] * len(some)
                 for (place, name, route, given), said in zip(some, answers, strict=True):
                     try:

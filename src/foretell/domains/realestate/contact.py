@@ -23,7 +23,7 @@ from foretell.domains.realestate.people import settings
 from foretell.domains.realestate.schema import ContactAnswer, ContactRequest, Slot
 from foretell.features.windows import Rows
 
-SEEN = timedelta(days=731)
+SEEN = timedelta(days=36_525)
 READS = tuple(
     Read(table=name, window=SEEN) for name in ("sessions", "accesses", "emails", "alerts", "searches", "contacts")
 )
