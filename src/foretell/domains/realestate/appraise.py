@@ -14,7 +14,7 @@ from foretell.domains.realestate.market import later
 from foretell.domains.realestate.prices import NEW
 from foretell.domains.realestate.schema import Comparable, ValueAnswer, ValueReason, ValueRequest
 from foretell.domains.realestate.value import Seen, gained, last, seen, stands
-from foretell.errors import NotFound, NotReady
+from foretell.errors import InvalidRequest, NotFound, NotReady
 
 TOLD = 8  # reasons
 LEAST = 0.005  # a factor nearer to 1 is no reason
@@ -23,8 +23,11 @@ LEAST = 0.005  # a factor nearer to 1 is no reason
 def ask(request: ValueRequest, history: History) -> Ask:
     """What it is worth now and at the horizon; a home that is described comes along.
 
-    Raises NotFound for a property of which nothing is on record, NotReady where no price is.
+    Raises InvalidRequest for no home or two, NotFound for a property of which nothing is on record, NotReady where no
+    price is.
     """
+    if (request.property is None) == (request.home is None):
+        raise InvalidRequest("name a property that is on record, or describe a home: one of the two")
     deals = history["transactions"].filter(pl.col("price") > 0, pl.col("property") != "")
     if deals.is_empty():
         raise NotReady("no deal with a price is known; bring some into realestate.transactions")

@@ -152,7 +152,7 @@ class Blend:
     """
 
     needs_training = True
-    cost = Cost(fit=0.5, forecast=0.3, most=MOST)
+    cost = Cost(fit=0.15, forecast=0.15, most=MOST)
     PARTS = 6
 
     def __init__(self) -> None:

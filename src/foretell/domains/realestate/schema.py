@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.tables import Count, Deal, Grade, Id, Money, Short, Year
@@ -163,12 +163,6 @@ class ValueRequest(BaseModel):
     property: Id | None = None
     home: HomeDescribed | None = None
     horizon_months: Annotated[int, Field(ge=0, le=120)] = 12
-
-    @model_validator(mode="after")
-    def _one_home(self) -> Self:
-        if (self.property is None) == (self.home is None):
-            raise ValueError("name a property that is on record, or describe a home: one of the two")
-        return self
 
 
 class Comparable(BaseModel):
