@@ -222,7 +222,8 @@ def test_what_is_not_there_is_refused_with_what_to_type() -> None:
     nobody = History(history().standpoint, {**history().tables, "transactions": history()["transactions"].clear()})
     with pytest.raises(NotReady, match=r"realestate\.transactions"):
         answer(nobody, property="s0007")
-    for wrong in ({}, {"property": "s0007", "home": {}}):
+    wrongs: tuple[dict[str, Any], ...] = ({}, {"property": "s0007", "home": {}})
+    for wrong in wrongs:
         with pytest.raises(InvalidRequest, match="one of the two"):
             answer(**wrong)
 

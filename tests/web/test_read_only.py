@@ -38,9 +38,6 @@ READS = {  # what is asked with a POST and changes nothing but the ledger
     *(f"/v1/predict/{path}" for path in (
         "move-probability", "transaction-type", "contact-timing", "property-value", "batch"
     )),
-    *(f"/api/ml/v1/predict/{path}" for path in (
-        "move-probability", "transaction-type", "contact-timing", "property-value", "batch"
-    )),
     *(f"/v1/energy/{task}/{verb}" for task in ("solar", "wind") for verb in ("predict", "predictions", "backtest")),
 }  # fmt: skip
 

@@ -107,7 +107,7 @@ def _admit(
         place
         for place, (task, request) in asked.items()
         if (desk.person and domain.members)
-        or (task.lookups and vectors.whose(task, request) not in known.get(task.name, {}))
+        or (task.lookups and not (task.name in known and vectors.whose(task, request) in known[task.name]))
     ]
     if not wanting:
         return {}
@@ -236,7 +236,7 @@ def everybody(desk: Tenancy, task: Task) -> list[str]:
         }
     if not there:
         raise NotReady(f"{task.name} knows nobody; bring facts into {', '.join(f'{domain.name}.{n}' for n in read)}")
-    return sorted(there)
+    return sorted(there - {""})  # a fact may be nobody's
 
 
 def _look(
