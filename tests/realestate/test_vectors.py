@@ -188,6 +188,22 @@ def test_the_weekly_query_of_the_document_answers(agency: App) -> None:
     assert {name for name, *_ in rows} >= {*CATALOGUE.names()}
 
 
+def test_tasks_that_make_the_same_keep_it_once(agency: App) -> None:
+    visit(agency)
+    agency.predict("realestate.transaction_type", {"person": PERSON})
+    assert PERSON in kept(agency)
+    with agency.desk.transaction() as connection:
+        (tasks,) = connection.execute("SELECT array_agg(DISTINCT task) FROM ml_feature_values").fetchone() or ([],)
+    assert tasks == [TASK]
+
+
+def test_who_wants_nothing_remembered_is_answered_from_facts(agency: App) -> None:
+    visit(agency)
+    said = chance(agency, cache_bypass=True)
+    assert PERSON not in kept(agency)
+    assert chance(agency).forecast.rows.equals(said.forecast.rows)
+
+
 def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
     due = {one.name: one for one in agency.schedule.list()}
     assert due[f"refresh:{TASK}"].cron == "0 2 * * *"

@@ -59,6 +59,7 @@ def client(server: Running, agency: App, token: Callable[..., str]) -> Iterator[
         yield made
 
 
+@pytest.mark.row("R5")
 @pytest.mark.parametrize("prefix", ["", "/api/ml"])
 @pytest.mark.parametrize("path", PATHS)
 def test_a_documented_path_answers_with_every_field_of_its_document(
@@ -110,6 +111,7 @@ def test_features_that_are_given_count_instead_of_what_is_known(client: httpx.Cl
     assert "no_such_feature" in str(wrong.json())
 
 
+@pytest.mark.row("R5")
 def test_a_bad_request_of_a_batch_fails_alone(client: httpx.Client) -> None:
     requests: list[dict[str, Any]] = [
         {"entity_id": PERSON, "prediction_type": "MOVE_PROBABILITY"},
@@ -134,6 +136,7 @@ def test_a_bad_request_of_a_batch_fails_alone(client: httpx.Client) -> None:
     assert "MOVE_PROBABILITY" in told["predictions"][1]["error"]["detail"]  # what there is
 
 
+@pytest.mark.row("R5")
 def test_a_batch_has_a_thousand_requests_at_most(client: httpx.Client) -> None:
     one = {"entity_id": PERSON, "prediction_type": "MOVE_PROBABILITY", "explain": False}
     assert client.post("/v1/predict/batch", json={"requests": [one] * 1001}).status_code == 422
@@ -142,6 +145,7 @@ def test_a_batch_has_a_thousand_requests_at_most(client: httpx.Client) -> None:
     assert (told["count"], told["failed"]) == (1000, 0)
 
 
+@pytest.mark.row("R5")
 @pytest.mark.parametrize("prefix", ["", "/api/ml"])
 def test_health_is_counted_from_what_is_on_record(client: httpx.Client, agency: App, prefix: str) -> None:
     path = f"{prefix}/v1/models/move_probability_model/health"
@@ -161,6 +165,7 @@ def test_health_is_counted_from_what_is_on_record(client: httpx.Client, agency: 
     assert (untrained["status"], untrained["model_version"]) == ("NOT_TRAINED", None)
 
 
+@pytest.mark.row("R5")
 def test_the_document_s_description_is_where_it_says(client: httpx.Client) -> None:
     assert client.get("/api/ml/docs").status_code == 200
 

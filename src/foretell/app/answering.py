@@ -57,7 +57,7 @@ def answer(
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
     with desk.transaction(snapshot=True, durable=False) as connection:
         look = _look(desk, connection, domain, [*asked.values()], as_of)
-        known = {} if as_of is not None else _known(desk, connection, domain, asked)
+        known = {} if as_of is not None or cache_bypass else _known(desk, connection, domain, asked)
         for place, error in _admit(desk, connection, domain, asked, as_of, known).items():
             said[place] = error
         if not asked:

@@ -12,7 +12,7 @@ from foretell.app.admission import admitted
 from foretell.app.answering import everybody
 from foretell.app.requests import request_of
 from foretell.app.tenancy import Tenancy
-from foretell.app.vectors import found, keep, made
+from foretell.app.vectors import found, keep, made, owner
 from foretell.contract import Domain, Floats, Task
 from foretell.engine.collect import needs
 from foretell.errors import ForetellError
@@ -42,7 +42,7 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
         if far:
             far(f"features of {min(start + MANY, len(whom)):,}", min(start + MANY, len(whom)) / len(whom))
     with desk.transaction() as connection:
-        vectors.tell(connection, desk.tenant, task.name, sums.told(day))
+        vectors.tell(connection, desk.tenant, owner(task, domain), sums.told(day))
     return {"entities": len(whom), "compared": compared, "differ": differ}
 
 
@@ -109,4 +109,4 @@ def lately(desk: Tenancy, task: Task, days: int = 7) -> list[Statistic]:
     """What a task's features were like in the last days."""
     with desk.inside() as connection:
         since = (datetime.now(UTC) - timedelta(days=days)).date()
-        return vectors.statistics(connection, desk.tenant, task.name, since)
+        return vectors.statistics(connection, desk.tenant, owner(task, desk.domain(task.name)), since)

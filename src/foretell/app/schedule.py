@@ -12,6 +12,7 @@ from foretell.app.house import House
 from foretell.app.jobs import put
 from foretell.app.kinds import KINDS
 from foretell.app.tenancy import Tenancy
+from foretell.app.vectors import owner
 from foretell.contract import Domain
 from foretell.engine.timetable import checked, last_due, next_due
 from foretell.errors import ForetellError, InvalidRequest, NotFound
@@ -57,7 +58,7 @@ def defaults(domains: Iterable[Domain]) -> dict[str, Default]:
             found[f"retrain:{task.name}"] = Default(
                 cron="0 2 * * 1", kind="retrain", told={"task": task.name}, tables=tables
             )
-            if task.vector:
+            if task.vector and task.name == owner(task, domain):
                 found[f"refresh:{task.name}"] = Default(
                     cron="0 2 * * *", kind="refresh", told={"task": task.name}, tables=tables
                 )

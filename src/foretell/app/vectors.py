@@ -22,10 +22,15 @@ from foretell.stores import vectors
 from foretell.stores.vectors import Vector
 
 
-def form(task: Task, domain: Domain) -> str:
-    """Which features a task keeps, in which versions."""
+def owner(task: Task, domain: Domain) -> str:
+    """The task by whose name a task's vectors are kept: the first that makes the same."""
+    return next(one.name for one in domain.tasks if one.vector is task.vector)
+
+
+def form(domain: Domain) -> str:
+    """Which features a domain has, in which versions."""
     told = [(one.name, one.version) for one in domain.catalogue.features] if domain.catalogue else []
-    return hashlib.sha256(f"{task.name} {told}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{told}".encode()).hexdigest()[:16]
 
 
 def whose(task: Task, request: Request) -> str:
@@ -38,7 +43,7 @@ def found(
 ) -> dict[str, Vector]:
     """What is kept of those that requests are about, and still holds."""
     whom = list(dict.fromkeys(whose(task, one) for one in requests))
-    return vectors.find(connection, desk.tenant, task.name, form(task, domain), now.date(), whom)
+    return vectors.find(connection, desk.tenant, owner(task, domain), form(domain), now.date(), whom)
 
 
 def made(task: Task, history: History, requests: Sequence[Request]) -> dict[str, Vector]:
@@ -90,12 +95,12 @@ def keep(desk: Tenancy, task: Task, day: date, new: Mapping[str, Vector], marks:
     domain = desk.domain(task.name)
     with suppress(Unavailable), desk.transaction(durable=False) as connection:
         if vectors.still(connection, desk.tenant, marks):
-            vectors.keep(connection, desk.tenant, task.name, form(task, domain), day, new.values())
+            vectors.keep(connection, desk.tenant, owner(task, domain), form(domain), day, new.values())
 
 
 def forget(desk: Tenancy, connection: Any, domain: Domain, table: Table, rows: Frame) -> None:
     """Forget what is made of facts like these rows, which are being stored."""
-    for task in (task for task in domain.tasks if task.vector):
+    for task in (task for task in domain.tasks if task.vector and task.name == owner(task, domain)):
         for by in {read.by for read in task.reads if read.table == table.name}:
             if by == "all":
                 vectors.forget_all(connection, desk.tenant, task.name)

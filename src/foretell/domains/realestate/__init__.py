@@ -77,6 +77,7 @@ TYPE = Task(
     rolling=ROLLING,
     gate=Gate(metric="log_loss", least=100),
     whom="person",
+    vector=people.vector,
     routes=routes.KIND,
 )
 
