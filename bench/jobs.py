@@ -26,7 +26,7 @@ SHOPS, PRODUCTS, HORIZONS, WORKERS = 4, 25, 10, 3  # a job for each product and 
 BEAT = 0.5  # seconds between a worker's signs of life
 TENANTS, DAYS = 200, 60
 LONGEST = 3600.0  # seconds that anything may take
-LOOKED = 600.0  # seconds that two hundred tenants' training is looked at; what is left then is said
+LOOKED = 200.0  # seconds that two hundred tenants' training is looked at; what is left then is said
 
 
 def chaos() -> dict[str, Any]:

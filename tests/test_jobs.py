@@ -245,7 +245,7 @@ def test_what_waits_is_cancelled_at_once_and_what_runs_at_its_next_step(
 
 def test_what_can_not_be_started_is_said(app: App) -> None:
     for kind, told, error, words in (
-        ("dance", {}, NotFound, "there are train, retrain, predict, detect, collect"),
+        ("dance", {}, NotFound, "there are train, retrain, predict, refresh, detect, collect"),
         ("train", {"task": "traffic.jam"}, NotFound, "there are traffic.load"),
         ("train", {"tusk": LOAD}, InvalidRequest, "task: Field required; tusk: Extra"),
         ("detect", {"report": "agile.scale"}, NotFound, "looks at nothing regularly"),
