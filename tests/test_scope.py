@@ -17,6 +17,7 @@ from foretell.engine import apart
 from foretell.engine.backtest import backtest
 from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, predict
+from foretell.engine.promote import judge
 from foretell.engine.train import train
 
 
@@ -60,6 +61,13 @@ def test_each_scope_is_served_by_who_did_best_there(task: Task, history: History
     said = {entity: one(task, history, trained.model, entity) for entity in ("a", "b")}
     assert {entity: each.method for entity, each in said.items()} == {"a": "of_a", "b": "of_b"}
     assert [each.forecast.rows["point"][0] for each in said.values()] == pytest.approx([10.0, 10.0], abs=0.5)
+
+
+def test_trained_again_with_nothing_new_it_is_let_serve_again(task: Task, history: History) -> None:
+    trained = train(task, history)
+    verdict = judge(trained, trained.model, history)
+    assert verdict.promote
+    assert "only 0 outcomes are newer" in verdict.reason
 
 
 def test_in_a_fold_only_the_folds_before_choose(task: Task, history: History) -> None:

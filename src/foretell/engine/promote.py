@@ -40,10 +40,12 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     name, metric = trained.model.card.candidate, task.gate.metric
     since = tested.asked["as_of"] >= champion.card.trained_at
     asked, new = tested.asked.filter(since), tested.raw[name].filter(since)
-    study = task.study(history, asked.drop("value", "known_at", "state", "fold"))
-    old = checked(task, champion.card.candidate, study.questions, champion.forecaster.forecast(study)).rows
-    known = ~old.select(pl.any_horizontal(pl.all().is_null())).to_series()
-    asked, new, old = asked.filter(known), new.filter(known), old.filter(known)
+    old = new
+    if asked.height >= task.gate.least:  # of fewer the champion need not be asked
+        study = task.study(history, asked.drop("value", "known_at", "state", "fold"))
+        old = checked(task, champion.card.candidate, study.questions, champion.forecaster.forecast(study)).rows
+        known = ~old.select(pl.any_horizontal(pl.all().is_null())).to_series()
+        asked, new, old = asked.filter(known), new.filter(known), old.filter(known)
     if asked.height < task.gate.least:
         words = f"only {asked.height} outcomes are newer than the champion; too few to compare ({task.gate.least})"
         mine, its = (_learned(model.card) for model in (trained.model, champion))
