@@ -410,7 +410,7 @@ export interface Freshness {
 }
 
 /**
- * What a home is like, in the columns of `properties`; sizes in square metres.
+ * What a home is like that is not on record.
  */
 export interface HomeDescribed {
   area?: string;

@@ -55,6 +55,7 @@ def answer(
     as_of = instant(as_of)
     if foreign := [task.name for task, _ in asked.values() if task not in domain.tasks]:
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
+    day = datetime.now(UTC).date()  # taken first: what is made after midnight is then not found, and made again
     with desk.transaction(snapshot=True, durable=False) as connection:
         look = _look(desk, connection, domain, [*asked.values()], as_of)
         known = {} if as_of is not None or cache_bypass else _known(desk, connection, domain, asked)
@@ -77,7 +78,7 @@ def answer(
         told = _Told(desk, connection, look, serving, as_of, **how)
         fresh, new = told.all(rest, known) if rest else ({}, {})
     for task, made_ in new.items():
-        vectors.keep(desk, desk.task(task), datetime.now(UTC).date(), made_, look.marks)
+        vectors.keep(desk, desk.task(task), day, made_, look.marks)
     for place, each in {**held, **heavy, **fresh}.items():
         said[place] = each
     made = [(slots[place], each) for place, each in fresh.items() if place in slots and isinstance(each, Prediction)]

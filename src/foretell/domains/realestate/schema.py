@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from foretell.domains.realestate.catalogue import CATALOGUE
-from foretell.domains.realestate.tables import Count, Deal, Grade, Id, Money, Short, Year
+from foretell.domains.realestate.tables import Deal, Described, Id, Money
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Hour = Annotated[int, Field(ge=0, le=24)]
@@ -132,29 +132,10 @@ class ContactAnswer(BaseModel):
     words: str
 
 
-class HomeDescribed(BaseModel):
-    """What a home is like, in the columns of `properties`; sizes in square metres."""
+class HomeDescribed(Described):
+    """What a home is like that is not on record."""
 
     model_config = ConfigDict(extra="forbid")
-
-    area: Short = ""
-    street: Short = ""
-    kind: Short = ""
-    bedrooms: Count | None = None
-    bathrooms: Count | None = None
-    size: Count | None = None
-    land: Count | None = None
-    floors: Count | None = None
-    built: Year | None = None
-    renovated: Year | None = None
-    condition: Grade | None = None
-    grade: Grade | None = None
-    view: Grade | None = None
-    waterfront: bool | None = None
-    basement: Count | None = None
-    around: Count | None = None
-    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
 
 class ValueRequest(BaseModel):

@@ -43,15 +43,13 @@ class Home(BaseModel):
     active: bool = True
 
 
-class Property(BaseModel):
-    """A property, as it is from a time on. Sizes are in square metres, a loan in money.
+class Described(BaseModel):
+    """What a home is like; sizes in square metres.
 
     `area` is the market it is in, `street` the street or postcode in it: its homes are neighbours. `around` is
     the usual size of the homes about it.
     """
 
-    property: Id
-    time: AwareDatetime
     area: Short = ""
     street: Short = ""
     kind: Short = ""
@@ -70,6 +68,13 @@ class Property(BaseModel):
     around: Count | None = None
     latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+
+
+class Property(Described):
+    """A property, as it is from a time on, and the loan on it."""
+
+    property: Id
+    time: AwareDatetime
     loan: Money | None = None
     loan_rate: Percent | None = None
 
