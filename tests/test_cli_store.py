@@ -64,7 +64,8 @@ def other(server: Server) -> Iterator[dict[str, str]]:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("CREATE ROLE landlord LOGIN CREATEROLE PASSWORD 'p@:/'")
         connection.execute(
-            "GRANT foretell_app, foretell_reader, foretell_operator, foretell_worker TO landlord WITH ADMIN OPTION"
+            "GRANT foretell_app, foretell_reader, foretell_operator, foretell_worker, foretell_eraser"
+            " TO landlord WITH ADMIN OPTION"
         )
         connection.execute("CREATE ROLE lodger LOGIN PASSWORD 's3cret'")
         connection.execute('CREATE DATABASE "Others" OWNER landlord')

@@ -128,7 +128,9 @@ def restore(settings: ForetellSettings, tables: Tables, file: Path) -> Told:
         server = launcher.start(home)
         migrating.embedded(server)
         owner = url_of(server, OWNER)
-        instead = f"to put it aside, type: foretell stop && mv '{home}' '{home}.old'"
+        instead = (
+            f"to put it aside, type: foretell stop && mv '{home}' '{home}.old', then restore with --erased '{home}.old'"
+        )
     logins = _let_in(settings)
     told = restored(file, owner, Blobs(_blobs(settings)), login=logins.get("login"), instead=instead)
     migrating.migrate(owner, tables, **logins)

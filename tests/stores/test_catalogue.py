@@ -10,11 +10,25 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from foretell.app.declared import domains
 from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
 from foretell.errors import Misconfigured
 from foretell.stores import facts
-from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, QUEUE, READER, ROLES, VISITOR, WORKER, url_of
+from foretell.stores.access import (
+    APP,
+    DATABASE,
+    ERASER,
+    LOGIN,
+    OPERATOR,
+    OWNER,
+    QUEUE,
+    READER,
+    ROLES,
+    VISITOR,
+    WORKER,
+    url_of,
+)
 from foretell.stores.database import Database, checked
 from foretell.stores.server import Server
 
@@ -120,7 +134,11 @@ MEANT = {
     (APP, "public.jobs"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in FAR},
     (APP, "public.schedules"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("cron", "enabled", "fired_at")},
     **{(WORKER, f"{QUEUE}.procrastinate_{name}"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for name in QUEUED},
-    **{(role, f"{QUEUE}.procrastinate_{name}"): set[str]() for role in (APP, READER, OPERATOR) for name in QUEUED},
+    **{
+        (role, f"{QUEUE}.procrastinate_{name}"): set[str]()
+        for role in (APP, READER, OPERATOR, ERASER)
+        for name in QUEUED
+    },
     **{(WORKER, f"public.{name}"): {"SELECT"} for name in ("tenants", "schedules", "settings_changes")},
     (WORKER, "public.house_runs"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("ended_at", "told", "error")},
     (OPERATOR, "public.house_runs"): {"SELECT"},
@@ -129,15 +147,43 @@ MEANT = {
     (OPERATOR, "public.tenants"): {"SELECT", "INSERT", "UPDATE (zone)"},
     **{(role, f"public.{name}"): {"SELECT"} for role in ROLES for name in OPEN_TO_ALL},
     **{(role, "public.tenants"): {"SELECT"} for role in (APP, READER)},
+    **{
+        (ERASER, f"public.{name}"): {"SELECT", "DELETE"}
+        for name in (
+            "quarantine",
+            "ml_predictions",
+            "ml_feedback",
+            "answered",
+            "kept_answers",
+            "recommendations",
+            "ml_anomaly_detections",
+            "ml_feature_values",
+        )
+    },
+    **{(ERASER, f"public.{name}"): set[str]() for name in ("house_runs", "providers")},
+    (ERASER, "public.data_marks"): {"SELECT", "INSERT", "UPDATE (mark)", "UPDATE (recorded_at)"},
+    (ERASER, "public.audit"): {"SELECT", "INSERT", "UPDATE (details)"},
+    (ERASER, "public.jobs"): {"SELECT"}
+    | {f"UPDATE ({name})" for name in ("told", "notes", "result", "doing", "message")},
     (APP, "public.providers"): {"SELECT", "INSERT"} | {f"UPDATE ({name})" for name in COUNTED},
 }
 
 
+NAMING = {
+    f"{domain.name}.{table.name}": {
+        f"UPDATE ({column})" for column in (*table.persons, *(["entity"] if {*table.entity} & {*table.persons} else []))
+    }
+    for domain in domains().values()
+    for table in domain.tables
+}  # the columns of facts in which a person is named
+
+
 def meant(role: str, table: str) -> set[str]:
     """The rights that a role should have on a table (no part of another): as named above, else as its kind has."""
-    ours = {APP: {"SELECT", "INSERT"}, READER: {"SELECT"}}.get(role, set())
-    domains = {APP: {"UPDATE (replaced_at)"}}.get(role, set())
-    return MEANT.get((role, table), ours if table.startswith("public.") else ours | domains)
+    # Who proves that nothing is left of a person sees every table that holds what is a tenant's.
+    ours = {APP: {"SELECT", "INSERT"}, READER: {"SELECT"}, ERASER: {"SELECT"}}.get(role, set())
+    of_facts = {APP: {"UPDATE (replaced_at)"}, ERASER: {"DELETE"} | NAMING.get(table, set())}.get(role, set())
+    return MEANT.get((role, table), ours if table.startswith("public.") else ours | of_facts)
 
 
 def rights(connection: Connection[Any]) -> dict[tuple[str, str], set[str]]:
@@ -226,7 +272,7 @@ def test_there_is_no_way_past_the_policies(owner: Connection[Any]) -> None:
 def test_every_role_has_just_the_rights_meant_for_it(owner: Connection[Any]) -> None:
     has = rights(owner)
     whole = [name for name, part in tables(owner).items() if not part]
-    assert has == {(role, n): wants for role in (APP, READER) for n in whole if (wants := meant(role, n))} | {
+    assert has == {(role, n): wants for role in (APP, READER, ERASER) for n in whole if (wants := meant(role, n))} | {
         (role, n): wants for role in (OPERATOR, WORKER) for n in whole if (wants := MEANT.get((role, n), set()))
     }
 
@@ -418,7 +464,9 @@ OPERATOR_REFUSED = [
     *(f"INSERT INTO {n} DEFAULT VALUES" for n in ("metrics", "ml_predictions", "audit", "ml_feedback", "answered")),
     *(f"DELETE FROM {n}" for n in ("quarantine", "ml_models", "answered")),
 ]
-REFUSED = [(role, each) for each in ALL_REFUSED for role in ROLES]
+ERASED = ("DELETE FROM metrics", "DELETE FROM recommendations")  # what one role is there for
+REFUSED = [(role, each) for each in ALL_REFUSED for role in ROLES if role != ERASER or each not in ERASED]
+REFUSED += [(ERASER, f"INSERT INTO {n} DEFAULT VALUES") for n in ("metrics", "ml_predictions", "jobs", "ml_models")]
 DELETED = [f"DELETE FROM {n}" for n in ("ml_feedback", "ml_predictions", "jobs")]
 WORKER_REFUSED = [
     *(f"SELECT FROM {n}" for n in ("traffic.metrics", "data_marks", "audit", "ml_predictions", "ml_models", "jobs")),

@@ -169,6 +169,11 @@ MAY = {
         for home in ("", "/api/ml")
         for name in OF_HOMES.values()
     },
+    **{
+        (method, f"/v1/{domain}/people/{{person:path}}"): ADMIN
+        for domain in ("agile", "realestate")
+        for method in ("GET", "DELETE")
+    },
     ("POST", "/v1/agile/import/jira"): BRINGS,
     ("POST", "/v1/agile/import/github"): BRINGS,
     **{("GET", path): READS for path in ROWS},
@@ -205,7 +210,7 @@ def routes() -> list[tuple[str, str]]:
 def filled(path: str) -> str:
     """The path of somebody's thing."""
     path = path.replace("{prediction_id}", NUMBER).replace("{recommendation_id}", NUMBER)
-    path = path.replace("{sprint_id}", "nowhere").replace("{project_id}", "nowhere")
+    path = path.replace("{person:path}", "nobody").replace("{sprint_id}", "nowhere").replace("{project_id}", "nowhere")
     path = path.replace("{job_id}", NUMBER).replace("/schedule/{name}", "/schedule/clean")
     return path.replace("{version}", "20260101T000000-00000000")
 

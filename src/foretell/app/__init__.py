@@ -22,6 +22,7 @@ from foretell.app.intake import Imported, intake
 from foretell.app.jobs import Jobs
 from foretell.app.models import Models, nothing_trained
 from foretell.app.opening import add_tenant
+from foretell.app.people import People
 from foretell.app.predictions import Predictions
 from foretell.app.quarantine import Quarantine
 from foretell.app.recommendations import Recommendations, recommend
@@ -50,15 +51,16 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs` and `schedule`
-    have verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs`, `schedule`,
+    `features` and `people` have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
         self.desk, self.tenant, self.house, self.sources = desk, desk.tenant, desk.house, Sources(desk=desk)
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
-        self.jobs, self.schedule, self.features = Jobs(desk), Schedule(desk), Features(desk)
+        self.jobs, self.schedule = Jobs(desk), Schedule(desk)
+        self.features, self.people = Features(desk), People(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:

@@ -75,7 +75,7 @@ class Refresh(Told):
 
 
 class Clean(Told):
-    """Forget predictions and jobs that are old enough, answers whose time is over, and files that nobody needs."""
+    """Forget facts, predictions and jobs that are old enough, answers whose time is over, files that nobody needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,14 +181,15 @@ def refreshed(app: App, told: Refresh) -> dict[str, Any]:
 
 
 def cleaned(app: App, _: Clean) -> dict[str, Any]:
-    """How many predictions and jobs were forgotten."""
+    """How many predictions and jobs were forgotten, and facts, by table."""
     keep = getattr(app.settings.show(), "keep_predictions_days")  # noqa: B009 - the tenant's own settings
     with app.desk.transaction() as connection:
         kept.sweep(connection, app.tenant)
-        gone = {
+        gone: dict[str, Any] = {
             "predictions": records.forget(connection, app.tenant, timedelta(days=keep)),
             "jobs": jobs.clean(connection, app.tenant, ENDED),
         }
+    gone["facts"] = app.people.forget_old()
     shelf.tidy(app.desk)
     return gone
 

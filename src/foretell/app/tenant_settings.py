@@ -39,6 +39,7 @@ class TenantSettings(BaseModel):
 
     zone: Annotated[str, AfterValidator(_zone)] | None = None
     keep_predictions_days: Annotated[int, Field(ge=30, le=36_500)] = 365  # older ones are forgotten
+    keep_facts_days: Mapping[str, Annotated[int, Field(ge=1, le=36_500)]] = {}  # by table; else as it declares
 
 
 def check_defaults(domains: Iterable[Domain]) -> None:
@@ -115,7 +116,8 @@ class Settings:
         """Tell settings by field, from now on; returns them all. A field that is None goes back to its default.
 
         Objects are merged as JSON Merge Patch does (RFC 7396). Who and when is kept, and audited in the same
-        transaction. Raises InvalidRequest for a field that there is not, and for a value that can't be.
+        transaction. Raises InvalidRequest for a field that there is not, and for a value that can't be;
+        NotFound for a table that there is not.
         """
         kind = self._kind(domain)
         if unknown := [field for field in values if field not in kind.model_fields]:
@@ -125,6 +127,9 @@ class Settings:
         if not values:
             raise InvalidRequest("there is nothing to set; give a field and its value")
         values = {field: _plain(domain, field, value) for field, value in values.items()}
+        if domain == TENANT:
+            for name in values.get("keep_facts_days") or {}:
+                self.desk.table(name)
         with self.desk.inside() as connection:
             decisions.alone(connection, self.desk.tenant, f"settings of {domain}")
             before = {one.field: one.value for one in decisions.changes(connection, self.desk.tenant, domain)}

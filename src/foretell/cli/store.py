@@ -59,18 +59,28 @@ def backup(file: Path) -> None:
 
 @click.command()
 @click.argument("file", type=FILE)
-def restore(file: Path) -> None:
+@click.option(
+    "--erased",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The home that this one takes the place of: whom it had erased is erased here too.",
+)
+def restore(file: Path, erased: Path | None) -> None:
     """Put what is in FILE into an empty database: all of it or nothing, after every part was verified.
+
+    Who had been erased by then, or is in the register of the home named by --erased, is erased again.
 
     With FORETELL_DATABASE, FORETELL_DATABASE_OWNER is the URL of the role that is to own the tables.
     """
     from foretell import upkeep
+    from foretell.app.people import replayed
     from foretell.settings import ForetellSettings
 
     told = upkeep.restore(ForetellSettings(), _tables(), file)
     click.echo(f"restored, as of {told.made_at:%Y-%m-%d %H:%M:%S %Z}: {_inside(told)}")
     for each in told.quarantined:
         click.echo(f"it was not in the backup: {each}")
+    if again := replayed(erased):
+        click.echo(f"erased again: {_many(again, 'person')}")
 
 
 @click.command()

@@ -40,6 +40,10 @@ class Table:
     `rules` are conditions beyond the row's types, by the words a rejected row is given. A `yearly` table is
     stored in one part a year, by `time`: for so many rows that old years should not slow the new one down. Where
     facts are sure to become known at their time or at most `late` after it, a window is found by time.
+
+    `persons` says which columns name a person, and as what (`{"assignee": "person"}`): of whom a tenant can have
+    everything shown and erased. A fact is forgotten when it has happened and been on record for longer than `kept`
+    (None: never), unless the tenant says otherwise.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Table:
     rules: Mapping[str, pl.Expr] = field(default_factory=dict)
     yearly: bool = False
     late: timedelta | None = None
+    persons: Mapping[str, str] = field(default_factory=dict)
+    kept: timedelta | None = None
 
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:

@@ -5,8 +5,9 @@
     foretell_reader    the same with `--read-only`: reads all of a tenant, writes predictions alone
     foretell_operator  adds tenants; sees none of their data
     foretell_worker    takes jobs from the queue; sees whose they are and when they are due, none of their data
+    foretell_eraser    what takes facts away for good: a person's, and those that are old enough
 
-A login is made a member of the last four and takes one of them on for each connection. Who only reads has a login that
+A login is made a member of the last five and takes one of them on for each connection. Who only reads has a login that
 is a member of `foretell_reader` alone: a statement that was slipped in could take on another role. In our own server
 the logins are `foretell_owner`, `foretell` and `foretell_readonly`, the database is `foretell`.
 """
@@ -24,7 +25,8 @@ from foretell.stores.server import Server
 OWNER, LOGIN, VISITOR, DATABASE = "foretell_owner", "foretell", "foretell_readonly", "foretell"
 
 APP, READER, OPERATOR, WORKER = "foretell_app", "foretell_reader", "foretell_operator", "foretell_worker"
-ROLES = (APP, READER, OPERATOR, WORKER)
+ERASER = "foretell_eraser"
+ROLES = (APP, READER, OPERATOR, WORKER, ERASER)
 QUEUE = "foretell_queue"  # the schema of jobs on their way
 
 # After a transaction the setting is empty, not null: then, as before it is first set, no row is anybody's.

@@ -40,13 +40,13 @@ def backup(admin: str, blobs: Blobs, file: Path) -> Told:
             connection.execute("SELECT pg_advisory_lock_shared(%s)", [ALONE])  # and no table is changed
             with connection.transaction():
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                told, named = _counted(connection, clients.version)
+                told, tenants, named = _counted(connection, clients.version)
                 (snapshot,) = _row(connection, "SELECT pg_export_snapshot()")
                 with clients.dumped(snapshot) as dump:
                     told.parts[DUMP] = add(archive, DUMP, iter(lambda: dump.read(CHUNK), b""))
             connection.execute("SELECT pg_advisory_unlock_shared(%s)", [ALONE])
             _add_blobs(archive, blobs, named, told)
-            _add_files(archive, blobs, sorted({tenant for tenant, _ in named}), told)
+            _add_files(archive, blobs, tenants, told)
             add(archive, MANIFEST, [told.model_dump_json(indent=1).encode()])
     return told
 
@@ -94,10 +94,10 @@ def _sees_all(connection: Connection[Any]) -> None:
         raise NotFound(f"the database {connection.info.dbname} has no tables of foretell; is it the right one?")
 
 
-def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[tuple[str, str]]]:
-    """What is in the database at this moment, without parts; and the blobs it names."""
+def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[str], list[tuple[str, str]]]:
+    """What is in the database at this moment, without parts; its tenants, and the blobs it names."""
     (version,) = _row(connection, "SELECT version_num FROM public.alembic_version")
-    (tenants,) = _row(connection, "SELECT count(*) FROM public.tenants")
+    tenants = [name for (name,) in connection.execute("SELECT tenant_id FROM public.tenants ORDER BY 1").fetchall()]
     (now,) = _row(connection, "SELECT now()")
     named = connection.execute("SELECT DISTINCT tenant_id, blob FROM public.ml_models ORDER BY 1, 2").fetchall()
     tables = connection.execute(
@@ -121,7 +121,7 @@ def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[tup
         tables_version=version,
         postgres=postgres,
         made_at=now,
-        tenants=tenants,
+        tenants=len(tenants),
         rows=rows,
         blobs=0,
         quarantined=[],
@@ -129,7 +129,7 @@ def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[tup
         search_path=_search_path(connection),
         parts={},
     )
-    return told, named
+    return told, tenants, named
 
 
 def _search_path(connection: Connection[Any]) -> str | None:

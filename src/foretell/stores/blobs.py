@@ -6,6 +6,7 @@ A folder (a saved model) is packed into one blob whose address is the SHA-256 of
     {tenant}/quarantine/{address}                  a blob that was damaged or refused, as it was found
     {tenant}/quarantine/{address}.json             why
     {tenant}/ml_models/…, {tenant}/ml_datasets/…   files under names of their own, which others look for
+    {tenant}/erasures/…                            whom everything was erased of, by a checksum of the name
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # no capitals: on some file systems Acme and acme are one folder
 ADDRESS = re.compile(r"[0-9a-f]{64}")
-ROOMS = ("ml_models", "ml_datasets")
+ROOMS = ("ml_models", "ml_datasets", "erasures")
 NAME = re.compile(rf"({'|'.join(ROOMS)})(/[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){{1,8}}")  # of a file: never up, nor out
 
 
@@ -141,6 +142,14 @@ class Blobs:
                 obstore.rename(self._store, key, _key(tenant, address, "quarantine"))
         except FileNotFoundError:
             raise NotFound(f"blob {address} of {tenant} does not exist") from None
+
+    def erase(self, tenant: str, address: str, why: str) -> None:
+        """Keep nothing of a blob but the reason, where quarantine keeps those; also of one that is there already."""
+        key = _key(tenant, address)
+        self._note(tenant, address, why)
+        self._write(_key(tenant, address, "quarantine"), b"")
+        with suppress(FileNotFoundError), _answering():
+            obstore.delete(self._store, key)
 
     def write(self, tenant: str, name: str, content: bytes) -> None:
         """Keep a file under a name of its own (`ml_models/…`), in place of what was there: all or nothing.

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from foretell.contract import Kind, Table
 from foretell.errors import BrokenDomain, Misconfigured
-from foretell.stores.access import APP, OPERATOR, READER, closed
+from foretell.stores.access import APP, ERASER, OPERATOR, READER, closed
 from foretell.stores.shape import by_time, columns, filled, fingerprint, form, identity
 
 TYPES: dict[Kind, Any] = {
@@ -40,6 +40,11 @@ def built(domain: str, table: Table) -> sa.Table:
         raise BrokenDomain(f"{domain}.{table.name}: {', '.join(taken)} can't be a column of its own")
     if table.yearly and table.time not in table.key:
         raise BrokenDomain(f"{domain}.{table.name}: a yearly table needs its time, {table.time}, in its key")
+    if wrong := [name for name in table.persons if table.kinds.get(name) != "text" or _part(table, name)]:
+        raise BrokenDomain(
+            f"{domain}.{table.name}: persons names {wrong[0]!r}, which must be a column of texts, and no part of an"
+            " entity of several columns"
+        )
     if max(len(name) for name in (table.name, *table.entity)) > LONGEST:
         raise BrokenDomain(f"{domain}.{table.name}: names have at most {LONGEST} characters")
     always = filled(table)
@@ -64,6 +69,10 @@ def built(domain: str, table: Table) -> sa.Table:
     return out
 
 
+def _part(table: Table, name: str) -> bool:
+    return name in table.entity and len(table.entity) > 1
+
+
 def make(connection: sa.Connection, domain: str, table: Table) -> None:
     """Make a table, or add the columns that its declaration has gained.
 
@@ -73,12 +82,14 @@ def make(connection: sa.Connection, domain: str, table: Table) -> None:
     inspector = sa.inspect(connection)
     if domain not in inspector.get_schema_names():
         connection.exec_driver_sql(f'CREATE SCHEMA "{domain}"')
-        connection.exec_driver_sql(f'GRANT USAGE ON SCHEMA "{domain}" TO {APP}, {READER}, {OPERATOR}')
+        connection.exec_driver_sql(f'GRANT USAGE ON SCHEMA "{domain}" TO {APP}, {READER}, {OPERATOR}, {ERASER}')
     if inspector.has_table(table.name, schema=domain):
         _grow(connection, inspector.get_columns(table.name, schema=domain), domain, table)
     else:
         for statement in _statements(domain, table):
             connection.exec_driver_sql(statement)
+    for statement in _erasable(f'"{domain}"."{table.name}"', table):
+        connection.exec_driver_sql(statement)
     connection.exec_driver_sql(
         "INSERT INTO declared_tables VALUES (%s, %s, %s, %s) ON CONFLICT (domain, name)"
         " DO UPDATE SET fingerprint = excluded.fingerprint",
@@ -125,6 +136,15 @@ def _statements(domain: str, table: Table) -> Iterator[str]:
             yield closed(f'"{domain}"."{part}"')
     yield f"GRANT SELECT, INSERT, UPDATE (replaced_at) ON {name} TO {APP}"
     yield f"GRANT SELECT ON {name} TO {READER}"
+
+
+def _erasable(name: str, table: Table) -> Iterator[str]:
+    """The rights of who takes facts away, as the table declares whom it names."""
+    yield f"REVOKE ALL ON {name} FROM {ERASER}"
+    yield f"GRANT SELECT, DELETE ON {name} TO {ERASER}"
+    if blanked := dict.fromkeys([*table.persons, *(["entity"] if {*table.entity} & {*table.persons} else [])]):
+        columns_ = ", ".join(f'"{column}"' for column in blanked)
+        yield f"GRANT UPDATE ({columns_}) ON {name} TO {ERASER}"
 
 
 def _parts(name: str) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,7 @@ def write(connection: Connection[Any], tenant: str, domain: str, table: Table, r
     A row whose key is known adds a revision if anything in it differs, else it changes nothing. Two batches of a
     tenant's table wait for each other. The data mark moves if anything changed.
     """
-    name, recorded = table_name(domain, table), _turn(connection, tenant, f"{domain}.{table.name}")
+    name, recorded = table_name(domain, table), turn(connection, tenant, f"{domain}.{table.name}")
     if rows.is_empty():
         return Written(accepted=0, revised=0, unchanged=0)
     _send(connection, tenant, domain, table, rows)
@@ -67,14 +67,11 @@ def write(connection: Connection[Any], tenant: str, domain: str, table: Table, r
     ).rowcount
     connection.execute("DROP TABLE incoming, changed")
     if entered:
-        connection.execute(
-            "UPDATE data_marks SET mark = mark + 1, recorded_at = %s WHERE tenant_id = %s AND table_name = %s",
-            [recorded, tenant, f"{domain}.{table.name}"],
-        )
+        moved(connection, tenant, f"{domain}.{table.name}", recorded)
     return Written(accepted=entered - revised, revised=revised, unchanged=rows.height - entered)
 
 
-def _turn(connection: Connection[Any], tenant: str, name: str) -> datetime:
+def turn(connection: Connection[Any], tenant: str, name: str) -> datetime:
     """Wait for the turn to write to a tenant's table; the moment of what is written now, later than all before."""
     connection.execute(
         "INSERT INTO data_marks (tenant_id, table_name) VALUES (%s, %s) ON CONFLICT DO NOTHING", [tenant, name]
@@ -89,6 +86,14 @@ def _turn(connection: Connection[Any], tenant: str, name: str) -> datetime:
         raise Unavailable(f"the data mark of {name} is gone; try again")
     moment: datetime = row[0]
     return moment
+
+
+def moved(connection: Connection[Any], tenant: str, name: str, recorded: datetime) -> None:
+    """Move a table's data mark: what rests on its facts is to be made anew."""
+    connection.execute(
+        "UPDATE data_marks SET mark = mark + 1, recorded_at = %s WHERE tenant_id = %s AND table_name = %s",
+        [recorded, tenant, name],
+    )
 
 
 def _send(connection: Connection[Any], tenant: str, domain: str, table: Table, rows: Frame) -> None:

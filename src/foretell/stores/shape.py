@@ -41,5 +41,5 @@ def form(table: Table) -> str:
 
 def fingerprint(table: Table) -> str:
     """What changes when the stored form does."""
-    told = json.dumps([columns(table), sorted(filled(table)), form(table)])
+    told = json.dumps([columns(table), sorted(filled(table)), form(table), [*table.persons]])
     return hashlib.sha256(told.encode()).hexdigest()

@@ -31,6 +31,7 @@ from foretell.web.office import (
     Working,
     office,
 )
+from foretell.web.people import people
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
 from foretell.web.sources import sources
@@ -172,6 +173,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
     for name, domain in domains.items():
         _batch(made, domain)
         sources(made, domain)
+        people(made, domain)
         for task in domain.tasks:
             path = f"/{task.name.replace('.', '/')}"
             if task.whom:

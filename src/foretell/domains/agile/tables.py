@@ -123,8 +123,17 @@ class Worklog(BaseModel):
 
 
 WORKSPACES = Table(name="workspaces", row=Workspace, key=("workspace", "time"), time="time", entity=("workspace",))
-PROJECTS = Table(name="projects", row=Project, key=("project", "time"), time="time", entity=("project",))
-MEMBERS = Table(name="members", row=Member, key=("project", "person", "time"), time="time", entity=("person",))
+PROJECTS = Table(
+    name="projects", row=Project, key=("project", "time"), time="time", entity=("project",), persons={"lead": "person"}
+)
+MEMBERS = Table(
+    name="members",
+    row=Member,
+    key=("project", "person", "time"),
+    time="time",
+    entity=("person",),
+    persons={"person": "person"},
+)
 SPRINTS = Table(
     name="sprints",
     row=Sprint,
@@ -133,8 +142,24 @@ SPRINTS = Table(
     entity=("sprint",),
     rules={"a sprint ends after it starts": pl.col("ends") > pl.col("starts")},
 )
-ISSUES = Table(name="issues", row=Issue, key=("issue", "time"), time="time", entity=("issue",))
+ISSUES = Table(
+    name="issues", row=Issue, key=("issue", "time"), time="time", entity=("issue",), persons={"reporter": "person"}
+)
 STATUS_CHANGES = Table(name="status_changes", row=StatusChange, key=("issue", "time"), time="time", entity=("issue",))
-ASSIGNMENTS = Table(name="assignments", row=Assignment, key=("issue", "time"), time="time", entity=("issue",))
-WORKLOGS = Table(name="worklogs", row=Worklog, key=("issue", "person", "time", "log"), time="time", entity=("issue",))
+ASSIGNMENTS = Table(
+    name="assignments",
+    row=Assignment,
+    key=("issue", "time"),
+    time="time",
+    entity=("issue",),
+    persons={"person": "person"},
+)
+WORKLOGS = Table(
+    name="worklogs",
+    row=Worklog,
+    key=("issue", "person", "time", "log"),
+    time="time",
+    entity=("issue",),
+    persons={"person": "person"},
+)
 TABLES = (WORKSPACES, PROJECTS, MEMBERS, SPRINTS, ISSUES, STATUS_CHANGES, ASSIGNMENTS, WORKLOGS)

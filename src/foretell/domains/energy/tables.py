@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import polars as pl
@@ -87,6 +88,8 @@ class Issued(Weather):
     issued_at: AwareDatetime
 
 
+KEPT = timedelta(days=730)  # as long as the document says that readings and weather are kept
+
 PLANTS = Table(name="plants", row=Site, key=("plant",), time="since", entity=("plant",))
 READINGS = Table(
     name="readings",
@@ -96,6 +99,7 @@ READINGS = Table(
     entity=("plant",),
     known_at="known_at",
     yearly=True,
+    kept=KEPT,
 )
 OBSERVED = Table(
     name="observed",
@@ -105,6 +109,7 @@ OBSERVED = Table(
     entity=("plant",),
     known_at="known_at",
     yearly=True,
+    kept=KEPT,
 )
 FORECASTS = Table(
     name="forecasts",
@@ -115,6 +120,7 @@ FORECASTS = Table(
     known_at="issued_at",
     rules={"weather of hours long past is no forecast": pl.col("time") > pl.col("issued_at") - pl.duration(days=7)},
     yearly=True,
+    kept=KEPT,
 )
 WEATHER = (
     "ghi", "dni", "dhi", "temperature", "humidity", "cloud_cover", "pressure", "precipitation", "wind_speed_10m",

@@ -193,18 +193,34 @@ class Market(BaseModel):
 
 LATE = timedelta(days=120)  # after which a deal that was not registered is taken not to have been
 
-PEOPLE = Table(name="people", row=Person, key=("person", "time"), time="time", entity=("person",))
-HOMES = Table(name="homes", row=Home, key=("person", "property", "time"), time="time", entity=("person",))
+OF = {"person": "person"}  # columns that name people, and as what
+BY = {**OF, "agent": "agent"}
+
+PEOPLE = Table(name="people", row=Person, key=("person", "time"), time="time", entity=("person",), persons=BY)
+HOMES = Table(name="homes", row=Home, key=("person", "property", "time"), time="time", entity=("person",), persons=OF)
 PROPERTIES = Table(name="properties", row=Property, key=("property", "time"), time="time", entity=("property",))
-DOCUMENTS = Table(name="documents", row=Document, key=("document", "time"), time="time", entity=("person",))
+DOCUMENTS = Table(name="documents", row=Document, key=("document", "time"), time="time", entity=("person",), persons=OF)
 ACCESSES = Table(
-    name="accesses", row=Access, key=("person", "document", "time", "action"), time="time", entity=("person",)
+    name="accesses",
+    row=Access,
+    key=("person", "document", "time", "action"),
+    time="time",
+    entity=("person",),
+    persons=OF,
 )
-EMAILS = Table(name="emails", row=Email, key=("person", "email", "time", "event"), time="time", entity=("person",))
-SESSIONS = Table(name="sessions", row=Session, key=("person", "time"), time="time", entity=("person",))
-ALERTS = Table(name="alerts", row=Alert, key=("person", "alert", "time", "event"), time="time", entity=("person",))
-SEARCHES = Table(name="searches", row=Search, key=("person", "time", "action", "area"), time="time", entity=("person",))
-CONTACTS = Table(name="contacts", row=Contact, key=("person", "time", "channel"), time="time", entity=("person",))
+EMAILS = Table(
+    name="emails", row=Email, key=("person", "email", "time", "event"), time="time", entity=("person",), persons=OF
+)
+SESSIONS = Table(name="sessions", row=Session, key=("person", "time"), time="time", entity=("person",), persons=OF)
+ALERTS = Table(
+    name="alerts", row=Alert, key=("person", "alert", "time", "event"), time="time", entity=("person",), persons=OF
+)
+SEARCHES = Table(
+    name="searches", row=Search, key=("person", "time", "action", "area"), time="time", entity=("person",), persons=OF
+)
+CONTACTS = Table(
+    name="contacts", row=Contact, key=("person", "time", "channel"), time="time", entity=("person",), persons=BY
+)
 TRANSACTIONS = Table(
     name="transactions",
     row=Transaction,
@@ -212,9 +228,12 @@ TRANSACTIONS = Table(
     time="time",
     entity=("person",),
     known_at="known_at",
+    persons=BY,
     rules={"a deal can't be registered before it is done": pl.col("known_at") >= pl.col("time")},
 )
-AGENTS = Table(name="agents", row=Agent, key=("agent", "time"), time="time", entity=("agent",))
+AGENTS = Table(
+    name="agents", row=Agent, key=("agent", "time"), time="time", entity=("agent",), persons={"agent": "agent"}
+)
 MARKETS = Table(
     name="markets",
     row=Market,
