@@ -29,7 +29,10 @@ PATIENCE = 10.0  # seconds without any answer, after which a run is given up
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to ask, how often, for how long; a `{moment}` in the path is another one in each request."""
+    """What to ask, how often, for how long; a `{moment}` in the path is another one in each request.
+
+    So is a `{whom}` in the body: one of so many `people` after the other.
+    """
 
     port: int
     path: str
@@ -40,11 +43,13 @@ class Plan:
     tokens: Sequence[str] = ()  # in turn
     moment: str = "2000-01-01T00:00:00Z"  # of the first request
     step: float = -7.0  # minutes from one request's to the next's
+    people: int = 1
+    count: int | None = None  # of requests without a rate; else as many as there can be in the time
 
     def request(self, place: int) -> bytes:
         """The bytes of a request."""
         moment = datetime.fromisoformat(self.moment) + timedelta(minutes=self.step * place)
-        body = self.body.encode()
+        body = self.body.replace("{whom}", f"{place % self.people:07}").encode()
         head = [
             f"POST {self.path.replace('{moment}', f'{moment:%Y-%m-%dT%H:%M:%SZ}')} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -102,7 +107,7 @@ class _Line:
 
 def run(plan: Plan) -> dict[str, Any]:
     """Do what is planned."""
-    requests = [plan.request(k) for k in range(int((plan.rate or 2000) * plan.seconds))]
+    requests = [plan.request(k) for k in range(plan.count or int((plan.rate or 2000) * plan.seconds))]
     idle = deque(_Line(plan.port) for _ in range(plan.connections))
     busy: list[_Line] = []
     answers: list[tuple[int, bytes]] = []
@@ -112,7 +117,7 @@ def run(plan: Plan) -> dict[str, Any]:
     asked = 0
     while True:
         now = time.perf_counter()
-        over = asked == len(requests) or (plan.rate is None and now > start + plan.seconds)
+        over = asked == len(requests) or (not plan.rate and not plan.count and now > start + plan.seconds)
         due = start + asked / plan.rate if plan.rate else max(now, start)
         if idle and not over and due <= now:
             line = idle.popleft()
@@ -146,7 +151,8 @@ def _ready(busy: Sequence[_Line], patience: float) -> list[_Line]:
 
 def _times(took: Sequence[float]) -> dict[str, float]:
     took = sorted(took)
-    return {"p50": took[len(took) // 2], "p99": took[len(took) * 99 // 100], "max": took[-1], "count": len(took)}
+    at = {f"p{share}": took[len(took) * share // 100] for share in (50, 95, 99)}
+    return {**at, "max": took[-1], "count": len(took)}
 
 
 def _said(answers: Sequence[tuple[int, bytes]]) -> dict[str, Any]:

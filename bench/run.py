@@ -23,6 +23,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
 
     from bench import (
         accuracy,
+        answers,
         calls,
         catalogue,
         confidence,
@@ -32,6 +33,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         inventory,
         jobs,
         movers,
+        outlooks,
         people,
         ramadan,
         replay,
@@ -59,9 +61,11 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         **{f"confidence:{name}": partial(confidence.measure, name) for name in confidence.TESTS},
         **{f"inventory:{name}": partial(inventory.measure, name) for name in inventory.SETS},
         **{f"energy:{name}": partial(energy.measure, name) for name in energy.PARTS},
+        **{f"energy:{name}": one for name, one in outlooks.PARTS.items()},
         **{f"realestate:{name}": partial(movers.measure, name) for name in movers.PARTS},
         "realestate:bank": calls.measure,
         "realestate:features": vectors.measure,
+        **{f"realestate:{name}": one for name, one in answers.PARTS.items()},
         **{f"realestate:{name}": partial(homes.measure, name) for name in homes.PARTS},
         "inventory:scale": scale.measure,
         "inventory:vn2": vn2.measure,

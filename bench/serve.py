@@ -45,7 +45,7 @@ def _join(rounds: Iterator[Runs]) -> Runs:
     return told
 
 
-def _of(runs: Sequence[dict[str, Any]], figure: str) -> dict[str, float]:
+def figure_of(runs: Sequence[dict[str, Any]], figure: str) -> dict[str, float]:
     return spread([run[figure] for run in runs])
 
 
@@ -54,9 +54,9 @@ def _all_fresh(runs: Sequence[dict[str, Any]]) -> None:
         raise RuntimeError(f"{cached} answers of requests at different moments say that they were cached")
 
 
-def _told(runs: Sequence[dict[str, Any]]) -> None:
+def how_measured(runs: Sequence[dict[str, Any]]) -> None:
     """How it was measured, and how fast the machine was just then."""
-    loop, late = ranged(_of(runs, "yardstick"), " ms"), ranged(_of(runs, "late"), " ms")
+    loop, late = ranged(figure_of(runs, "yardstick"), " ms"), ranged(figure_of(runs, "late"), " ms")
     print(f"{len(runs)} runs; server, its PostgreSQL and the load generator share {os.cpu_count()} cores")
     print(f"a loop of a million steps in plain Python took {loop} beside it: how fast the machine was just then")
     print(f"latency counts from when a request was due; the last hundredth were sent {late} late\n")
@@ -81,22 +81,26 @@ def predict() -> dict[str, Any]:
     _all_fresh([*runs["fresh"], *runs["most"]])
     if (fresh := sum(run["fresh"] for run in runs["cached"])) > SECONDS * RATE * RUNS / 100:
         raise RuntimeError(f"{fresh} answers to the same request say that they were not cached")
-    p50, p99, most = _of(runs["fresh"], "p50"), _of(runs["fresh"], "p99"), _of(runs["most"], "per_second")
-    cached = _of(runs["cached"], "p99")
+    p50, p99, most = (
+        figure_of(runs["fresh"], "p50"),
+        figure_of(runs["fresh"], "p99"),
+        figure_of(runs["most"], "per_second"),
+    )
+    cached = figure_of(runs["cached"], "p99")
     print(f"`traffic.load`, four hours and replicas, 400 days of hourly facts, one worker; {SECONDS:g} s a run")
-    _told([*runs["fresh"], *runs["cached"]])
+    how_measured([*runs["fresh"], *runs["cached"]])
     rows: list[list[object]] = [
         [f"each of another moment, {RATE:g}/s, p50", ranged(p50, " ms"), _under(p50, 10, "ms")],
         [f"each of another moment, {RATE:g}/s, p99", ranged(p99, " ms"), _under(p99, 25, "ms")],
-        [f"the same request, cached, {RATE:g}/s, p50", ranged(_of(runs["cached"], "p50"), " ms"), ""],
+        [f"the same request, cached, {RATE:g}/s, p50", ranged(figure_of(runs["cached"], "p50"), " ms"), ""],
         [f"the same request, cached, {RATE:g}/s, p99", ranged(cached, " ms"), _under(cached, 6, "ms")],
         [
             f"each of another moment, {CONNECTIONS} connections without pause",
             ranged(most, "/s"),
             f">= 250/s: {met(most['median'] >= 250)}",
         ],
-        ["  p50", ranged(_of(runs["most"], "p50"), " ms"), ""],
-        ["  p99", ranged(_of(runs["most"], "p99"), " ms"), ""],
+        ["  p50", ranged(figure_of(runs["most"], "p50"), " ms"), ""],
+        ["  p99", ranged(figure_of(runs["most"], "p99"), " ms"), ""],
     ]
     table(["", "", "goal"], rows)
     _compared(runs, second)
@@ -136,7 +140,7 @@ def _compared(runs: Runs, second: Runs) -> None:
         (f"cached, {RATE:g}/s, one connection in bursts, p50", "cached", "p50", " ms"),
         ("  p99", "cached", "p99", " ms"),
     ):
-        theirs, ours = _of(second[name], figure), _of(runs[name], figure)
+        theirs, ours = figure_of(second[name], figure), figure_of(runs[name], figure)
         rows.append([words, ranged(theirs, unit), f"{number(theirs['median'] / ours['median'])} x"])
     print(f"the same server by a second load generator, autocannon {beside.AUTOCANNON}\n")
     table(["", "", "of the first generator's"], rows)
@@ -159,13 +163,13 @@ def training() -> dict[str, Any]:
     _all_fresh([*runs["quiet"], *runs["busy"]])
     ratios = [busy["p99"] / quiet["p99"] for busy, quiet in zip(runs["busy"], runs["quiet"], strict=True)]
     print(f"answers of one tenant, not cached, {RATE:g}/s, while another trains on 90 days over and over; in turn")
-    _told([*runs["quiet"], *runs["busy"]])
+    how_measured([*runs["quiet"], *runs["busy"]])
     ratio = spread(ratios)
-    quiet, busy = _of(runs["quiet"], "p99"), _of(runs["busy"], "p99")
+    quiet, busy = figure_of(runs["quiet"], "p99"), figure_of(runs["busy"], "p99")
     rows: list[list[object]] = [
-        ["nobody trains, p50", ranged(_of(runs["quiet"], "p50"), " ms"), ""],
+        ["nobody trains, p50", ranged(figure_of(runs["quiet"], "p50"), " ms"), ""],
         ["nobody trains, p99", ranged(quiet, " ms"), ""],
-        ["another tenant trains, p50", ranged(_of(runs["busy"], "p50"), " ms"), ""],
+        ["another tenant trains, p50", ranged(figure_of(runs["busy"], "p50"), " ms"), ""],
         ["another tenant trains, p99", ranged(busy, " ms"), ""],
         ["p99 against nobody's", ranged(ratio, " x"), f"<= 2 x: {met(ratio['median'] <= 2)}"],
         [f"a training meanwhile ({len(seconds)})", ranged(spread(seconds), " s"), ""],
@@ -342,7 +346,7 @@ def mlflow() -> dict[str, Any]:
             runs = _rounds(generator, plans)
     _all_fresh([*runs["ours"], *runs["ours_most"]])
     print(f"the same three boosters behind `mlflow models serve` (mlflow {beside.MLFLOW}, one worker), in turn")
-    _told([*runs["ours"], *runs["theirs"]])
+    how_measured([*runs["ours"], *runs["theirs"]])
     print("MLflow's is given four rows of features, and says three quantiles of each. It knows no caller, reads no")
     print("database, makes no features, calibrates and decides nothing and keeps no ledger; ours does all of it.\n")
     ratios: dict[str, float] = {}
@@ -352,7 +356,7 @@ def mlflow() -> dict[str, Any]:
         (f"{RATE:g}/s, p99", "", "p99", " ms"),
         (f"{CONNECTIONS} connections without pause", "_most", "per_second", "/s"),
     ):
-        mine, other = _of(runs[f"ours{name}"], figure), _of(runs[f"theirs{name}"], figure)
+        mine, other = figure_of(runs[f"ours{name}"], figure), figure_of(runs[f"theirs{name}"], figure)
         ratios[figure] = mine["median"] / other["median"]
         rows.append([words, ranged(mine, unit), ranged(other, unit), f"{number(ratios[figure])} x"])
     table(["", "foretell, not cached", "MLflow", "foretell's of MLflow's"], rows)

@@ -63,9 +63,9 @@ class Place:
         newest: str = self.child("tenants", str(later), *names)[0]["newest"]
         return newest
 
-    def child(self, *arguments: str) -> list[dict[str, Any]]:
-        """What a child of this module prints."""
-        command = [sys.executable, "-m", "bench.service", *arguments]
+    def child(self, *arguments: str, module: str = "bench.service") -> list[dict[str, Any]]:
+        """What a child of a module prints."""
+        command = [sys.executable, "-m", module, *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")

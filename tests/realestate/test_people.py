@@ -108,7 +108,11 @@ def test_what_a_tenant_leaves_out_is_missing_and_what_is_given_counts(history: H
     assert all(np.isnan(without[name]).all() for name in gone)
     kept = [name for name in plain.names if name not in gone]
     assert np.array_equal(without.of_names(kept), plain.of_names(kept), equal_nan=True)
-    given = question.with_columns(**{f"{people.GIVEN}session_count_30d": pl.Series([99.0, None, 0.0])})
+    given = question.with_columns(
+        pl.Series(
+            people.GIVEN, ['{"session_count_30d": 99.0}', '{"session_count_30d": null}', '{"session_count_30d": 0}']
+        )
+    )
     assert people.features(history, given)["session_count_30d"].tolist() == [99.0, plain["session_count_30d"][1], 0.0]
 
 

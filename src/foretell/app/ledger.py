@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import polars as pl
 from pydantic import BaseModel
 
-from foretell.contract import INSTANT, Forecast, Frame, Task
+from foretell.contract import EPOCH, INSTANT, MICRO, Forecast, Frame, Task
 from foretell.engine.model import Card
 from foretell.engine.predict import Prediction
 from foretell.errors import NotReady
@@ -19,8 +19,6 @@ from foretell.stores.records import Served
 
 if TYPE_CHECKING:
     from foretell.app.tenancy import Tenancy
-
-EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 def entry(

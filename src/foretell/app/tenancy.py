@@ -16,12 +16,11 @@ from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
 from foretell.app.work import Work
-from foretell.contract import Approved, Domain, Format, History, Report, Standpoint, Table, Task
+from foretell.contract import EPOCH, Approved, Domain, Format, History, Report, Standpoint, Table, Task
 from foretell.engine.collect import Need
 from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST = 50  # characters that anybody writes a moment in
 
 AsOf = datetime | Literal["latest"] | None

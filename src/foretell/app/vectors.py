@@ -6,7 +6,6 @@ in the same transaction. What is made while facts come in is not kept.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -16,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from foretell.app.tenancy import Tenancy
-from foretell.contract import INSTANT, KEPT, Domain, Frame, History, Request, Standpoint, Table, Task
+from foretell.contract import KEPT, Domain, Frame, History, Request, Standpoint, Table, Task, instants
 from foretell.errors import ForetellError, Unavailable
 from foretell.stores import vectors
 from foretell.stores.vectors import Vector
@@ -29,8 +28,7 @@ def owner(task: Task, domain: Domain) -> str:
 
 def form(domain: Domain) -> str:
     """Which features a domain has, in which versions."""
-    told = [(one.name, one.version) for one in domain.catalogue.features] if domain.catalogue else []
-    return hashlib.sha256(f"{told}".encode()).hexdigest()[:16]
+    return domain.catalogue.form if domain.catalogue else ""
 
 
 def whose(task: Task, request: Request) -> str:
@@ -80,12 +78,13 @@ def _newest(history: History) -> dict[str, datetime]:
 def history_of(standing: Standpoint, domain: Domain, kept: Mapping[str, Vector]) -> History:
     """A history that has vectors (`values`, in the order of the domain's catalogue), and no facts."""
     names = domain.catalogue.names() if domain.catalogue else ()
-    rows = [[one.feature_values[name] for name in names] for one in kept.values()]
-    frame = pl.DataFrame(
-        {"entity": [*kept], "known_at": [one.known_at for one in kept.values()], "values": rows},
-        schema={"entity": pl.String, "known_at": INSTANT, "values": pl.List(pl.Float64)},
-    )
-    return History(standing, {KEPT: frame})
+    rows = np.array([[one.feature_values[name] for name in names] for one in kept.values()], dtype=np.float64)
+    columns = [
+        pl.Series("entity", [*kept], dtype=pl.String),
+        instants("known_at", [one.known_at for one in kept.values()]),
+        pl.Series("values", rows, dtype=pl.Array(pl.Float64, len(names))),
+    ]
+    return History(standing, {KEPT: pl.DataFrame(columns)})
 
 
 def keep(desk: Tenancy, task: Task, day: date, new: Mapping[str, Vector], marks: Mapping[str, int]) -> None:

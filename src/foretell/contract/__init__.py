@@ -15,8 +15,10 @@ Column names with a fixed meaning, in every frame that crosses the contract:
 
 from foretell.contract.facts import (
     DTYPES,
+    EPOCH,
     INSTANT,
     KEPT,
+    MICRO,
     QUESTION,
     Approved,
     Frame,
@@ -25,6 +27,7 @@ from foretell.contract.facts import (
     Read,
     Standpoint,
     Table,
+    instants,
 )
 from foretell.contract.features import Catalogue, Feature
 from foretell.contract.forecasts import (
@@ -69,8 +72,10 @@ from foretell.contract.tasks import (
 
 __all__ = [
     "DTYPES",
+    "EPOCH",
     "INSTANT",
     "KEPT",
+    "MICRO",
     "OURS",
     "QUESTION",
     "Answer",
@@ -124,5 +129,6 @@ __all__ = [
     "Task",
     "Trust",
     "Wanted",
+    "instants",
     "quantile",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +20,15 @@ REMEMBERED = 1000  # things that a history remembers to have made
 
 INSTANT = pl.Datetime("us", "UTC")
 QUESTION = {"entity": pl.String(), "as_of": INSTANT, "at": INSTANT}
+
+EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def instants(name: str, moments: Iterable[datetime | None]) -> pl.Series:
+    """A column of moments, UTC. By whole microseconds: Polars takes ten times as long to read moments themselves."""
+    told = [None if moment is None else (moment - EPOCH) // MICRO for moment in moments]
+    return pl.Series(name, told, dtype=pl.Int64).cast(INSTANT)
+
 
 Kind = Literal["text", "number", "integer", "boolean", "date", "instant", "object"]
 """What a column holds. An object is the text of a JSON object."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
@@ -65,4 +67,14 @@ class Catalogue:
 
     def names(self, *groups: str) -> tuple[str, ...]:
         """The features of these groups; without any, all."""
-        return tuple(one.name for one in self.features if not groups or one.group in groups)
+        return tuple(one.name for one in self.features if one.group in groups) if groups else self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.features)
+
+    @cached_property
+    def form(self) -> str:
+        """Which features there are, in which versions; another one where that is."""
+        told = [(one.name, one.version) for one in self.features]
+        return hashlib.sha256(f"{told}".encode()).hexdigest()[:16]

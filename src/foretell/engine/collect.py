@@ -29,31 +29,31 @@ class Need:
 
 def needs(asked: Sequence[tuple[Task | Report, Request]]) -> dict[str, Need]:
     """What must be read of each table (by name) so that every request can be answered."""
-    out: dict[str, Need] = {}
+    reads: dict[str, dict[Read, None]] = {}
+    whom: dict[str, dict[str, dict[str, None]]] = {}  # by table, by column: the values, in their order
+    everybody: set[str] = set()
     for task, request in asked:
         about = task.about(request) if task.about else {}
         for read in task.reads:
-            only = {read.by: tuple(about[read.by])} if read.by in about else None
-            new = Need(window=read.window, only=only, reads=(read,))
-            out[read.table] = _both(out[read.table], new) if read.table in out else new
-    return out
+            reads.setdefault(read.table, {})[read] = None
+            if read.by in about:
+                whom.setdefault(read.table, {}).setdefault(read.by, {}).update(dict.fromkeys(about[read.by]))
+            else:
+                everybody.add(read.table)
+    return {
+        name: Need(
+            window=max(read.window for read in some),
+            only=None if name in everybody else {by: tuple(values) for by, values in whom[name].items()},
+            reads=tuple(some),
+        )
+        for name, some in reads.items()
+    }
 
 
 def brings(task: Task | Report, request: Request) -> bool:
     """Whether a request is about nobody of whom facts are stored: it brings its own. One about everyone names none."""
     about = task.about(request) if task.about else {}
     return bool(about) and not any(about.values())
-
-
-def _both(one: Need, other: Need) -> Need:
-    """A need that covers two."""
-    window, reads = max(one.window, other.window), tuple(dict.fromkeys((*one.reads, *other.reads)))
-    if one.only is None or other.only is None:
-        return Need(window=window, only=None, reads=reads)
-    only = {
-        by: tuple(dict.fromkeys((*one.only.get(by, ()), *other.only.get(by, ())))) for by in {**one.only, **other.only}
-    }
-    return Need(window=window, only=only, reads=reads)
 
 
 def narrowed(history: History, reads: Sequence[Read], questions: Frame) -> History:

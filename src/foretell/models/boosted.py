@@ -248,10 +248,9 @@ class BoostedChance(Trees):
         said: Floats = self.boosters[0].predict(study.features.of_names(self.columns), num_threads=1, raw_score=True)
         return said
 
-    def parts(self, study: Study) -> tuple[Floats, float]:
+    def parts(self, features: Block) -> tuple[Floats, float]:
         """What each column adds to the log-odds (Lundberg et al. 2020; questions x columns), and their base."""
-        inputs = study.features.of_names(self.columns)
-        said: Floats = self.boosters[0].predict(inputs, num_threads=1, pred_contrib=True)
+        said: Floats = self.boosters[0].predict(features.of_names(self.columns), num_threads=1, pred_contrib=True)
         return said[:, :-1], float(said[0, -1]) if len(said) else 0.0
 
     def forecast(self, study: Study) -> Forecast:

@@ -57,16 +57,16 @@ class LinearChance:
         self.level = float(found[0] - self.gaps @ np.where(self.gaps != 0, seldom, 0.0))
         return self
 
-    def parts(self, study: Study) -> tuple[Floats, float]:
+    def parts(self, features: Block) -> tuple[Floats, float]:
         """What each column adds to the log-odds (questions x columns), and the log-odds without any."""
-        numbers, missing = self._design(study.features)
+        numbers, missing = self._design(features)
         apart = np.where(missing > 0, 0.0, numbers - self.mean)
         scaled = np.divide(apart, self.spread, out=np.zeros_like(apart), where=self.spread > 1e-9)
         return np.clip(scaled, -5, 5) * self.slopes + missing * self.gaps, self.level
 
     def odds(self, study: Study) -> Floats:
         """The log-odds of each question."""
-        added, level = self.parts(study)
+        added, level = self.parts(study.features)
         return np.asarray(added.sum(axis=1) + level)
 
     def save(self, folder: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import asin, cos, radians, sin, sqrt
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
+from foretell.contract import EPOCH, INSTANT, MICRO, Ask, Floats, Forecast, Frame, History, quantile
 from foretell.domains.energy.models import LEVELS, MIDDLE
 from foretell.domains.energy.outlook import Outlook, as_frame, factors, has_readings, outlook, seen, worlds
 from foretell.domains.energy.readings import plants
@@ -28,7 +28,6 @@ from foretell.domains.energy.tables import FORECASTS, PLANTS, Kind
 from foretell.domains.energy.validation import recent
 from foretell.errors import NotFound
 
-EPOCH, MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 EARTH = 6371.0  # km
 LOW, HIGH = LEVELS.index(0.1), LEVELS.index(0.9)

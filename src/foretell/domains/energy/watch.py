@@ -9,9 +9,8 @@ from typing import Literal, cast
 import numpy as np
 import polars as pl
 
-from foretell.contract import Finding, Floats, History, Read
+from foretell.contract import EPOCH, Finding, Floats, History, Read
 from foretell.domains.energy import physics
-from foretell.domains.energy.decide import EPOCH
 from foretell.domains.energy.physics import Light
 from foretell.domains.energy.readings import Places, hours, plants
 from foretell.domains.energy.schema import Settings, Trouble, WatchAnswer, WatchRequest

@@ -18,6 +18,7 @@ from foretell.models.boosted import BoostedChance, BoostedChoice
 from foretell.models.linear import LinearChance
 
 NAMES = CATALOGUE.names()
+PLACES = {name: k for k, name in enumerate(NAMES)}
 SIMPLE = (
     "days_since_session", "session_count_30d", "session_count_365d", "days_since_transaction", "transaction_count",
 )  # fmt: skip
@@ -125,25 +126,24 @@ class Propensity:
         """The chance of each question, with its evidence."""
         odds = self._odds(study)
         rank = np.searchsorted(self.ranks, odds) / RANKS
-        evidence = {"usual": np.full(len(odds), self.usual), "rank": rank}
-        rows = pl.DataFrame({"chance": 1 / (1 + np.exp(-odds))})
-        if "reasons" not in study.questions.columns:
-            return Forecast(rows=rows, evidence=pl.DataFrame(evidence))
-        wanted = study.questions["reasons"].fill_null(False).arg_true().to_numpy().astype(np.int64)
-        some = Study(history=study.history, questions=study.questions[wanted], features=study.features.rows(wanted))
-        why = self._why(some)
-        told: list[list[dict[str, Any]] | None] = [None] * len(odds)
-        for k, each in zip(wanted.tolist(), why, strict=True):
-            told[k] = each
-        return Forecast(rows=rows, evidence=pl.DataFrame(evidence).with_columns(pl.Series("why", told, dtype=WHY)))
+        evidence = [pl.Series("usual", np.full(len(odds), self.usual)), pl.Series("rank", rank)]
+        rows = pl.Series("chance", 1 / (1 + np.exp(-odds))).to_frame()
+        if "reasons" in study.questions.columns:
+            asked = [k for k, told in enumerate(study.questions["reasons"].to_list()) if told]
+            why: list[list[dict[str, Any]] | None] = [None] * len(odds)
+            if asked:
+                for k, each in zip(asked, self._why(study.features.rows(np.array(asked))), strict=True):
+                    why[k] = each
+            evidence.append(pl.Series("why", why, dtype=WHY))
+        return Forecast(rows=rows, evidence=pl.DataFrame(evidence))
 
-    def _why(self, study: Study) -> list[list[dict[str, Any]]]:
+    def _why(self, features: Block) -> list[list[dict[str, Any]]]:
         """The features that add most, and those that take most away."""
-        added = np.zeros((len(study.features), len(NAMES)))
+        added = np.zeros((len(features), len(NAMES)))
         for part in self.parts:
-            where = [NAMES.index(name) for name in part.columns]
-            added[:, where] += part.parts(study)[0] / len(self.parts)
-        values = study.features.of_names(NAMES)
+            where = [PLACES[name] for name in part.columns]
+            added[:, where] += part.parts(features)[0] / len(self.parts)
+        values = features.of_names(NAMES)
         out = []
         for adds, value in zip(added, values, strict=True):
             order = np.argsort(-adds, kind="stable")

@@ -7,6 +7,7 @@ soon as they are known would teach that everybody moves.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import cast
@@ -34,7 +35,7 @@ READS = (
     Read(table="markets", window=EVER, by="area"),
 )
 READ_BY_PERSON = tuple(read.table for read in READS if read.by == "entity")
-GIVEN = "given:"  # before the name of a feature that came with a request
+GIVEN = "given"  # the column of features that came with a request, as JSON; one that is null there is as facts tell
 MOST = 150_000  # old questions that are learned from
 
 
@@ -86,9 +87,8 @@ def vector(history: History, asked: Frame) -> Block:
 def _kept(history: History, asked: Frame) -> Block:
     """The same, as it was kept."""
     kept = history[KEPT]
-    place = {name: k for k, name in enumerate(kept["entity"])}
-    values = np.array(kept["values"].to_list(), dtype=np.float64)
-    return Block(CATALOGUE.names(), values[[place[name] for name in asked["entity"]]])
+    place = {name: k for k, name in enumerate(kept["entity"].to_list())}
+    return Block(CATALOGUE.names(), kept["values"].to_numpy()[[place[name] for name in asked["entity"].to_list()]])
 
 
 def known(history: History) -> set[str]:
@@ -98,7 +98,7 @@ def known(history: History) -> set[str]:
 
 def _known_people(history: History) -> set[str]:
     there = (name for name in (*READ_BY_PERSON, KEPT) if name in history.tables)
-    return {name for table in there for name in history[table]["entity"].unique()}
+    return {name for table in there for name in history[table]["entity"].unique().to_list()}
 
 
 def features(history: History, asked: Frame) -> Block:
@@ -106,16 +106,15 @@ def features(history: History, asked: Frame) -> Block:
     made = _kept(history, asked) if KEPT in history.tables else vector(history, asked)
     told = settings(history)
     left = {one.name for one in CATALOGUE.features if one.group in told.without or one.name in told.without_features}
-    given = {name.removeprefix(GIVEN): name for name in asked.columns if name.startswith(GIVEN)}
+    given = asked[GIVEN].to_list() if GIVEN in asked.columns else []
     if not left and not given:
         return made
-    values = made.values.copy()
-    for k, name in enumerate(made.names):
-        if name in given:
-            column = asked[given[name]].cast(pl.Float64)
-            values[:, k] = np.where(column.is_not_null(), column.fill_null(np.nan).to_numpy(), values[:, k])
-        if name in left:
-            values[:, k] = np.nan
+    values, place = made.values.copy(), {name: k for k, name in enumerate(made.names)}
+    for row, one in enumerate(given):
+        for name, value in json.loads(one or "{}").items():
+            if value is not None:
+                values[row, place[name]] = value
+    values[:, [place[name] for name in left]] = np.nan
     return Block(made.names, values)
 
 
