@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -122,11 +123,16 @@ class Pulse:
         self._house = house
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pulse")
         self._asked: Future[bool] | None = None
+        self._since = 0.0
 
     async def felt(self) -> bool:
-        """Whether it answers within a second; one that hangs is not asked again before it has."""
-        if self._asked is None or self._asked.done():
-            self._asked = self._thread.submit(self._house.well)
+        """Whether it answers within a second, or did so within the last; one that hangs is not asked again meanwhile.
+
+        To ask takes a connection of its own, and is not to be done as often as anybody wants to know.
+        """
+        now = time.monotonic()
+        if self._asked is None or (self._asked.done() and now - self._since > WELL):
+            self._asked, self._since = self._thread.submit(self._house.well), now
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._asked)), WELL)
         except TimeoutError:
