@@ -26,7 +26,7 @@ from foretell.contract.facts import (
     Standpoint,
     Table,
 )
-from foretell.contract.features import Catalogue, Feature
+from foretell.contract.features import Catalogue, DataType, Feature, FeatureType
 from foretell.contract.forecasts import (
     Block,
     Chance,
@@ -54,6 +54,7 @@ from foretell.contract.tasks import (
     Lookup,
     Members,
     Mixed,
+    ModelStatus,
     Proposal,
     Proposing,
     RecommendationState,
@@ -82,8 +83,10 @@ __all__ = [
     "Choice",
     "Cost",
     "Count",
+    "DataType",
     "Domain",
     "Feature",
+    "FeatureType",
     "Finding",
     "Floats",
     "Forecast",
@@ -98,6 +101,7 @@ __all__ = [
     "Lookup",
     "Members",
     "Mixed",
+    "ModelStatus",
     "Past",
     "Played",
     "Policy",
