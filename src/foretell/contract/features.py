@@ -57,6 +57,15 @@ class Feature:
     version: int = 1
     deprecated: bool = False
 
+    @property
+    def computation(self) -> str:
+        """How it is worked out, in words: from which rows, how far back, and the expressions."""
+        if self.how == "made":
+            return f"{self.of}, of other features and the question"
+        back = "ever" if self.window is None else f"in the last {self.window.days} days"
+        per = "" if self.per is None else f" per {self.per}"
+        return f"{self.how} of {self.of}{per}, over rows of {self.table} by {self.by}, {back}"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalogue:
