@@ -1,16 +1,19 @@
-"""What the features of the model in service are worth."""
+"""What the features of the model in service are worth: read, weighed, and kept on record by the daily refresh."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from foretell.app import shelf
 from foretell.app.models import nothing_trained
 from foretell.app.tenancy import AsOf, Tenancy
+from foretell.app.vectors import owner
 from foretell.contract import Block, Domain, Task
 from foretell.engine.importance import Groups, Importance, alike, each
 from foretell.engine.importance import importance as weighed
-from foretell.stores import registry
+from foretell.errors import NotReady
+from foretell.stores import registry, vectors
 
 
 def importance(desk: Tenancy, task: Task, *, as_of: AsOf = None, grouped: bool = False) -> Importance:
@@ -39,3 +42,20 @@ def _groups(domain: Domain) -> Groups:
         return found
 
     return of
+
+
+def on_record(desk: Tenancy, task: Task) -> tuple[str | None, Mapping[str, float]]:
+    """The version in service, and what each feature is worth to it; worked out where it is not on record yet.
+
+    No version before the first training, and nothing worth anything to a model that looks at no features.
+    """
+    with desk.inside() as connection:
+        deployed = registry.look(connection, desk.tenant, [task.name], []).deployed[task.name]
+        if not deployed:
+            return None, {}
+        known = vectors.importance(connection, desk.tenant, owner(task, desk.domain(task.name)), deployed[0])
+    if not known:
+        with suppress(NotReady):
+            told = importance(desk, task)
+            return told.version, {one.name: one.importance for one in told.features}
+    return deployed[0], known
