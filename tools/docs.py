@@ -133,8 +133,9 @@ def catalogue_page(root: Path) -> str:
             for one in some:
                 span = "" if one.window is None else f", {one.window.days} days"
                 low, high = ("" if limit is None else f"{limit:g}" for limit in (one.low, one.high))
+                words = f"{one.words} (deprecated)" if one.deprecated else one.words
                 cells = (
-                    f"`{one.name}`", one.part, one.words, f"{one.table or 'others'} ({one.how}{span})", one.kind,
+                    f"`{one.name}`", one.part, words, f"{one.table or 'others'} ({one.how}{span})", one.kind,
                     f"{low} to {high}".strip(), one.missing, one.guard or "",
                 )  # fmt: skip
                 out.append(f"| {' | '.join(cells)} |")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,15 @@ import polars as pl
 import pytest
 
 from foretell.contract import Block, Forecast, History
-from foretell.domains.realestate import CONTACT, DOMAIN, MOVE, TYPE, contact, decide, people
+from foretell.domains.realestate import CONTACT, DOMAIN, MOVE, TYPE, contact, decide, models, people
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.sample import END, sample, world
 from foretell.domains.realestate.schema import ContactRequest, PersonRequest, Settings
 from foretell.engine.backtest import backtest
 from foretell.engine.predict import predict
 from foretell.errors import NotReady
+from foretell.models.boosted import BoostedChance
+from foretell.models.linear import LinearChance
 
 DAY = timedelta(days=1)
 
@@ -250,3 +254,30 @@ def test_a_block_of_features_has_every_name_once() -> None:
     names = CATALOGUE.names()
     assert len({*names}) == len(names)
     assert isinstance(Block(names, np.zeros((0, len(names)))), Block)
+
+
+def test_a_new_model_learns_nothing_from_what_is_deprecated(history: History) -> None:
+    old, *others = CATALOGUE.features
+    after = replace(CATALOGUE, features=(replace(old, deprecated=True), *others))
+    assert after.names() == CATALOGUE.names()  # it is still made
+    assert after.learned() == CATALOGUE.names()[1:]
+    for make in (MOVE.candidates["line"], MOVE.candidates["both"], TYPE.candidates["trees"]):
+        made: Any = make()
+        for part in getattr(made, "parts", [made]):
+            assert tuple(part.columns) == CATALOGUE.learned()
+
+
+def test_a_model_that_knows_a_feature_goes_on_with_it_after_it_is_deprecated(history: History, tmp_path: Path) -> None:
+    def made(names: Sequence[str]) -> models.Propensity:
+        return models.Propensity(
+            lambda: LinearChance(columns=names),
+            lambda: BoostedChance(columns=names, rounds=5, shape={"num_threads": 1}),
+        )
+
+    asked = people.questions(history).tail(400)
+    study = MOVE.study(history, asked)
+    happened = pl.DataFrame({"value": (study.features["session_count_30d"] > 1).astype(float)})
+    before = made(CATALOGUE.names()).fit(study, happened)
+    before.save(tmp_path)
+    after = made(CATALOGUE.names()[1:]).load(tmp_path)
+    assert after.forecast(study).rows.equals(before.forecast(study).rows)

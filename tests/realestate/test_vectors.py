@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
+from psycopg.rows import dict_row
 from tests.web.conftest import tenancy
 
 from foretell.app import App
 from foretell.app.refreshing import refresh
+from foretell.contract import DataType, FeatureType, ModelStatus
 from foretell.domains.realestate.catalogue import CATALOGUE
+from foretell.domains.realestate.routes import BATCH, ModelType, PredictionType
 from foretell.domains.realestate.sample import END, sample
+from foretell.domains.realestate.schema import FeatureCategory
+from foretell.domains.realestate.tables import EntityType
 from foretell.engine.predict import Prediction
+from foretell.web.server import create
 
 TASK = "realestate.move"
 PERSON = "p0000042"
@@ -162,6 +168,98 @@ def test_a_refresh_makes_everybody_s_features_anew_and_says_what_they_are_like(a
     assert told["session_count_90d"].null_rate == 0
     assert told["market_listings"].null_rate == 1
     assert told["market_listings"].mean_value is None
+
+
+def test_what_features_are_and_are_worth_is_put_down_with_what_they_are_like(
+    agency: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they are worth is worked out once for each version."""
+    refresh(agency.desk, agency.desk.task(TASK))
+    champion = agency.champion(TASK)
+    assert champion is not None
+    monkeypatch.setattr("foretell.app.importance.importance", lambda *_: pytest.fail("it is worked out again"))
+    refresh(agency.desk, agency.desk.task(TASK))
+    declared = {one.name: one for one in CATALOGUE.features}
+    put_down = rows(agency)
+    assert {one["feature_name"] for one in put_down} == {*declared}
+    for one in put_down:
+        feature = declared[one["feature_name"]]
+        assert (one["category"], one["part"], one["description"]) == (feature.group, feature.part, feature.words)
+        assert (one["feature_type"], one["data_type"], one["entity_type"]) == (feature.how, feature.kind, "USER")
+        assert (one["version"], one["owner"], one["is_deprecated"]) == (1, "foretell", False)
+        assert one["computation"] == feature.computation
+        assert one["model_version"] == champion.card.version
+    worth = {one["feature_name"]: one["importance"] for one in put_down}
+    assert None not in worth.values()
+    assert max(worth.values()) > 0
+    assert "over rows of accesses by entity, in the last 7 days" in declared["doc_access_count_7d"].computation
+
+
+def rows(app: App) -> list[dict[str, Any]]:
+    """What is on record of features today."""
+    with app.desk.transaction() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return list(cursor.execute("SELECT * FROM ml_features WHERE day = (SELECT max(day) FROM ml_features)"))
+
+
+TABLES = {
+    "ml_features": {
+        "feature_name", "description", "category", "feature_type", "data_type", "entity_type", "computation", "version",
+        "is_deprecated", "owner", "importance", "null_rate", "mean_value", "std_dev", "min_value", "max_value",
+        "last_updated",
+    },
+    "ml_feature_values": {"entity_id", "feature_values", "day", "known_at", "computed_at"},
+    "ml_models": {"model_name", "version", "candidate", "card", "created_at"},
+    "ml_deployments": {"model_name", "version", "deployed_at", "deployed_by"},
+    "ml_experiments": {"run_id", "parameters", "metrics", "version", "promoted"},
+    "ml_predictions": {
+        "model_name", "version", "confidence", "prediction_count", "predicted_at", "answer", "latency_ms",
+    },
+    "ml_feedback": {"prediction_id", "outcome", "helpful"},
+    "ml_monitoring": {"model_id", "period_start", "metrics", "drift_detected", "feature_drift"},
+}  # fmt: skip
+ENUMERATIONS: dict[str, tuple[Any, set[str]]] = {  # as declared, and what the document prints of them
+    "FeatureType": (FeatureType, set()),
+    "FeatureCategory": (FeatureCategory, {"property", "transactional", "market", "temporal"}),
+    "DataType": (DataType, set()),
+    "EntityType": (EntityType, {"USER"}),
+    "ModelType": (ModelType, {"MOVE_PROBABILITY"}),
+    "ModelStatus": (ModelStatus, set()),
+    "PredictionType": (PredictionType, {"MOVE_PROBABILITY", "TRANSACTION_TYPE"}),
+}
+
+
+@pytest.mark.row("R1")
+def test_the_document_s_tables_and_enumerations(agency: App) -> None:
+    chance(agency)
+    refresh(agency.desk, agency.desk.task(TASK))
+    with agency.desk.transaction() as connection:
+        columns = connection.execute("SELECT table_name, column_name FROM information_schema.columns").fetchall()
+        (filled,) = connection.execute(
+            "SELECT array_agg(name) FROM (SELECT 'ml_features' AS name FROM ml_features UNION"
+            " SELECT 'ml_feature_values' FROM ml_feature_values UNION SELECT 'ml_models' FROM ml_models UNION"
+            " SELECT 'ml_experiments' FROM ml_experiments UNION SELECT 'ml_predictions' FROM ml_predictions) each"
+        ).fetchone() or ([],)
+    for table, wanted in TABLES.items():
+        assert wanted <= {column for name, column in columns if name == table}, table
+    assert {*filled} == {"ml_features", "ml_feature_values", "ml_models", "ml_experiments", "ml_predictions"}
+    assert len(rows(agency)[0]) >= 15
+    for name, (declared, printed) in ENUMERATIONS.items():
+        assert printed <= {*get_args(declared)}, name
+    # They are what is declared and answered, no list beside it.
+    put_down = rows(agency)
+    for column, declared in (("feature_type", FeatureType), ("category", FeatureCategory), ("data_type", DataType)):
+        assert {one[column] for one in put_down} == {*get_args(declared)}, column
+    assert {one["entity_type"] for one in put_down} <= {*get_args(EntityType)}
+    assert {one.state for one in agency.models.list(TASK)} <= {*get_args(ModelStatus)}
+    assert {*BATCH.of} == {*get_args(PredictionType)}
+    schemas = create().openapi()["components"]["schemas"]
+    for model, field, declared in (
+        ("PredictionBody", "prediction_type", PredictionType), ("ChanceToldTold", "prediction_type", PredictionType),
+        ("PredictionBody", "entity_type", EntityType), ("Definition", "feature_type", FeatureType),
+        ("Definition", "data_type", DataType), ("Version", "state", ModelStatus),
+    ):  # fmt: skip
+        told = schemas[model]["properties"][field]
+        assert [*get_args(declared)] == (told.get("enum") or told["anyOf"][0]["enum"]), (model, field)
 
 
 def test_drift_is_of_the_mean_since_the_oldest_day_of_thirty(agency: App) -> None:

@@ -117,6 +117,8 @@ HOLES = {
 KEPT_AGAIN = ("form", "day", "about", "known_at", "feature_values", "computed_at")
 LOOKED_AT = (
     "counted", "null_rate", "mean_value", "std_dev", "min_value", "max_value", "drift", "last_updated",
+    "category", "part", "feature_type", "data_type", "entity_type", "description", "computation", "version", "owner",
+    "is_deprecated", "importance", "model_version",
 )  # fmt: skip
 SEEN_AGAIN = ("severity", "description", "evidence", "seen_at", "resolved_at")
 MEANT = {

@@ -112,6 +112,10 @@ REPORTED = [f"{path}/report" for path in REPORTS]
 JIRA = {"issues": [{"key": "P-1", "fields": {"project": {"key": "P"}, "created": AT}}]}
 OF_A_TASK = {
     ("POST", "predict"): READS,
+    ("GET", "features"): READS,
+    ("POST", "features"): READS,
+    ("GET", "importance"): ADMIN,
+    ("GET", "training-set"): ADMIN,
     ("GET", "models"): READS,
     ("GET", "models/{version}"): READS,
     ("GET", "predictions"): READS,
@@ -445,7 +449,7 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         return {"json": {}}
     if known and path.endswith(("train", "backtest", *ROWS)):
         return {"json": {"budget": -1, "days_history": -1}}
-    return {"json": good.get(path, {})}
+    return {"json": good.get(path.replace("/features", "/predict"), {})}
 
 
 @pytest.mark.parametrize("role", ["admin", "service", "user", "operator"])

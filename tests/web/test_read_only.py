@@ -19,12 +19,18 @@ from foretell.app import App
 PREDICT = "/v1/traffic/load/predict"
 WORKLOAD = {"current_replicas": 10, "capacity_per_pod": 10}
 OF_ISSUES = ("effort", "points", "assignment")
+TASKS = (
+    "traffic/load", "inventory/demand", "inventory/stockout", "agile/effort", "agile/points", "agile/assignment",
+    "agile/duration", "agile/delivery", "energy/solar", "energy/wind", "realestate/move", "realestate/transaction_type",
+    "realestate/contact", "realestate/market", "realestate/value",
+)  # fmt: skip
 OF_PEOPLE = ("move", "transaction_type", "contact", "market", "value")
 READS = {  # what is asked with a POST and changes nothing but the ledger
     "/v1/traffic/predict", PREDICT, "/v1/traffic/load/backtest", "/v1/traffic/load/replay",
     "/v1/inventory/stockout/replay", "/v1/inventory/predict",
     "/v1/inventory/demand/predict", "/v1/inventory/demand/backtest", "/v1/inventory/stockout/predict",
     "/v1/inventory/stockout/backtest", "/v1/inventory/demand/predictions", "/v1/inventory/stockout/predictions",
+    *(f"/v1/{task}/features" for task in TASKS),
     "/v1/models/cache", "/v1/models/cache/preload",  # memory alone
     "/api/ml/predict", "/forecast/demand", "/predict/stockout", "/v1/agile/predict",
     *(f"/v1/agile/{task}/{verb}" for task in (*OF_ISSUES, "duration", "delivery") for verb in ("predict", "backtest")),

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import polars as pl
 
 from foretell.app.admission import admitted
+from foretell.app.definitions import Definition, ModelFeatures
+from foretell.app.importance import importance
+from foretell.app.models import nothing_trained
 from foretell.app.refreshing import lately
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Catalogue, Feature, Frame, History, Request, Task
 from foretell.engine.collect import needs
+from foretell.engine.importance import Importance
+from foretell.engine.model import card_read
 from foretell.engine.train import lesson
 from foretell.errors import ForetellError, InvalidRequest, NotFound
 from foretell.stores import registry
 from foretell.stores.vectors import Statistic
 
-FORMATS = ("parquet", "csv", "json")
+Format = Literal["parquet", "csv", "json"]
+"""What a frame can be written as."""
 
 
 class Features:
@@ -35,6 +42,24 @@ class Features:
         if declared is None:
             raise NotFound(f"{domain} declares no features; they are made in code, and training sets have their names")
         return declared
+
+    def of(self, task: str, version: str | None = None) -> ModelFeatures:
+        """The features that a version of a task's model learned from, with what the domain declares of each.
+
+        Of the one in service if None. Raises NotReady before the first training, NotFound for an unknown version.
+        """
+        name, catalogue = self.desk.task(task).name, self.desk.domain(task).catalogue
+        with self.desk.inside() as connection:
+            deployed = registry.look(connection, self.desk.tenant, [name], []).deployed[name]
+            if version is None and not deployed:
+                raise nothing_trained(name)
+            card = card_read(registry.model(connection, self.desk.tenant, name, version or deployed[0]).card)
+        told = [Definition.of(one, catalogue) for one in card.features]
+        return ModelFeatures(task=name, version=card.version, candidate=card.candidate, features=told)
+
+    def importance(self, task: str, *, as_of: AsOf = None, grouped: bool = False) -> Importance:
+        """What features are worth to the model in service; see `importance.importance`."""
+        return importance(self.desk, self.desk.task(task), as_of=as_of, grouped=grouped)
 
     def compute(
         self, task: str, requests: Sequence[Body], *, names: Sequence[str] | None = None, as_of: AsOf = None
@@ -142,10 +167,18 @@ def export(frame: Frame, path: Path) -> None:
 
     Raises InvalidRequest for another ending.
     """
-    write: dict[str, Any] = {
+    for kind in get_args(Format):
+        if path.suffix == f".{kind}":
+            path.write_bytes(written(frame, kind))
+            return
+    raise InvalidRequest(f"{path} ends in none of {', '.join('.' + one for one in get_args(Format))}")
+
+
+def written(frame: Frame, kind: Format) -> bytes:
+    """A frame of features as a file's content; of JSON a list of rows. What is not known is null, or empty."""
+    frame, out = frame.fill_nan(None), BytesIO()
+    write: dict[Format, Any] = {
         "parquet": frame.write_parquet, "csv": frame.write_csv, "json": frame.write_json,
     }  # fmt: skip
-    kind = path.suffix.removeprefix(".")
-    if kind not in write:
-        raise InvalidRequest(f"{path} ends in none of {', '.join('.' + one for one in FORMATS)}")
-    write[kind](path)
+    write[kind](out)
+    return out.getvalue()

@@ -15,12 +15,15 @@ from typing import Any, Literal
 
 from foretell.app import App, logs, patience, upload
 from foretell.app.basis import Told
+from foretell.app.features import Format, written
 from foretell.app.house import House
 from foretell.app.requests import body_of
-from foretell.app.tenancy import Tenancy
+from foretell.app.tenancy import AsOf, Tenancy
 from foretell.errors import ForetellError, Unavailable
 
-Verb = Literal["backtest", "replay", "take", "take_format", "collect", "predict", "predict_each"]
+Verb = Literal[
+    "backtest", "replay", "take", "take_format", "collect", "predict", "predict_each", "importance", "training_set"
+]
 
 NICER = 10  # by which processes give way to those that answer,
 AWAITED = 5  # and those whose work is an answer that somebody waits for
@@ -182,6 +185,16 @@ def replayed(app: App, *, task: str, start: str | None, end: str | None, **told:
     return app.replay(task, **period, **told).model_dump(mode="json")  # type: ignore[arg-type]
 
 
+def weighed(app: App, *, task: str, as_of: AsOf, grouped: bool) -> dict[str, Any]:
+    """What features are worth, as plain JSON."""
+    return app.features.importance(task, as_of=as_of, grouped=grouped).model_dump(mode="json")
+
+
+def training_set(app: App, *, task: str, kind: Format, as_of: AsOf, days: int | None) -> bytes:
+    """What a task learns from, as a file."""
+    return written(app.features.training_set(task, as_of=as_of, days=days), kind)
+
+
 def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) -> Mapping[str, Any]:
     """Take a body's rows in; what became of them."""
     return upload.take(app.desk, table, body, kind, **told)
@@ -219,5 +232,5 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
     "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format, "collect": collected,
-    "predict": predicted, "predict_each": predicted_each,
+    "predict": predicted, "predict_each": predicted_each, "importance": weighed, "training_set": training_set,
 }  # fmt: skip

@@ -10,6 +10,8 @@ import numpy as np
 
 from foretell.app.admission import admitted
 from foretell.app.answering import everybody
+from foretell.app.definitions import Definition
+from foretell.app.importance import on_record
 from foretell.app.requests import request_of
 from foretell.app.tenancy import Tenancy
 from foretell.app.vectors import found, keep, made, owner
@@ -26,7 +28,8 @@ COMPARED = 1e-9  # by how much what is kept may differ from what is made anew, o
 def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | None = None) -> dict[str, Any]:
     """Make everybody's features anew and look at them: how many, and how many of those kept were found to be other.
 
-    What the features are like is put on record. Raises NotReady where nobody is known.
+    What the features are and are like is put on record, and what they are worth to the model in service: that is worked
+    out once for each version. Raises NotReady where nobody is known.
     """
     whom, sums, differ, compared = everybody(desk, task), _Sums(), 0, 0
     domain, day = desk.domain(task.name), datetime.now(UTC).date()
@@ -41,8 +44,12 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
         keep(desk, task, day, new, marks)
         if far:
             far(f"features of {min(start + MANY, len(whom)):,}", min(start + MANY, len(whom)) / len(whom))
+    if far:
+        far("what features are worth", 1.0)
+    worth, told = on_record(desk, task), sums.told(day)
+    defined = {name: Definition.of(name, domain.catalogue).model_dump() for name in sums.names}
     with desk.transaction() as connection:
-        vectors.tell(connection, desk.tenant, owner(task, domain), sums.told(day))
+        vectors.tell(connection, desk.tenant, owner(task, domain), told, defined, worth)
     return {"entities": len(whom), "compared": compared, "differ": differ}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from foretell.cli.facts import TENANT
+from foretell.cli.facts import JSON, TENANT
 from foretell.cli.verbs import AS_OF, asked_of
 
 REQUEST = click.option("--request", "requests", multiple=True, required=True, help='Whom, as JSON: {"person": "p1"}')
@@ -33,6 +33,50 @@ def features_list(domain: str) -> None:
         raise NotFound(f"{domain} declares no features")
     for one in found.catalogue.features:
         click.echo(f"{one.name:32} {one.group:14} {one.words}")
+
+
+@features.command("of")
+@click.argument("task")
+@TENANT
+@click.option("--version", help="Of this version; of the one in service if left out.")
+@JSON
+def features_of(task: str, tenant: str, version: str | None, as_json: bool) -> None:
+    """Show the features that a model of TASK learned from."""
+    from foretell.app import App
+
+    with App.open(tenant) as app:
+        told = app.features.of(task, version)
+    if as_json:
+        click.echo(told.model_dump_json())
+        return
+    click.echo(f"{told.candidate}, version {told.version}: {len(told.features)} features")
+    for one in told.features:
+        old = "  (deprecated)" if one.is_deprecated else ""
+        click.echo(f"{one.feature_name:32} {one.category or '-':14} {one.description or '-'}{old}")
+
+
+@features.command("importance")
+@click.argument("task")
+@TENANT
+@click.option("--group", "grouped", is_flag=True, help="Those together that are declared as a group, or alike.")
+@AS_OF
+@JSON
+def features_importance(task: str, tenant: str, grouped: bool, as_of: str | None, as_json: bool) -> None:
+    """Show how much worse forecasts of TASK get without what a feature tells, and the standard error."""
+    from foretell.app import App
+    from foretell.app.tenancy import as_of_told
+
+    with App.open(tenant) as app:
+        told = app.features.importance(task, as_of=as_of_told(as_of), grouped=grouped)
+    if as_json:
+        click.echo(told.model_dump_json())
+        return
+    click.echo(
+        f"{told.candidate}, version {told.version}: {told.metric} {told.error:.4g}, and by how much it grows without"
+    )
+    click.echo(f"{told.asked:,} of {told.settled:,} questions {told.words}")
+    for one in told.features:
+        click.echo(f"{one.name:40} {one.importance:+.4g} ± {one.standard_error:.2g}")
 
 
 @features.command("compute")

@@ -29,7 +29,7 @@ from foretell.contract.facts import (
     Table,
     instants,
 )
-from foretell.contract.features import Catalogue, Feature
+from foretell.contract.features import Catalogue, DataType, Feature, FeatureType
 from foretell.contract.forecasts import (
     Block,
     Chance,
@@ -57,6 +57,7 @@ from foretell.contract.tasks import (
     Lookup,
     Members,
     Mixed,
+    ModelStatus,
     Proposal,
     Proposing,
     RecommendationState,
@@ -87,8 +88,10 @@ __all__ = [
     "Choice",
     "Cost",
     "Count",
+    "DataType",
     "Domain",
     "Feature",
+    "FeatureType",
     "Finding",
     "Floats",
     "Forecast",
@@ -103,6 +106,7 @@ __all__ = [
     "Lookup",
     "Members",
     "Mixed",
+    "ModelStatus",
     "Past",
     "Played",
     "Policy",

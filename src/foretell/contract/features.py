@@ -13,7 +13,11 @@ import polars as pl
 
 from foretell.contract.facts import Frame, History
 
-How = Literal["sum", "share", "since", "newest", "made"]
+FeatureType = Literal["sum", "share", "since", "newest", "made"]
+"""How a feature is worked out; see `Feature`."""
+
+DataType = Literal["number", "integer", "boolean"]
+"""What a feature's value is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,26 +36,37 @@ class Feature:
 
     An expression may look at rows of the same `by` that were known before its own, never at later ones; where it can't
     be worked out (a division by 0) it is null. `missing` says what null means, `low` and `high` between which values it
-    lies. `guard` says for which protected attribute it may stand.
+    lies. `guard` says for which protected attribute it may stand. One that is `deprecated` is still made, for models
+    that know it; no new one learns from it.
     """
 
     name: str
     group: str
     part: str
     words: str
-    how: How
+    how: FeatureType
     of: pl.Expr
     missing: str = "never: nothing counts as 0"
     per: pl.Expr | None = None
     table: str | None = None
     by: str = "entity"
     window: timedelta | None = None
-    kind: Literal["number", "integer", "boolean"] = "number"
+    kind: DataType = "number"
     low: float | None = 0.0
     high: float | None = None
     guard: str | None = None
     owner: str = "foretell"
     version: int = 1
+    deprecated: bool = False
+
+    @property
+    def computation(self) -> str:
+        """How it is worked out, in words: from which rows, how far back, and the expressions."""
+        if self.how == "made":
+            return f"{self.of}, of other features and the question"
+        back = "ever" if self.window is None else f"in the last {self.window.days} days"
+        per = "" if self.per is None else f" per {self.per}"
+        return f"{self.how} of {self.of}{per}, over rows of {self.table} by {self.by}, {back}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,3 +93,7 @@ class Catalogue:
         """Which features there are, in which versions; another one where that is."""
         told = [(one.name, one.version) for one in self.features]
         return hashlib.sha256(f"{told}".encode()).hexdigest()[:16]
+
+    def learned(self) -> tuple[str, ...]:
+        """The features that a new model may learn from: all but those that are deprecated."""
+        return tuple(one.name for one in self.features if not one.deprecated)

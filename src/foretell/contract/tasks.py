@@ -164,6 +164,9 @@ class Count:
     of: Callable[[Any], str | None]
 
 
+ModelStatus = Literal["serving", "pinned", "kept", "archived"]
+"""Of a model's version: in service; there whatever training finds; one of the newest; older, and served once."""
+
 RecommendationState = Literal["pending", "approved", "rejected", "expired", "superseded"]
 """What became of a recommendation: nobody has decided yet, people did, its time is over, a newer one took its place."""
 

@@ -94,7 +94,7 @@ def backtest(
     Candidates whose expected cost (their own estimate) would overrun `budget` seconds, the task's if None, are
     skipped and named with the reason; the baseline always runs. Raises NotReady without settled outcomes to score.
     """
-    folds = _rolled(task, history, rolling or task.rolling)
+    folds = rolled(task, history, rolling or task.rolling)
     joined = [join(task, history, f.ask.questions).with_columns(fold=pl.lit(k)) for k, f in enumerate(folds)]
     asked = pl.concat(joined) if joined else pl.DataFrame({"value": []})
     if asked["value"].is_null().all():
@@ -121,7 +121,7 @@ def backtest(
     )
 
 
-def _rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
+def rolled(task: Task, history: History, rolling: Rolling) -> list[Fold]:
     """The folds of the last spans."""
     questions = past_questions(task, history)
     newest = questions["as_of"].max()

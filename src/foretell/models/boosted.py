@@ -95,12 +95,15 @@ class Trees:
     def _save_trees(self, folder: Path) -> None:
         for place, booster in enumerate(self.boosters):
             (folder / f"trees-{place}.txt").write_text(booster.model_to_string())
+        (folder / "columns.json").write_text(json.dumps(self.columns))  # another declaration may have others
 
     def _load_trees(self, folder: Path) -> None:
         import lightgbm
 
         paths = sorted(folder.glob("trees-*.txt"), key=lambda path: int(path.stem.split("-")[1]))
         self.boosters = [lightgbm.Booster(model_str=path.read_text()) for path in paths]
+        if (columns := folder / "columns.json").exists():
+            self.columns = json.loads(columns.read_text())
 
 
 class BoostedQuantiles(Trees):

@@ -72,12 +72,12 @@ class LinearChance:
     def save(self, folder: Path) -> None:
         """Write what was learned as JSON."""
         told = {name: getattr(self, name).tolist() for name in ("mean", "spread", "slopes", "gaps")}
-        (folder / "linear.json").write_text(json.dumps(told | {"level": self.level}))
+        (folder / "linear.json").write_text(json.dumps(told | {"level": self.level, "columns": self.columns}))
 
     def load(self, folder: Path) -> Self:
         """Read what `save` wrote; return self."""
         told = json.loads((folder / "linear.json").read_text())
-        self.level = told.pop("level")
+        self.level, self.columns = told.pop("level"), told.pop("columns", self.columns)
         for name, values in told.items():
             setattr(self, name, np.array(values))
         return self

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from foretell.contract import ModelStatus
 from foretell.errors import NotFound
 
 SWEEPING = 4_072_027  # names the lock under which files are swept
@@ -45,10 +46,6 @@ class Run:
     reason: str
 
 
-State = Literal["serving", "pinned", "kept", "archived"]
-"""Of a version: in service; there whatever training finds; one of the newest; older, and served once."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Version:
     """A version of a task's model, without its card."""
@@ -57,7 +54,7 @@ class Version:
     candidate: str
     created_at: datetime
     size: int  # bytes of its files
-    state: State
+    state: ModelStatus
     deployed_at: datetime | None  # when it was last let serve
     deployed_by: str | None
     reason: str | None

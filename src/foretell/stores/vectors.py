@@ -92,22 +92,55 @@ def forget_all(connection: Connection[Any], tenant: str, task: str) -> None:
     connection.execute("DELETE FROM ml_feature_values WHERE tenant_id = %s AND task = %s", [tenant, task])
 
 
-def tell(connection: Connection[Any], tenant: str, task: str, rows: Sequence[Statistic]) -> None:
-    """Put on record what features are like; of a day the last look counts."""
+LIKE = ("counted", "null_rate", "mean_value", "std_dev", "min_value", "max_value")
+DEFINED = (
+    "category", "part", "feature_type", "data_type", "entity_type", "description", "computation", "version", "owner",
+    "is_deprecated",
+)  # fmt: skip
+WORTH = ("importance", "model_version")
+
+
+def tell(
+    connection: Connection[Any],
+    tenant: str,
+    task: str,
+    rows: Sequence[Statistic],
+    defined: Mapping[str, Mapping[str, Any]],
+    worth: tuple[str | None, Mapping[str, float]],
+) -> None:
+    """Put on record what features are like, what they are (`DEFINED`, by name), and their worth to a model's version.
+
+    Of a day the last look counts.
+    """
+    columns = (*LIKE, *DEFINED, *WORTH)
+    version, weights = worth
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO ml_features (tenant_id, task, feature_name, day, counted, null_rate, mean_value, std_dev,"
-            " min_value, max_value, drift)"
-            " SELECT %(tenant)s, %(task)s, %(feature_name)s, %(day)s, %(counted)s, %(null_rate)s, %(mean_value)s,"
-            " %(std_dev)s, %(min_value)s, %(max_value)s, (SELECT (%(mean_value)s - mean_value) / nullif(std_dev, 0)"
+            f"INSERT INTO ml_features (tenant_id, task, feature_name, day, {', '.join(columns)}, drift)"  # noqa: S608
+            f" SELECT %(tenant)s, %(task)s, %(feature_name)s, %(day)s, {', '.join(f'%({name})s' for name in columns)},"
+            " (SELECT (%(mean_value)s - mean_value) / nullif(std_dev, 0)"
             " FROM ml_features WHERE tenant_id = %(tenant)s AND task = %(task)s AND feature_name = %(feature_name)s"
             " AND day < %(day)s AND day >= %(day)s::date - 30 ORDER BY day LIMIT 1)"
-            " ON CONFLICT (tenant_id, task, feature_name, day) DO UPDATE SET counted = excluded.counted,"
-            " null_rate = excluded.null_rate, mean_value = excluded.mean_value, std_dev = excluded.std_dev,"
-            " min_value = excluded.min_value, max_value = excluded.max_value, drift = excluded.drift,"
-            " last_updated = now()",
-            [{"tenant": tenant, "task": task, **vars(one)} for one in rows],
-        )
+            " ON CONFLICT (tenant_id, task, feature_name, day) DO UPDATE SET"
+            f" {', '.join(f'{name} = excluded.{name}' for name in (*columns, 'drift'))}, last_updated = now()",
+            [
+                {
+                    "tenant": tenant, "task": task, **vars(one), **defined[one.feature_name],
+                    "importance": weights.get(one.feature_name), "model_version": version,
+                }
+                for one in rows
+            ],
+        )  # fmt: skip
+
+
+def importance(connection: Connection[Any], tenant: str, task: str, version: str) -> dict[str, float]:
+    """What each feature was found to be worth to a version of a task's model, where it is on record."""
+    found = connection.execute(
+        "SELECT DISTINCT ON (feature_name) feature_name, importance FROM ml_features WHERE tenant_id = %s AND task = %s"
+        " AND model_version = %s AND importance IS NOT NULL ORDER BY feature_name, day DESC",
+        [tenant, task, version],
+    )
+    return dict(found.fetchall())
 
 
 def statistics(connection: Connection[Any], tenant: str, task: str, since: date) -> list[Statistic]:

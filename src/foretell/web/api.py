@@ -15,10 +15,11 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app.basis import Basis
-from foretell.contract import Domain, Report, Task
+from foretell.contract import Domain, ModelStatus, Report, Task
 from foretell.engine.model import Card
 from foretell.errors import ForetellError
 from foretell.web import rows
+from foretell.web.features import features
 from foretell.web.jobs import Job, Key, accepted
 from foretell.web.office import (
     Bypassing,
@@ -71,7 +72,7 @@ class Version(BaseModel):
     candidate: str
     created_at: datetime
     size: int
-    state: Literal["serving", "pinned", "kept", "archived"]
+    state: ModelStatus
     deployed_at: datetime | None
     deployed_by: str | None
     reason: str | None
@@ -179,6 +180,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
             if task.whom:
                 _each(made, task, path, task.whom)
             _learn(made, task, path)
+            features(made, task, path)
             _models(made, task, path)
             _ledger(made, task, path)
         for form in domain.formats:

@@ -12,6 +12,7 @@ from functools import partial
 import polars as pl
 
 from foretell.contract import Catalogue, Feature, Frame, History
+from foretell.domains.realestate.tables import EntityType
 from foretell.features.asof import newest
 
 ONE = pl.lit(1)
@@ -269,8 +270,9 @@ def months(history: History) -> Frame:
     return history["markets"].sort("area", "known_at", "time")
 
 
+PERSON: EntityType = "USER"
 CATALOGUE = Catalogue(
-    entity_type="USER",
+    entity_type=PERSON,
     features=(*BEHAVIOURAL, *MARKET[:8], *PROPERTY, *TRANSACTIONAL, *MARKET[8:], *TEMPORAL),
     frames={"deals": dealt, "months": months},
 )

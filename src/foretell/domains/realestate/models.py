@@ -17,7 +17,7 @@ from foretell.domains.realestate.tables import Deal
 from foretell.models.boosted import BoostedChance, BoostedChoice
 from foretell.models.linear import LinearChance
 
-NAMES = CATALOGUE.names()
+NAMES, LEARNED = CATALOGUE.names(), CATALOGUE.learned()
 PLACES = {name: k for k, name in enumerate(NAMES)}
 SIMPLE = (
     "days_since_session", "session_count_30d", "session_count_365d", "days_since_transaction", "transaction_count",
@@ -221,7 +221,7 @@ class Lines:
         """Learn a line for each kind there was; return self."""
         for name in outcomes["value"].unique().sort():
             hit = outcomes.select(value=(pl.col("value") == name).cast(pl.Float64))
-            self.lines[name] = LinearChance(columns=NAMES, ridge=DRAWN).fit(study, hit)
+            self.lines[name] = LinearChance(columns=LEARNED, ridge=DRAWN).fit(study, hit)
         return self
 
     def forecast(self, study: Study) -> Forecast:
@@ -244,12 +244,12 @@ class Lines:
         return self
 
 
-def _line(columns: Sequence[str] = NAMES) -> LinearChance:
+def _line(columns: Sequence[str] = LEARNED) -> LinearChance:
     return LinearChance(columns=columns)
 
 
 def _trees() -> BoostedChance:
-    return BoostedChance(columns=NAMES, rounds=150, most=60_000, shape=SHAPE)
+    return BoostedChance(columns=LEARNED, rounds=150, most=60_000, shape=SHAPE)
 
 
 MOVE: Mapping[str, Callable[[], Forecaster]] = {
@@ -264,5 +264,5 @@ KIND: Mapping[str, Callable[[], Forecaster]] = {
     "shares": Shares,
     "even": partial(Shares, learns=False),
     "lines": Lines,
-    "trees": partial(BoostedChoice, columns=NAMES, rounds=60, shape=SHAPE),
+    "trees": partial(BoostedChoice, columns=LEARNED, rounds=60, shape=SHAPE),
 }

@@ -9,9 +9,12 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from foretell.contract import Mixed, Route
 from foretell.domains.realestate.schema import FeatureName
-from foretell.domains.realestate.tables import Id
+from foretell.domains.realestate.tables import EntityType, Id
 from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
 
+PredictionType = Literal["MOVE_PROBABILITY", "TRANSACTION_TYPE", "CONTACT_TIMING", "PROPERTY_VALUE"]
+ModelType = PredictionType  # each type of prediction has its model
+Deployment = Literal["DEPLOYED", "NOT_TRAINED"]
 STATUSES = {InvalidRequest: 422, NotFound: 404, NotReady: 422, Forbidden: 403}
 MOST = 1000  # requests of a batch
 ALSO = "/api/ml"
@@ -23,8 +26,8 @@ class PredictionBody(BaseModel):
     """About whom. `features` are taken instead of what is known; without `explain` no feature is named."""
 
     entity_id: Id
-    entity_type: Literal["USER", "PROPERTY"] = "USER"
-    prediction_type: str | None = None
+    entity_type: EntityType = "USER"
+    prediction_type: PredictionType | None = None
     features: dict[FeatureName, float | None] | None = None
     as_of_date: AwareDatetime | None = None
     explain: bool = True
@@ -43,7 +46,7 @@ class Prediction(BaseModel):
 
     prediction_id: str
     entity_id: str
-    prediction_type: str
+    prediction_type: PredictionType
     prediction_date: str
     model_version: str
     latency_ms: float
@@ -91,7 +94,7 @@ class TimingTold(Prediction):
 class ValueBody(PredictionBody):
     """Which property, and in how many months it is asked what it is worth."""
 
-    entity_type: Literal["USER", "PROPERTY"] = "PROPERTY"
+    entity_type: EntityType = "PROPERTY"
     horizon_months: Annotated[int, Field(ge=0, le=120)] = 12
 
 
@@ -119,7 +122,7 @@ class HealthTold(BaseModel):
 
     model_name: str
     model_version: str | None
-    status: Literal["DEPLOYED", "NOT_TRAINED"]
+    status: Deployment
     deployed_at: str | None
     prediction_count: int
     avg_latency_ms: float | None
@@ -150,7 +153,7 @@ def _of_property(body: ValueBody) -> Mapping[str, Any]:
     return {"property": body.entity_id, "horizon_months": body.horizon_months}
 
 
-def _head(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _head(kind: PredictionType, told: Mapping[str, Any]) -> dict[str, Any]:
     basis = told["foretell"]
     return {
         "prediction_id": f"{basis['prediction_id']}",
@@ -240,10 +243,12 @@ def _route(
     )  # fmt: skip
 
 
-def _health(name: str) -> Route:
+def _health(kind: ModelType) -> Route:
+    name = f"{kind.lower()}_model"
+
     def told(of: Mapping[str, Any]) -> Mapping[str, Any]:
         found = {each: when and f"{when:%Y-%m-%dT%H:%M:%SZ}" for each, when in of.items() if each in TIMES}
-        status = "DEPLOYED" if of["version"] else "NOT_TRAINED"
+        status: Deployment = "DEPLOYED" if of["version"] else "NOT_TRAINED"
         return {**of, **found, "model_name": name, "model_version": of["version"], "status": status}
 
     url = f"/v1/models/{name}/health"
@@ -258,10 +263,10 @@ CHANCE = _route("move-probability", "How likely a person moves", ChanceTold, _in
 NEXT = _route("transaction-type", "Which deal a person makes next", KindTold, _in, _kind)
 TIMING = _route("contact-timing", "When a person is best reached", TimingTold, _of_user, _timing)
 WORTH = _route("property-value", "What a property is worth now and later", ValueTold, _of_property, _value, ValueBody)
-MOVE: Sequence[Route] = (CHANCE, _health("move_probability_model"))
-KIND: Sequence[Route] = (NEXT, _health("transaction_type_model"))
-CONTACT: Sequence[Route] = (TIMING, _health("contact_timing_model"))
-VALUE: Sequence[Route] = (WORTH, _health("property_value_model"))
+MOVE: Sequence[Route] = (CHANCE, _health("MOVE_PROBABILITY"))
+KIND: Sequence[Route] = (NEXT, _health("TRANSACTION_TYPE"))
+CONTACT: Sequence[Route] = (TIMING, _health("CONTACT_TIMING"))
+VALUE: Sequence[Route] = (WORTH, _health("PROPERTY_VALUE"))
 BATCH = Mixed(
     url="/v1/predict/batch",
     also=[ALSO + "/v1/predict/batch"],

@@ -22,7 +22,7 @@ def _known(name: str) -> str:
 
 
 FeatureName = Annotated[str, AfterValidator(_known)]
-Group = Literal["behavioural", "property", "transactional", "market", "temporal"]
+FeatureCategory = Literal["behavioural", "property", "transactional", "market", "temporal"]
 
 
 class Settings(BaseModel):
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     high: Share = 0.75
     medium: Share = 0.4
     by_capacity: bool = False
-    without: list[Group] = []
+    without: list[FeatureCategory] = []
     without_features: list[FeatureName] = []
     contact_from: Hour = 8
     contact_until: Hour = 20

@@ -22,6 +22,7 @@ Percent = Annotated[float, Field(ge=-100, le=1000, allow_inf_nan=False)]
 Grade = Annotated[float, Field(ge=0, le=100)]
 Year = Annotated[int, Field(ge=1000, le=2200)]
 Deal = Literal["BUY", "SELL", "REFINANCE", "INVESTMENT"]
+EntityType = Literal["USER", "PROPERTY"]
 Sent = Literal["sent", "open", "click", "reply", "bounce", "unsubscribe", "dismiss"]
 
 
