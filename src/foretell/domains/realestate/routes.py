@@ -39,12 +39,13 @@ class TopFeature(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What every prediction has."""
+    """What every prediction has; `confidence` is the answer's own, which the ledger has too."""
 
     prediction_id: str
     entity_id: str
     prediction_type: str
     prediction_date: str
+    confidence: float
     model_version: str
     latency_ms: float
 
@@ -54,7 +55,6 @@ class ChanceTold(Prediction):
 
     predicted_value: float
     predicted_class: Literal["HIGH", "MEDIUM", "LOW"]
-    confidence: float
     top_features: list[TopFeature]
 
 
@@ -63,7 +63,6 @@ class KindTold(Prediction):
 
     predicted_value: str
     predicted_class: str
-    confidence: float
     probabilities: dict[str, float]
     top_features: list[TopFeature]
 
@@ -83,7 +82,6 @@ class TimingTold(Prediction):
     predicted_class: str
     optimal_day: str
     optimal_hour: int
-    confidence: float
     alternatives: list[BestTime]
     top_features: list[TopFeature]
 
@@ -110,7 +108,6 @@ class ValueTold(Prediction):
     current_value: float
     horizon_months: int
     interval: Bounds
-    confidence: float
     top_features: list[TopFeature]
 
 
@@ -157,6 +154,7 @@ def _head(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
         "entity_id": told["answer"].get("person") or told["answer"]["property"],
         "prediction_type": kind,
         "prediction_date": basis["as_of"],
+        "confidence": told["answer"]["confidence"],
         "model_version": basis["version"],
         "latency_ms": told["latency_ms"],
     }
@@ -169,7 +167,6 @@ def _chance(told: Mapping[str, Any]) -> dict[str, Any]:
         **_head("MOVE_PROBABILITY", told),
         "predicted_value": answer["chance"],
         "predicted_class": answer["level"],
-        "confidence": max(answer["chance"], 1 - answer["chance"]),
         "top_features": [
             {"feature_name": one["feature"], "contribution": one["contribution"], "value": one["value"]}
             for one in strongest
@@ -183,7 +180,6 @@ def _kind(told: Mapping[str, Any]) -> dict[str, Any]:
         **_head("TRANSACTION_TYPE", told),
         "predicted_value": answer["kind"],
         "predicted_class": answer["kind"],
-        "confidence": answer["chances"][answer["kind"]],
         "probabilities": answer["chances"],
         "top_features": [],
     }
@@ -201,7 +197,6 @@ def _timing(told: Mapping[str, Any]) -> dict[str, Any]:
         "predicted_class": DAYS[best["day"]],
         "optimal_day": DAYS[best["day"]],
         "optimal_hour": best["hour"],
-        "confidence": answer["certainty"],
         "alternatives": [{"day": one["day"], "hour": one["hour"], "chance": one["chance"]} for one in others],
         "top_features": [],
     }
@@ -217,7 +212,6 @@ def _value(told: Mapping[str, Any]) -> dict[str, Any]:
         "current_value": answer["value_today"],
         "horizon_months": answer["months"],
         "interval": {"lower": answer["low"], "upper": answer["high"]},
-        "confidence": told["foretell"]["interval"]["level"],
         "top_features": [
             {"feature_name": one["words"], "contribution": one["factor"] - 1, "value": None}
             for one in answer["reasons"][:TOP]
