@@ -204,6 +204,15 @@ def test_who_wants_nothing_remembered_is_answered_from_facts(agency: App) -> Non
     assert chance(agency).forecast.rows.equals(said.forecast.rows)
 
 
+def test_a_request_is_on_record_with_its_area_whether_it_was_kept_or_not(agency: App) -> None:
+    chance(agency)
+    assert PERSON in kept(agency)
+    first, again = (chance(agency, cache_bypass=bypass) for bypass in (True, False))
+    logged = {one.served.prediction_id: one.served.request for one in agency.predictions.list(TASK, limit=5)}
+    assert logged[first.id]["area"] is not None  # type: ignore[index]
+    assert logged[first.id] == logged[again.id]  # type: ignore[index]
+
+
 def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
     due = {one.name: one for one in agency.schedule.list()}
     assert due[f"refresh:{TASK}"].cron == "0 2 * * *"

@@ -169,7 +169,11 @@ class _Told:
         if missing := {at: each for at, each in asked.items() if vectors.whose(task, each[1]) not in kept}:
             new |= vectors.made(task, self._history(missing), [request for _, request in missing.values()])
         have = kept | new
-        some = {at: each for at, each in asked.items() if vectors.whose(task, each[1]) in have}
+        some = {
+            at: (task, vectors.completed(task, request, have[whose]))
+            for at, (_, request) in asked.items()
+            if (whose := vectors.whose(task, request)) in have
+        }
         if not some:
             return {}
         domain = self.desk.domain(task.name)
