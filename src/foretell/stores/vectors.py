@@ -37,6 +37,9 @@ class Statistic:
     drift: float | None = None
 
 
+_STATISTIC = "feature_name, day, counted, null_rate, mean_value, std_dev, min_value, max_value, drift"
+
+
 def find(
     connection: Connection[Any], tenant: str, task: str, form: str, day: date, entities: Sequence[str]
 ) -> dict[str, Vector]:
@@ -98,10 +101,8 @@ def tell(connection: Connection[Any], tenant: str, task: str, rows: Sequence[Sta
         cursor.executemany(
             "INSERT INTO ml_features (tenant_id, task, feature_name, day, counted, null_rate, mean_value, std_dev,"
             " min_value, max_value, drift)"
-            " SELECT %(tenant)s, %(task)s, %(feature_name)s, %(day)s, %(counted)s, %(null_rate)s, %(mean_value)s,"
-            " %(std_dev)s, %(min_value)s, %(max_value)s, (SELECT (%(mean_value)s - mean_value) / nullif(std_dev, 0)"
-            " FROM ml_features WHERE tenant_id = %(tenant)s AND task = %(task)s AND feature_name = %(feature_name)s"
-            " AND day < %(day)s AND day >= %(day)s::date - 30 ORDER BY day LIMIT 1)"
+            " VALUES (%(tenant)s, %(task)s, %(feature_name)s, %(day)s, %(counted)s, %(null_rate)s, %(mean_value)s,"
+            " %(std_dev)s, %(min_value)s, %(max_value)s, %(drift)s)"
             " ON CONFLICT (tenant_id, task, feature_name, day) DO UPDATE SET counted = excluded.counted,"
             " null_rate = excluded.null_rate, mean_value = excluded.mean_value, std_dev = excluded.std_dev,"
             " min_value = excluded.min_value, max_value = excluded.max_value, drift = excluded.drift,"
@@ -110,11 +111,23 @@ def tell(connection: Connection[Any], tenant: str, task: str, rows: Sequence[Sta
         )
 
 
+def earlier(connection: Connection[Any], tenant: str, task: str, day: date) -> dict[str, Statistic]:
+    """What each of a task's features was like on the oldest of the thirty days before one, of those it was seen on."""
+    with connection.cursor(row_factory=class_row(Statistic)) as cursor:
+        found = cursor.execute(
+            f"SELECT DISTINCT ON (feature_name) {_STATISTIC} FROM ml_features"  # noqa: S608 - our own names
+            " WHERE tenant_id = %(tenant)s AND task = %(task)s AND day < %(day)s AND day >= %(day)s::date - 30"
+            " ORDER BY feature_name, day",
+            {"tenant": tenant, "task": task, "day": day},
+        )
+        return {one.feature_name: one for one in found}
+
+
 def statistics(connection: Connection[Any], tenant: str, task: str, since: date) -> list[Statistic]:
     """What a task's features were like, day by day since one, in the order of days and names."""
     with connection.cursor(row_factory=class_row(Statistic)) as cursor:
         return cursor.execute(
-            "SELECT feature_name, day, counted, null_rate, mean_value, std_dev, min_value, max_value, drift"
-            " FROM ml_features WHERE tenant_id = %s AND task = %s AND day >= %s ORDER BY day, feature_name",
+            f"SELECT {_STATISTIC} FROM ml_features"  # noqa: S608 - our own names
+            " WHERE tenant_id = %s AND task = %s AND day >= %s ORDER BY day, feature_name",
             [tenant, task, since],
         ).fetchall()
