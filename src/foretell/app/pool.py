@@ -20,7 +20,7 @@ from foretell.app.requests import body_of
 from foretell.app.tenancy import Tenancy
 from foretell.errors import ForetellError, Unavailable
 
-Verb = Literal["backtest", "replay", "take", "take_format", "collect", "predict", "predict_each"]
+Verb = Literal["backtest", "replay", "parity", "take", "take_format", "collect", "predict", "predict_each"]
 
 NICER = 10  # by which processes give way to those that answer,
 AWAITED = 5  # and those whose work is an answer that somebody waits for
@@ -182,6 +182,11 @@ def replayed(app: App, *, task: str, start: str | None, end: str | None, **told:
     return app.replay(task, **period, **told).model_dump(mode="json")  # type: ignore[arg-type]
 
 
+def compared(app: App, **told: Any) -> dict[str, Any]:
+    """Compare what groups were told; as plain JSON."""
+    return app.reviews.parity(**told).model_dump(mode="json")
+
+
 def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) -> Mapping[str, Any]:
     """Take a body's rows in; what became of them."""
     return upload.take(app.desk, table, body, kind, **told)
@@ -218,6 +223,6 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format, "collect": collected,
-    "predict": predicted, "predict_each": predicted_each,
+    "backtest": backtested, "replay": replayed, "parity": compared, "take": taken, "take_format": taken_format,
+    "collect": collected, "predict": predicted, "predict_each": predicted_each,
 }  # fmt: skip

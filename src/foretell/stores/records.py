@@ -128,12 +128,16 @@ def health(connection: Connection[Any], tenant: str, name: str) -> Health:
     return found
 
 
-def served(connection: Connection[Any], tenant: str, name: str) -> list[Served]:
-    """The ledger of a task, oldest first; without predictions on facts that came with the request."""
+def served(connection: Connection[Any], tenant: str, name: str, *, since: datetime | None = None) -> list[Served]:
+    """The ledger of a task, oldest first, from a moment on where one is given.
+
+    Without predictions on facts that came with the request.
+    """
     with connection.cursor(row_factory=class_row(Served)) as cursor:
         return cursor.execute(
-            _LEDGER + b" WHERE tenant_id = %s AND model_name = %s AND NOT own_facts ORDER BY predicted_at",
-            [tenant, name],
+            _LEDGER + b" WHERE tenant_id = %(tenant)s AND model_name = %(name)s AND NOT own_facts"
+            b" AND (%(since)s::timestamptz IS NULL OR predicted_at >= %(since)s) ORDER BY predicted_at",
+            {"tenant": tenant, "name": name, "since": since},
         ).fetchall()
 
 
@@ -255,10 +259,6 @@ def monitored(
     )
 
 
-def audit(connection: Connection[Any], tenant: str, who: str, action: str, subject: str, details: Json) -> None:
-    """Write down who did what; in the transaction of the deed."""
-    connection.execute(
-        "INSERT INTO audit (tenant_id, who, action, subject, details) VALUES (%s, %s, %s, %s, %s)",
 @dataclass(frozen=True, kw_only=True)
 class Look:
     """A look at the features of so many entities on a day (UTC): which had drifted, by how many standard deviations.
@@ -293,6 +293,10 @@ def looked(connection: Connection[Any], tenant: str, models: Sequence[str], look
         )
 
 
+def audit(connection: Connection[Any], tenant: str, who: str, action: str, subject: str, details: Json) -> None:
+    """Write down who did what; in the transaction of the deed."""
+    connection.execute(
+        "INSERT INTO audit (tenant_id, who, action, subject, details) VALUES (%s, %s, %s, %s, %s)",
         [tenant, who, action, subject, Jsonb(details)],
     )
 
