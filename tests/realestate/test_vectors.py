@@ -302,6 +302,31 @@ def test_who_wants_nothing_remembered_is_answered_from_facts(agency: App) -> Non
     assert chance(agency).forecast.rows.equals(said.forecast.rows)
 
 
+def test_a_request_is_on_record_with_its_area_whether_it_was_kept_or_not(agency: App) -> None:
+    chance(agency)
+    assert PERSON in kept(agency)
+    first, again = (chance(agency, cache_bypass=bypass) for bypass in (True, False))
+    logged = {one.served.prediction_id: one.served.request for one in agency.predictions.list(TASK, limit=5)}
+    assert logged[first.id]["area"] is not None  # type: ignore[index]
+    assert logged[first.id] == logged[again.id]  # type: ignore[index]
+
+
+def test_who_names_another_home_is_answered_of_that_one_and_nothing_of_it_is_kept(agency: App) -> None:
+    there = chance(agency, "p0000007")
+    before = kept(agency)["p0000007"]
+    other = {"person": "p0000007", "property": "h0000042", "area": "nowhere"}
+    moved = agency.predict(TASK, other)
+    assert kept(agency)["p0000007"] == before
+    told = agency.features.compute(TASK, [other])
+    assert told["area_price_per_size_365d"].to_list() == [None]
+    assert moved.forecast.rows["chance"][0] == agency.predict(TASK, other, cache_bypass=True).forecast.rows["chance"][0]
+    assert moved.forecast.rows["chance"][0] != there.forecast.rows["chance"][0]
+    with agency.desk.transaction() as connection:
+        connection.execute("DELETE FROM ml_feature_values WHERE entity_id = 'p0000007'")
+    agency.predict(TASK, other)
+    assert "p0000007" not in kept(agency)
+
+
 def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
     due = {one.name: one for one in agency.schedule.list()}
     assert due[f"refresh:{TASK}"].cron == "0 2 * * *"

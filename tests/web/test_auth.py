@@ -135,6 +135,8 @@ OF_A_DOMAIN = {
 MAY = {
     ("GET", "/metrics"): OPERATES,
     ("GET", "/v1"): READS,
+    ("GET", "/v1/review"): READS,
+    ("GET", "/v1/realestate/move/parity"): ADMIN,
     ("POST", "/v1/predictions/{prediction_id}/feedback"): READS,
     ("GET", "/v1/models/cache"): ADMIN,
     ("GET", "/v1/jobs"): ADMIN,
@@ -443,6 +445,8 @@ def harmless(path: str, *, known: bool = True) -> dict[str, Any]:
         told |= {"/v1/agile/settings": {"stale_days": 40}, "/v1/energy/settings": {"nearby_km": 9}}
         told |= {"/v1/realestate/settings": {"move_days": 90}}
         return {"json": {} if known else told.get(path, {"country": "TR"})}
+    if path.endswith("/parity"):
+        return {"params": {"by": "area"}}
     if path.startswith("/api/v1/predict/"):
         return {"params": {"location_lat": 0, "location_lng": 0}}
     if known and path in ("/v1/jobs", "/v1/schedule/{name}"):

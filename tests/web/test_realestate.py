@@ -32,6 +32,10 @@ PATHS = {
         "top_features": list,
     },
 }  # fmt: skip
+TASKS = {
+    "move-probability": "realestate.move", "transaction-type": "realestate.transaction_type",
+    "contact-timing": "realestate.contact", "property-value": "realestate.value",
+}  # fmt: skip
 HOME = "h0000042"
 KINDS = {
     "MOVE_PROBABILITY": "move-probability",
@@ -74,6 +78,19 @@ def test_a_documented_path_answers_with_every_field_of_its_document(
     assert shape(told) == shape_of(PATHS[path], told)
     assert told["entity_id"] == of
     assert told["prediction_id"] == basis["prediction_id"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_ledger_document_and_answer_are_as_sure_as_each_other(client: httpx.Client, agency: App, path: str) -> None:
+    of, kind = (HOME, "PROPERTY") if path == "property-value" else (PERSON, "USER")
+    told = client.post(f"/v1/predict/{path}", json={"entity_id": of, "entity_type": kind}, params=AS_OF).json()
+    (logged,) = (
+        one.served
+        for one in agency.predictions.list(TASKS[path])
+        if str(one.served.prediction_id) == told["prediction_id"]
+    )
+    assert logged.confidence == logged.answer["confidence"] == told["confidence"]
+    assert 0 < told["confidence"] <= 1
 
 
 def shape_of(wanted: dict[str, Any], told: dict[str, Any]) -> Any:

@@ -163,14 +163,14 @@ export interface Confidence {
 /**
  * When a person is best reached, the best hour first.
  *
- * `seen` are the times they were active before; `certainty` is 1 where all their activity falls into one hour of the
- * week, and 0 where every hour is alike.
+ * `seen` are the times they were active before; `confidence` is 1 where all their activity falls into one hour of the
+ * week, and 0 where every hour is alike: 1 less the entropy of the week's hours as a share of the greatest there is.
  */
 export interface ContactAnswer {
   person: string;
   best: Array<Slot>;
   seen: number;
-  certainty: number;
+  confidence: number;
   words: string;
 }
 
@@ -566,12 +566,14 @@ export interface Metrics {
 /**
  * How likely a person moves by `until`: so many in a hundred like them, and how many in a hundred usually do.
  *
- * `rank` is the share of people who are less likely.
+ * `rank` is the share of people who are less likely. `confidence` is the chance of what is likelier, to move or to
+ * stay: 0.5 and above.
  */
 export interface MoveAnswer {
   person: string;
   until: string;
   chance: number;
+  confidence: number;
   level: "HIGH" | "MEDIUM" | "LOW";
   usual: number | null;
   lift: number | null;
@@ -1013,11 +1015,14 @@ export interface Trend {
 
 /**
  * Which kind of deal would be a person's next, if there is one by `until`; the likeliest first.
+ *
+ * `confidence` is the chance of that kind.
  */
 export interface TypeAnswer {
   person: string;
   until: string;
   kind: string;
+  confidence: number;
   chances: Record<string, number>;
 }
 
@@ -1040,7 +1045,7 @@ export interface Uplift {
  *
  * `last_price` is what it was last sold for, `last_price_today` that moved with the market. `usual` is the value of
  * the usual home now, which `reasons` multiply to `value_today`. `market_year` is by what share prices rose there in a
- * year, as far as deals tell.
+ * year, as far as deals tell. `confidence` is the chance that it is sold for `low` to `high`, as the range is made.
  */
 export interface ValueAnswer {
   property: string | null;
@@ -1050,6 +1055,7 @@ export interface ValueAnswer {
   value: number;
   low: number;
   high: number;
+  confidence: number;
   last_price: number | null;
   last_sold: string | null;
   last_price_today: number | null;

@@ -28,6 +28,7 @@ from foretell.app.quarantine import Quarantine
 from foretell.app.recommendations import Recommendations, recommend
 from foretell.app.reports import Anomalies, Reported, report
 from foretell.app.requests import Body, request_of
+from foretell.app.reviews import Reviews
 from foretell.app.schedule import Schedule
 from foretell.app.tenancy import AsOf, Tenancy
 from foretell.app.tenant_settings import Settings
@@ -52,7 +53,7 @@ class App:
     """One tenant's facts and champions, and what can be done with them.
 
     `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs`, `schedule`,
-    `features` and `people` have verbs of their own.
+    `features`, `people` and `reviews` have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
@@ -60,7 +61,7 @@ class App:
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
         self.jobs, self.schedule = Jobs(desk), Schedule(desk)
-        self.features, self.people = Features(desk), People(desk)
+        self.features, self.people, self.reviews = Features(desk), People(desk), Reviews(desk)
 
     @classmethod
     def open(cls, tenant: str, *, zone: str | None = None) -> Self:

@@ -58,8 +58,10 @@ def answer(
     day = datetime.now(UTC).date()  # taken first: what is made after midnight is then not found, and made again
     with desk.transaction(snapshot=True, durable=False) as connection:
         look = _look(desk, connection, domain, [*asked.values()], as_of)
-        known = {} if as_of is not None or cache_bypass else _known(desk, connection, domain, asked)
-        for place, error in _admit(desk, connection, domain, asked, as_of, known).items():
+        # Before anything is looked up: who names another home is not asked about as they are kept.
+        plain = {} if as_of is not None or cache_bypass else {p: e for p, e in asked.items() if vectors.plain(*e)}
+        known = _known(desk, connection, domain, plain)
+        for place, error in _admit(desk, connection, domain, asked, as_of, _there(plain, known)).items():
             said[place] = error
         if not asked:
             return said
@@ -76,7 +78,7 @@ def answer(
         rest = {place: each for place, each in rest.items() if place not in heavy}
         how = {"remembered": not cache_bypass, "light": light}
         told = _Told(desk, connection, look, serving, as_of, **how)
-        fresh, new = told.all(rest, known) if rest else ({}, {})
+        fresh, new = told.all(rest, known, {*plain}) if rest else ({}, {})
     for task, made_ in new.items():
         vectors.keep(desk, desk.task(task), day, made_, look.marks)
     for place, each in {**held, **heavy, **fresh}.items():
@@ -90,6 +92,15 @@ Kept = dict[str, dict[str, Vector]]
 """What is kept of those asked about, by task and entity."""
 
 
+def _there(asked: Asked, known: Kept) -> set[int]:
+    """The places of those of whom something is kept."""
+    return {
+        place
+        for place, (task, request) in asked.items()
+        if task.name in known and vectors.whose(task, request) in known[task.name]
+    }
+
+
 def _known(desk: Tenancy, connection: Any, domain: Domain, asked: Asked) -> Kept:
     """What is kept of those asked about, of tasks that keep something."""
     tasks = {task.name: task for task, _ in asked.values() if task.vector}
@@ -101,14 +112,16 @@ def _known(desk: Tenancy, connection: Any, domain: Domain, asked: Asked) -> Kept
 
 
 def _admit(
-    desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: AsOf, known: Kept
+    desk: Tenancy, connection: Any, domain: Domain, asked: Asked, as_of: AsOf, kept: set[int]
 ) -> dict[int, ForetellError]:
-    """Complete the requests in `asked`, and take out of it those that may not be asked; their errors, by place."""
+    """Complete the requests in `asked`, and take out of it those that may not be asked; their errors, by place.
+
+    Of those at the places `kept` nothing is looked up: it is kept with them.
+    """
     wanting = [
         place
-        for place, (task, request) in asked.items()
-        if (desk.person and domain.members)
-        or (task.lookups and not (task.name in known and vectors.whose(task, request) in known[task.name]))
+        for place, (task, _) in asked.items()
+        if (desk.person and domain.members) or (task.lookups and place not in kept)
     ]
     if not wanting:
         return {}
@@ -148,12 +161,15 @@ class _Told:
     remembered: bool
     light: bool
 
-    def all(self, asked: Asked, known: Kept) -> tuple[dict[int, Prediction | ForetellError], Kept]:
-        """Predictions, which are put in the ledger, and errors, by place; and vectors that were made for them."""
+    def all(self, asked: Asked, known: Kept, plain: set[int]) -> tuple[dict[int, Prediction | ForetellError], Kept]:
+        """Predictions, which are put in the ledger, and errors, by place; and vectors that were made for them.
+
+        What is kept is for those at the places `plain`.
+        """
         said: dict[int, Prediction | ForetellError] = {}
         new: Kept = {}
         for name, kept in known.items():
-            part = {place: each for place, each in asked.items() if each[0].name == name}
+            part = {place: each for place, each in asked.items() if place in plain and each[0].name == name}
             if part:
                 said |= self._kept(part, kept, new.setdefault(name, {}))
         if rest := {place: each for place, each in asked.items() if place not in said}:
@@ -169,7 +185,11 @@ class _Told:
         if missing := {at: each for at, each in asked.items() if vectors.whose(task, each[1]) not in kept}:
             new |= vectors.made(task, self._history(missing), [request for _, request in missing.values()])
         have = kept | new
-        some = {at: each for at, each in asked.items() if vectors.whose(task, each[1]) in have}
+        some = {
+            at: (task, vectors.completed(task, request, have[whose]))
+            for at, (_, request) in asked.items()
+            if (whose := vectors.whose(task, request)) in have
+        }
         if not some:
             return {}
         domain = self.desk.domain(task.name)

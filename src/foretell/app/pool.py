@@ -22,7 +22,16 @@ from foretell.app.tenancy import AsOf, Tenancy
 from foretell.errors import ForetellError, Unavailable
 
 Verb = Literal[
-    "backtest", "replay", "take", "take_format", "collect", "predict", "predict_each", "importance", "training_set"
+    "backtest",
+    "replay",
+    "parity",
+    "take",
+    "take_format",
+    "collect",
+    "predict",
+    "predict_each",
+    "importance",
+    "training_set",
 ]
 
 NICER = 10  # by which processes give way to those that answer,
@@ -195,6 +204,11 @@ def training_set(app: App, *, task: str, kind: Format, as_of: AsOf, days: int | 
     return written(app.features.training_set(task, as_of=as_of, days=days), kind)
 
 
+def compared(app: App, **told: Any) -> dict[str, Any]:
+    """Compare what groups were told; as plain JSON."""
+    return app.reviews.parity(**told).model_dump(mode="json")
+
+
 def taken(app: App, *, table: str, body: bytes, kind: upload.Kind, **told: Any) -> Mapping[str, Any]:
     """Take a body's rows in; what became of them."""
     return upload.take(app.desk, table, body, kind, **told)
@@ -231,6 +245,7 @@ def predicted_each(app: App, *, task: str, **told: Any) -> list[tuple[str, str |
 
 
 _VERBS: Mapping[Verb, Callable[..., Any]] = {
-    "backtest": backtested, "replay": replayed, "take": taken, "take_format": taken_format, "collect": collected,
-    "predict": predicted, "predict_each": predicted_each, "importance": weighed, "training_set": training_set,
+    "backtest": backtested, "replay": replayed, "parity": compared, "take": taken, "take_format": taken_format,
+    "collect": collected, "predict": predicted, "predict_each": predicted_each, "importance": weighed,
+    "training_set": training_set,
 }  # fmt: skip

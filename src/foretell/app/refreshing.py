@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,8 +18,10 @@ from foretell.app.tenancy import Tenancy
 from foretell.app.vectors import found, keep, made, owner
 from foretell.contract import Domain, Floats, Task
 from foretell.engine.collect import needs
+from foretell.engine.drift import Moments, drift, drifted
 from foretell.errors import ForetellError
-from foretell.stores import registry, vectors
+from foretell.stores import records, registry, vectors
+from foretell.stores.records import Look
 from foretell.stores.vectors import Statistic, Vector
 
 MANY = 1000  # entities that are made together
@@ -46,11 +49,32 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
             far(f"features of {min(start + MANY, len(whom)):,}", min(start + MANY, len(whom)) / len(whom))
     if far:
         far("what features are worth", 1.0)
-    worth, told = on_record(desk, task), sums.told(day)
-    defined = {name: Definition.of(name, domain.catalogue).model_dump() for name in sums.names}
-    with desk.transaction() as connection:
-        vectors.tell(connection, desk.tenant, owner(task, domain), told, defined, worth)
+    _tell(desk, domain, task, sums.told(day), day)
     return {"entities": len(whom), "compared": compared, "differ": differ}
+
+
+def _tell(desk: Tenancy, domain: Domain, task: Task, seen: Sequence[Statistic], day: date) -> None:
+    """Put on record what features are, are like on a day and are worth, and which drifted in the last thirty days."""
+    name, worth = owner(task, domain), on_record(desk, task)
+    defined = {one.feature_name: Definition.of(one.feature_name, domain.catalogue).model_dump() for one in seen}
+    with desk.transaction() as connection:
+        then = vectors.earlier(connection, desk.tenant, name, day)
+        pairs = {
+            one.feature_name: (_moments(then[one.feature_name]), _moments(one))
+            for one in seen
+            if one.feature_name in then
+        }
+        moved = {feature: by for feature, pair in pairs.items() if (by := drift(*pair)) is not None}
+        told = [replace(one, drift=moved.get(one.feature_name)) for one in seen]
+        vectors.tell(connection, desk.tenant, name, told, defined, worth)
+        far = {feature: round(by, 3) for feature, by in moved.items() if drifted(*pairs[feature])}
+        look = Look(day=day, entities=max((one.counted for one in seen), default=0), compared=len(moved), drifted=far)
+        # Tasks that make the same features keep them once; each has a model of its own.
+        records.looked(connection, desk.tenant, [one.name for one in domain.tasks if one.vector is task.vector], look)
+
+
+def _moments(seen: Statistic) -> Moments:
+    return Moments(count=round(seen.counted * (1 - seen.null_rate)), mean=seen.mean_value, deviation=seen.std_dev)
 
 
 def _part(
@@ -105,11 +129,16 @@ class _Sums:
             out.append(
                 Statistic(
                     feature_name=name, day=day, counted=len(values), null_rate=1 - len(there) / len(values),
-                    mean_value=float(there.mean()) if some else None, std_dev=float(there.std()) if some else None,
+                    mean_value=float(there.mean()) if some else None, std_dev=_spread(there) if some else None,
                     min_value=float(there.min()) if some else None, max_value=float(there.max()) if some else None,
                 )
             )  # fmt: skip
         return out
+
+
+def _spread(values: Floats) -> float:
+    """The standard deviation; of values that are all the same none at all, whatever rounding makes of their mean."""
+    return float(values.std()) if values.min() < values.max() else 0.0
 
 
 def lately(desk: Tenancy, task: Task, days: int = 7) -> list[Statistic]:

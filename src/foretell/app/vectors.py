@@ -36,6 +36,20 @@ def whose(task: Task, request: Request) -> str:
     return str(getattr(request, task.whom or ""))
 
 
+def plain(task: Task, request: Request) -> bool:
+    """Whether a request leaves out all that is looked up: only then is it about what is kept of somebody."""
+    return all(getattr(request, one.field) is None for one in task.lookups)
+
+
+def completed(task: Task, request: Request, kept: Vector) -> Request:
+    """The request with what it leaves out and the vector was made of, as if that had been looked up again.
+
+    What reads go by has the name of the request's field.
+    """
+    left = {one.field for one in task.lookups if getattr(request, one.field) is None}
+    return request.model_copy(update={name: value for name, value in kept.about.items() if name in left})
+
+
 def found(
     desk: Tenancy, connection: Any, domain: Domain, task: Task, requests: Sequence[Request], now: datetime
 ) -> dict[str, Vector]:

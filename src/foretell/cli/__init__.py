@@ -7,7 +7,20 @@ from pathlib import Path
 
 import click
 
-from foretell.cli import agile, decisions, facts, features, jobs, people, reports, serving, sources, store, verbs
+from foretell.cli import (
+    agile,
+    decisions,
+    facts,
+    features,
+    jobs,
+    people,
+    reports,
+    reviews,
+    serving,
+    sources,
+    store,
+    verbs,
+)
 from foretell.errors import ForetellError, Misconfigured
 
 
@@ -47,7 +60,7 @@ for command in (
     facts.tenant, facts.import_, facts.export, facts.quarantine, sources.collect, sources.sources,
     verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
     decisions.settings, decisions.recommendations, decisions.replay, reports.report, reports.anomalies,
-    features.features, people.people, agile.agile,
+    features.features, people.people, agile.agile, reviews.review, reviews.parity,
     jobs.jobs, jobs.schedule, jobs.worker, serving.serve, serving.token, serving.rotate_secret,
     store.stop, store.doctor, store.backup, store.restore, store.migrate,
 ):  # fmt: skip

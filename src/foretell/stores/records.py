@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -120,19 +120,24 @@ def health(connection: Connection[Any], tenant: str, name: str) -> Health:
             " LEFT JOIN LATERAL (SELECT version, deployed_at FROM ml_deployments WHERE tenant_id = %(tenant)s"
             " AND model_name = %(name)s ORDER BY deployment_id DESC LIMIT 1) d ON true"
             " LEFT JOIN LATERAL (SELECT drift_detected FROM ml_monitoring WHERE tenant_id = %(tenant)s"
-            " AND model_id = %(name)s AND drift_detected IS NOT NULL ORDER BY period_end DESC LIMIT 1) m ON true",
+            " AND model_id = %(name)s AND drift_detected IS NOT NULL"
+            " ORDER BY period_end DESC, monitoring_id DESC LIMIT 1) m ON true",
             {"tenant": tenant, "name": name},
         ).fetchone()
     assert found is not None  # counts have a row
     return found
 
 
-def served(connection: Connection[Any], tenant: str, name: str) -> list[Served]:
-    """The ledger of a task, oldest first; without predictions on facts that came with the request."""
+def served(connection: Connection[Any], tenant: str, name: str, *, since: datetime | None = None) -> list[Served]:
+    """The ledger of a task, oldest first, from a moment on where one is given.
+
+    Without predictions on facts that came with the request.
+    """
     with connection.cursor(row_factory=class_row(Served)) as cursor:
         return cursor.execute(
-            _LEDGER + b" WHERE tenant_id = %s AND model_name = %s AND NOT own_facts ORDER BY predicted_at",
-            [tenant, name],
+            _LEDGER + b" WHERE tenant_id = %(tenant)s AND model_name = %(name)s AND NOT own_facts"
+            b" AND (%(since)s::timestamptz IS NULL OR predicted_at >= %(since)s) ORDER BY predicted_at",
+            {"tenant": tenant, "name": name, "since": since},
         ).fetchall()
 
 
@@ -246,12 +251,46 @@ def answer(connection: Connection[Any], tenant: str, key: str, fingerprint: str,
 def monitored(
     connection: Connection[Any], tenant: str, model: str, start: datetime, end: datetime, count: int, metrics: Json
 ) -> None:
-    """Write down how a task's predictions of a period turned out."""
+    """Write down how a task's predictions of a period turned out; `looked` writes what their features were like."""
     connection.execute(
         "INSERT INTO ml_monitoring (tenant_id, model_id, period_start, period_end, prediction_count, metrics)"
         " VALUES (%s, %s, %s, %s, %s, %s)",
         [tenant, model, start, end, count, Jsonb(metrics)],
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A look at the features of so many entities on a day (UTC): which had drifted, by how many standard deviations.
+
+    `compared` are the features that there was a mean of before; without any nothing is known of drift.
+    """
+
+    day: date
+    entities: int
+    compared: int
+    drifted: Mapping[str, float]
+
+
+def looked(connection: Connection[Any], tenant: str, models: Sequence[str], look: Look) -> None:
+    """Write down a look at the features of some tasks' models; one that found what the day's last did adds nothing."""
+    start = datetime.combine(look.day, time(), UTC)
+    told = {
+        "tenant": tenant, "start": start, "end": start + timedelta(days=1), "count": look.entities,
+        "metrics": Jsonb({"features_compared": look.compared}),
+        "found": bool(look.drifted) if look.compared else None, "drift": Jsonb(look.drifted),
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ml_monitoring (tenant_id, model_id, period_start, period_end, prediction_count, metrics,"
+            " drift_detected, feature_drift)"
+            " SELECT %(tenant)s, %(model)s, %(start)s, %(end)s, %(count)s, %(metrics)s, %(found)s::boolean, %(drift)s"
+            " WHERE NOT EXISTS (SELECT FROM (SELECT * FROM ml_monitoring WHERE tenant_id = %(tenant)s"
+            " AND model_id = %(model)s AND period_start = %(start)s AND feature_drift IS NOT NULL"
+            " ORDER BY monitoring_id DESC LIMIT 1) last WHERE prediction_count = %(count)s AND metrics = %(metrics)s"
+            " AND drift_detected IS NOT DISTINCT FROM %(found)s::boolean AND feature_drift = %(drift)s)",
+            [{**told, "model": name} for name in models],
+        )
 
 
 def audit(connection: Connection[Any], tenant: str, who: str, action: str, subject: str, details: Json) -> None:

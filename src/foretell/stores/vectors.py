@@ -37,6 +37,9 @@ class Statistic:
     drift: float | None = None
 
 
+_STATISTIC = "feature_name, day, counted, null_rate, mean_value, std_dev, min_value, max_value, drift"
+
+
 def find(
     connection: Connection[Any], tenant: str, task: str, form: str, day: date, entities: Sequence[str]
 ) -> dict[str, Vector]:
@@ -92,7 +95,7 @@ def forget_all(connection: Connection[Any], tenant: str, task: str) -> None:
     connection.execute("DELETE FROM ml_feature_values WHERE tenant_id = %s AND task = %s", [tenant, task])
 
 
-LIKE = ("counted", "null_rate", "mean_value", "std_dev", "min_value", "max_value")
+LIKE = ("counted", "null_rate", "mean_value", "std_dev", "min_value", "max_value", "drift")
 DEFINED = (
     "category", "part", "feature_type", "data_type", "entity_type", "description", "computation", "version", "owner",
     "is_deprecated",
@@ -116,13 +119,10 @@ def tell(
     version, weights = worth
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO ml_features (tenant_id, task, feature_name, day, {', '.join(columns)}, drift)"  # noqa: S608
-            f" SELECT %(tenant)s, %(task)s, %(feature_name)s, %(day)s, {', '.join(f'%({name})s' for name in columns)},"
-            " (SELECT (%(mean_value)s - mean_value) / nullif(std_dev, 0)"
-            " FROM ml_features WHERE tenant_id = %(tenant)s AND task = %(task)s AND feature_name = %(feature_name)s"
-            " AND day < %(day)s AND day >= %(day)s::date - 30 ORDER BY day LIMIT 1)"
+            f"INSERT INTO ml_features (tenant_id, task, feature_name, day, {', '.join(columns)})"  # noqa: S608
+            f" VALUES (%(tenant)s, %(task)s, %(feature_name)s, %(day)s, {', '.join(f'%({name})s' for name in columns)})"
             " ON CONFLICT (tenant_id, task, feature_name, day) DO UPDATE SET"
-            f" {', '.join(f'{name} = excluded.{name}' for name in (*columns, 'drift'))}, last_updated = now()",
+            f" {', '.join(f'{name} = excluded.{name}' for name in columns)}, last_updated = now()",
             [
                 {
                     "tenant": tenant, "task": task, **vars(one), **defined[one.feature_name],
@@ -143,11 +143,23 @@ def importance(connection: Connection[Any], tenant: str, task: str, version: str
     return dict(found.fetchall())
 
 
+def earlier(connection: Connection[Any], tenant: str, task: str, day: date) -> dict[str, Statistic]:
+    """What each of a task's features was like on the oldest of the thirty days before one, of those it was seen on."""
+    with connection.cursor(row_factory=class_row(Statistic)) as cursor:
+        found = cursor.execute(
+            f"SELECT DISTINCT ON (feature_name) {_STATISTIC} FROM ml_features"  # noqa: S608 - our own names
+            " WHERE tenant_id = %(tenant)s AND task = %(task)s AND day < %(day)s AND day >= %(day)s::date - 30"
+            " ORDER BY feature_name, day",
+            {"tenant": tenant, "task": task, "day": day},
+        )
+        return {one.feature_name: one for one in found}
+
+
 def statistics(connection: Connection[Any], tenant: str, task: str, since: date) -> list[Statistic]:
     """What a task's features were like, day by day since one, in the order of days and names."""
     with connection.cursor(row_factory=class_row(Statistic)) as cursor:
         return cursor.execute(
-            "SELECT feature_name, day, counted, null_rate, mean_value, std_dev, min_value, max_value, drift"
-            " FROM ml_features WHERE tenant_id = %s AND task = %s AND day >= %s ORDER BY day, feature_name",
+            f"SELECT {_STATISTIC} FROM ml_features"  # noqa: S608 - our own names
+            " WHERE tenant_id = %s AND task = %s AND day >= %s ORDER BY day, feature_name",
             [tenant, task, since],
         ).fetchall()

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app.basis import Basis
-from foretell.contract import Domain, ModelStatus, Report, Task
+from foretell.contract import Chance, Domain, ModelStatus, Report, Task
 from foretell.engine.model import Card
 from foretell.errors import ForetellError
 from foretell.web import rows
@@ -35,6 +35,7 @@ from foretell.web.office import (
 from foretell.web.people import people
 from foretell.web.problems import ERRORS, problem
 from foretell.web.quick import QuickRoute
+from foretell.web.reviews import parity, review
 from foretell.web.sources import sources
 from foretell.web.telling import ReportBasis, one_of, reported, told_of
 
@@ -171,6 +172,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
     for path, task in tasks.items():  # first: a path is looked for in their order
         _predict(made, task, path)
     _house(made, domains)
+    review(made)
     for name, domain in domains.items():
         _batch(made, domain)
         sources(made, domain)
@@ -183,6 +185,8 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
             features(made, task, path)
             _models(made, task, path)
             _ledger(made, task, path)
+            if isinstance(task.target, Chance):
+                parity(made, task, path)
         for form in domain.formats:
             rows.bring(made, f"{name}.{form.name}", f"/{name}/import/{form.name}", form)
         for report in domain.reports:

@@ -14,9 +14,11 @@ from foretell.domains.realestate.market import later
 from foretell.domains.realestate.prices import NEW
 from foretell.domains.realestate.schema import Comparable, ValueAnswer, ValueReason, ValueRequest
 from foretell.domains.realestate.value import Seen, gained, last, seen, stands
+from foretell.domains.realestate.valuers import OUTER
 from foretell.errors import InvalidRequest, NotFound, NotReady
 
 TOLD = 8  # reasons
+WITHIN = round(OUTER[1] - OUTER[0], 9)  # share of sales that the range is made to hold
 LEAST = 0.005  # a factor nearer to 1 is no reason
 
 
@@ -67,7 +69,7 @@ def decide(forecast: Forecast, request: ValueRequest, history: History) -> Value
         property=request.property,
         at=later(history.now, request.horizon_months), months=request.horizon_months,
         value_today=today, value=row["point"],
-        low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]),
+        low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]), confidence=WITHIN,
         last_price=_only(sold["price"]), last_sold=_only(sold["time"]),
         last_price_today=None if np.isnan(previous[0]) else float(np.exp(previous[0])),
         usual=usual, market_year=float(np.expm1(gained(one)[0])), deals=len(standing.rows),

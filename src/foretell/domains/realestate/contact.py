@@ -232,14 +232,14 @@ def decide(forecast: Forecast, request: ContactRequest, history: History) -> Con
     ]
     seen = int(forecast.evidence["seen"][0])
     values = np.array([*chance.values()])
-    certainty = 1 + float((values * np.log(np.maximum(values, 1e-300))).sum()) / np.log(WEEK)
+    sure = 1 + float((values * np.log(np.maximum(values, 1e-300))).sum()) / np.log(WEEK)
     day, hour = slots[0].day, slots[0].hour
     rests = f"on {seen} times they were active" if seen else "on everybody's habits: they were never active before"
     return ContactAnswer(
         person=request.person,
         best=slots,
         seen=seen,
-        certainty=min(1.0, max(0.0, certainty)),
+        confidence=min(1.0, max(0.0, sure)),
         words=f"best on {DAYS[day]} between {hour}:00 and {hour + 1}:00, {slots[0].lift:.1f} times as likely as in an"
         f" hour picked blindly; it rests {rests}",
     )

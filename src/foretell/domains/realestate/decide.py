@@ -60,6 +60,7 @@ def move(forecast: Forecast, request: PersonRequest, history: History) -> MoveAn
         person=request.person,
         until=history.now + timedelta(days=days),
         chance=chance,
+        confidence=max(chance, 1 - chance),
         level=level(history, chance, rank),
         usual=usual,
         lift=chance / usual if usual else None,
@@ -116,6 +117,7 @@ def kind(forecast: Forecast, request: PersonRequest, history: History) -> TypeAn
         person=request.person,
         until=history.now + timedelta(days=settings(history).move_days),
         kind=next(iter(ordered)),
+        confidence=min(1.0, next(iter(ordered.values()))),
         chances=ordered,
     )
 

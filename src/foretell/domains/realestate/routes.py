@@ -42,12 +42,13 @@ class TopFeature(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What every prediction has."""
+    """What every prediction has; `confidence` is the answer's own, which the ledger has too."""
 
     prediction_id: str
     entity_id: str
     prediction_type: PredictionType
     prediction_date: str
+    confidence: float
     model_version: str
     latency_ms: float
 
@@ -57,7 +58,6 @@ class ChanceTold(Prediction):
 
     predicted_value: float
     predicted_class: Literal["HIGH", "MEDIUM", "LOW"]
-    confidence: float
     top_features: list[TopFeature]
 
 
@@ -66,7 +66,6 @@ class KindTold(Prediction):
 
     predicted_value: str
     predicted_class: str
-    confidence: float
     probabilities: dict[str, float]
     top_features: list[TopFeature]
 
@@ -86,7 +85,6 @@ class TimingTold(Prediction):
     predicted_class: str
     optimal_day: str
     optimal_hour: int
-    confidence: float
     alternatives: list[BestTime]
     top_features: list[TopFeature]
 
@@ -113,7 +111,6 @@ class ValueTold(Prediction):
     current_value: float
     horizon_months: int
     interval: Bounds
-    confidence: float
     top_features: list[TopFeature]
 
 
@@ -160,6 +157,7 @@ def _head(kind: PredictionType, told: Mapping[str, Any]) -> dict[str, Any]:
         "entity_id": told["answer"].get("person") or told["answer"]["property"],
         "prediction_type": kind,
         "prediction_date": basis["as_of"],
+        "confidence": told["answer"]["confidence"],
         "model_version": basis["version"],
         "latency_ms": told["latency_ms"],
     }
@@ -172,7 +170,6 @@ def _chance(told: Mapping[str, Any]) -> dict[str, Any]:
         **_head("MOVE_PROBABILITY", told),
         "predicted_value": answer["chance"],
         "predicted_class": answer["level"],
-        "confidence": max(answer["chance"], 1 - answer["chance"]),
         "top_features": [
             {"feature_name": one["feature"], "contribution": one["contribution"], "value": one["value"]}
             for one in strongest
@@ -186,7 +183,6 @@ def _kind(told: Mapping[str, Any]) -> dict[str, Any]:
         **_head("TRANSACTION_TYPE", told),
         "predicted_value": answer["kind"],
         "predicted_class": answer["kind"],
-        "confidence": answer["chances"][answer["kind"]],
         "probabilities": answer["chances"],
         "top_features": [],
     }
@@ -204,7 +200,6 @@ def _timing(told: Mapping[str, Any]) -> dict[str, Any]:
         "predicted_class": DAYS[best["day"]],
         "optimal_day": DAYS[best["day"]],
         "optimal_hour": best["hour"],
-        "confidence": answer["certainty"],
         "alternatives": [{"day": one["day"], "hour": one["hour"], "chance": one["chance"]} for one in others],
         "top_features": [],
     }
@@ -220,7 +215,6 @@ def _value(told: Mapping[str, Any]) -> dict[str, Any]:
         "current_value": answer["value_today"],
         "horizon_months": answer["months"],
         "interval": {"lower": answer["low"], "upper": answer["high"]},
-        "confidence": told["foretell"]["interval"]["level"],
         "top_features": [
             {"feature_name": one["words"], "contribution": one["factor"] - 1, "value": None}
             for one in answer["reasons"][:TOP]

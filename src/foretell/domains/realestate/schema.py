@@ -73,12 +73,14 @@ class Reason(BaseModel):
 class MoveAnswer(BaseModel):
     """How likely a person moves by `until`: so many in a hundred like them, and how many in a hundred usually do.
 
-    `rank` is the share of people who are less likely.
+    `rank` is the share of people who are less likely. `confidence` is the chance of what is likelier, to move or to
+    stay: 0.5 and above.
     """
 
     person: str
     until: datetime
     chance: Share
+    confidence: Share
     level: Level
     usual: Share | None
     lift: float | None
@@ -89,11 +91,15 @@ class MoveAnswer(BaseModel):
 
 
 class TypeAnswer(BaseModel):
-    """Which kind of deal would be a person's next, if there is one by `until`; the likeliest first."""
+    """Which kind of deal would be a person's next, if there is one by `until`; the likeliest first.
+
+    `confidence` is the chance of that kind.
+    """
 
     person: str
     until: datetime
     kind: str
+    confidence: Share
     chances: dict[str, float]
 
 
@@ -121,14 +127,14 @@ class Slot(BaseModel):
 class ContactAnswer(BaseModel):
     """When a person is best reached, the best hour first.
 
-    `seen` are the times they were active before; `certainty` is 1 where all their activity falls into one hour of the
-    week, and 0 where every hour is alike.
+    `seen` are the times they were active before; `confidence` is 1 where all their activity falls into one hour of the
+    week, and 0 where every hour is alike: 1 less the entropy of the week's hours as a share of the greatest there is.
     """
 
     person: str
     best: list[Slot]
     seen: int
-    certainty: Share
+    confidence: Share
     words: str
 
 
@@ -173,7 +179,7 @@ class ValueAnswer(BaseModel):
 
     `last_price` is what it was last sold for, `last_price_today` that moved with the market. `usual` is the value of
     the usual home now, which `reasons` multiply to `value_today`. `market_year` is by what share prices rose there in a
-    year, as far as deals tell.
+    year, as far as deals tell. `confidence` is the chance that it is sold for `low` to `high`, as the range is made.
     """
 
     property: str | None
@@ -183,6 +189,7 @@ class ValueAnswer(BaseModel):
     value: Money
     low: Money
     high: Money
+    confidence: Share
     last_price: Money | None
     last_sold: datetime | None
     last_price_today: Money | None
