@@ -250,7 +250,7 @@ def pack(folder: Path) -> bytes:
                 raise BrokenDomain(f"{info.name!r} can't be kept: a saved model is plain files and folders")
             content = path.read_bytes() if path.is_file() else b""
             info.type, info.size = (tarfile.REGTYPE if path.is_file() else tarfile.DIRTYPE), len(content)
-            info = info.replace(mode=0o600 if path.is_file() else 0o700, deep=False)
+            info.mode = 0o600 if path.is_file() else 0o700
             archive.addfile(info, io.BytesIO(content))
     return packed.getvalue()
 
@@ -268,7 +268,14 @@ def unpack(packed: bytes, address: str, folder: Path) -> None:
                 if not plain or path in known or not known.get(path.parent):
                     raise Damaged(f"holds {each.name!r}, which is no plain file or folder in its own place")
                 known[path] = each.type == tarfile.DIRTYPE
-            archive.extractall(folder, filter="data")
+            for (
+                each
+            ) in archive.getmembers():  # by hand: Python before 3.11.4 has no filter for them
+                found = archive.extractfile(each)
+                if found is None:
+                    (folder / each.name).mkdir()
+                else:
+                    (folder / each.name).write_bytes(found.read())
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise Damaged(f"is no readable archive ({error})") from error
 

@@ -55,14 +55,18 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
 
 
 def _add(made: APIRouter, route: Route, shape: type[BaseModel], endpoint: Any, kind: type[APIRoute]) -> None:
-    statuses = sorted({401, 403, 422, 500, 503, *route.statuses.values()})
-    refusal: Any = {} if route.refused else {"model": Refusal}
     for url, method in product(urls(route), route.methods):
         made.add_api_route(
-            url, endpoint, methods=[method], summary=route.summary, response_model=shape,
-            responses={status: {"description": "Refused", **refusal} for status in statuses},
+            url, endpoint, methods=[method], summary=route.summary, response_model=shape, responses=_refusals(route),
             route_class_override=kind, include_in_schema=url == route.url,
         )  # fmt: skip
+
+
+def _refusals(route: Route) -> dict[int | str, dict[str, Any]]:
+    """How a route refuses, by status."""
+    statuses = sorted({401, 403, 422, 500, 503, *route.statuses.values()})
+    refusal: Any = {} if route.refused else {"model": Refusal}
+    return {status: {"description": "Refused", **refusal} for status in statuses}
 
 
 def _told(route: Route, extra: Any) -> type[BaseModel]:
@@ -147,7 +151,7 @@ def _mixed(made: APIRouter, mixed: Mixed) -> None:
     for url in (mixed.url, *mixed.also):
         made.add_api_route(
             url, predict_mixed, methods=["POST"], summary=mixed.summary, include_in_schema=url == mixed.url,
-            response_model=MixedTold,
+            response_model=MixedTold, responses=_refusals(next(iter(mixed.of.values()))[1]),
         )  # fmt: skip
 
 

@@ -68,6 +68,13 @@ class Documented:
         tasks = [route for domain in domains for task in domain.tasks for route in task.routes]
         reports = [route for domain in domains for report in domain.reports for route in report.routes]
         routes = [(url, route) for route in (*tasks, *reports) for url in urls(route)]
+        # A batch is refused as the first kind of request in it is.
+        routes += [
+            (url, next(iter(mixed.of.values()))[1])
+            for domain in domains
+            for mixed in domain.mixed
+            for url in (mixed.url, *mixed.also)
+        ]
         self._plain = {url: route for url, route in routes if "{" not in url}
         self._with_fields = [(compile_path(url)[0], route) for url, route in routes if "{" in url]
 
