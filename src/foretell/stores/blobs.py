@@ -268,9 +268,7 @@ def unpack(packed: bytes, address: str, folder: Path) -> None:
                 if not plain or path in known or not known.get(path.parent):
                     raise Damaged(f"holds {each.name!r}, which is no plain file or folder in its own place")
                 known[path] = each.type == tarfile.DIRTYPE
-            for (
-                each
-            ) in archive.getmembers():  # by hand: Python before 3.11.4 has no filter for them
+            for each in archive.getmembers():  # by hand: Python before 3.11.4 has no filter for them
                 found = archive.extractfile(each)
                 if found is None:
                     (folder / each.name).mkdir()
