@@ -161,7 +161,8 @@ def test_the_price_to_come_is_compared_with_the_last_and_the_usual() -> None:
 def test_one_artifact_has_all_products_and_says_the_same_when_reloaded(tmp_path: Path) -> None:
     fitted().save(tmp_path)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"days/trees-0.txt", "spans/trees-0.txt", "learned.json", "catalogue.json"}
+    learners = {f"{part}/{name}" for part in ("days", "spans") for name in ("trees-0.txt", "columns.json")}
+    assert files == {*learners, "learned.json", "catalogue.json"}
     study = studied(shop(sold(), planned=NOW - timedelta(days=1)), NAMES)
     again = Catalogue().load(tmp_path).forecast(study)
     assert again.rows.equals(fitted().forecast(study).rows)
