@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -146,7 +146,7 @@ def _round(server: Served, generator: Generator, newest: str, which: range) -> d
     most = 0.0
     while not all(job["ended_at"] for job in jobs.values()):
         busy.append(generator.run(_load(server, newest, 20.0)))
-        most = max(most, sum(memory(pid)["pss"] for pid in family(server.pid)))
+        most = max(most, sum(map(_resident, family(server.pid))))
         jobs = {name: server.ask(name, f"/v1/jobs/{job['job_id']}", method="GET") for name, job in jobs.items()}
     wrong = [job["message"] for job in jobs.values() if job["state"] != "done"]
     if wrong:
@@ -159,6 +159,13 @@ def _round(server: Served, generator: Generator, newest: str, which: range) -> d
     later = [round(each["p99"]) for each in busy]
     print(f"{which.stop} of {TENANTS}: {last - first:.0f} s, p99 {idle['p99']:.0f}, then {later}", flush=True)
     return told
+
+
+def _resident(pid: int) -> float:
+    """A process's share of memory in MB; 0 where it has ended meanwhile, as a trial of a model does."""
+    with suppress(OSError):
+        return memory(pid)["pss"]
+    return 0.0
 
 
 def _at(moment: str) -> float:

@@ -54,14 +54,19 @@ class Whom:
     @property
     def values(self) -> dict[str, Any]:
         """What statements about them are given."""
-        quoted = json.dumps(self.name, ensure_ascii=False)
-        for sign in ("\\", "%", "_"):
-            quoted = quoted.replace(sign, f"\\{sign}")
-        return {"tenant": self.tenant, "name": self.name, "inside": f"%{quoted}%", "domain": f"{self.domain}.%"}
+        inside = _plain(json.dumps(self.name, ensure_ascii=False))
+        return {
+            "tenant": self.tenant, "name": self.name, "inside": f"%{inside}%", "domain": f"{_plain(self.domain)}.%",
+        }  # fmt: skip
 
     def columns(self, table: Table) -> list[str]:
         """The columns of a table that name such people."""
         return [column for column, kind in table.persons.items() if kind == self.kind]
+
+
+def _plain(text: str) -> str:
+    """A text as LIKE looks for it, nothing in it standing for something else."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _any(columns: Sequence[str], told: str) -> sql.Composed:
@@ -125,7 +130,7 @@ def forget_facts(connection: Connection[Any], tenant: str, domain: str, table: T
     if gone:
         moved(connection, tenant, f"{domain}.{table.name}", recorded)
         connection.execute(
-            "DELETE FROM ml_feature_values WHERE tenant_id = %s AND task LIKE %s", [tenant, f"{domain}.%"]
+            "DELETE FROM ml_feature_values WHERE tenant_id = %s AND starts_with(task, %s)", [tenant, f"{domain}."]
         )
     return gone
 
