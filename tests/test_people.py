@@ -185,9 +185,11 @@ def test_an_agent_is_erased_as_one(agency: App, erased: Erased) -> None:
 def test_who_is_not_there_is_said_so(
     agency: App, domain: str, name: str, kind: str | None, error: type[Exception], words: str
 ) -> None:
+    before = agency.house.stores.blobs.files("agency")
     for verb in (agency.people.export, agency.people.erase):
         with pytest.raises(error, match=words):
             verb(domain, name, kind=kind)
+    assert agency.house.stores.blobs.files("agency") == before  # nobody is in the register who was not erased
 
 
 def test_worked_hours_stay_and_are_nobodys(agency: App) -> None:

@@ -91,15 +91,8 @@ class People:
         Forbidden where nothing may be changed.
         """
         declared, whom = self._whom(domain, name, kind)
-        file = f"{REGISTER}/{whom.domain}.{whom.kind}/{_checksum(whom)}.json"
-        told = {"erased_at": datetime.now(UTC).isoformat(), "by": self.desk.who}
-        # First: who restores an older backup in the next moment finds it there.
-        before = self.desk.house.stores.blobs.read(self.desk.tenant, file)
-        self.desk.house.stores.blobs.write(self.desk.tenant, file, json.dumps(told).encode())
         done = self._erase(declared, whom)
         if not done.anything:
-            if before is None:
-                self.desk.house.stores.blobs.forget(self.desk.tenant, file)
             raise NotFound(f"nothing is kept of the {whom.kind} {name}")
         return done
 
@@ -166,14 +159,23 @@ class People:
                 left=left,
             )  # fmt: skip
             if done.anything:
+                self._register(whom)  # before it is committed: who restores an older backup next finds it there
                 details = {"kind": whom.kind, "person": done.erasure, "facts": facts, "blanked": blanked,
                            "written": written, "models": models, "data_sets": sets, "left": left}  # fmt: skip
                 records.audit(connection, self.desk.tenant, self.desk.who, "erase person", declared.name, details)
         self.desk.house.histories.clear(self.desk.tenant)
-        self.desk.house.models.clear(self.desk.tenant)
+        if models:
+            self.desk.house.models.clear(self.desk.tenant)
         for task in dict.fromkeys(version.split(" ")[0] for version in models):
             Jobs(self.desk).start("train", {"task": task})
         return done
+
+    def _register(self, whom: Whom) -> None:
+        """Put a person into the register of erasures, where they are not in it yet."""
+        blobs, file = self.desk.house.stores.blobs, f"{REGISTER}/{whom.domain}.{whom.kind}/{_checksum(whom)}.json"
+        if blobs.read(self.desk.tenant, file) is None:
+            told = {"erased_at": datetime.now(UTC).isoformat(), "by": self.desk.who}
+            blobs.write(self.desk.tenant, file, json.dumps(told).encode())
 
     def _models(self, connection: Any, declared: Domain, whom: Whom) -> tuple[str, ...]:
         """Erase the files of model versions that know a person by name; which they were."""
