@@ -53,7 +53,8 @@ class Features:
             deployed = registry.look(connection, self.desk.tenant, [name], []).deployed[name]
             if version is None and not deployed:
                 raise nothing_trained(name)
-            card = card_read(registry.model(connection, self.desk.tenant, name, version or deployed[0]).card)
+            wanted = deployed[0] if version is None else version
+            card = card_read(registry.model(connection, self.desk.tenant, name, wanted).card)
         told = [Definition.of(one, catalogue) for one in card.features]
         return ModelFeatures(task=name, version=card.version, candidate=card.candidate, features=told)
 
