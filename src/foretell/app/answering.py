@@ -301,7 +301,7 @@ def _history(
     lasting = None if look.approved == "{}" else SETTLING
     if all(brings(*one) for one in asked):  # nothing is read, so nothing is gained by standing where somebody stood
         lasting = 0.0
-    return desk.house.histories.once(key, read, lasting=lasting)
+    return desk.house.histories.once(key, read, lasting=lasting, whose=desk.tenant)
 
 
 def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:

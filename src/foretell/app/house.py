@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from foretell.contract import Domain, History
     from foretell.engine.model import Model
+    from foretell.engine.predict import Prediction
     from foretell.stores import Stores
 
 log = logging.getLogger("foretell")
 
 MODELS = 128_000_000  # bytes of models in memory, by the size of their files times `UNPACKED`
 HISTORIES = 32_000_000  # bytes of histories read lately, with the forecasts made on them
+ANSWERS = 16_000_000  # and of answers that are given again
 LASTING = 300.0  # seconds that a forecast may be used again
 
 
@@ -37,6 +39,7 @@ class House:
         self.stores, self.domains = kept, installed
         self.models: Memory[Model] = Memory(MODELS, lasting=ForetellSettings().cache_ttl)
         self.histories: Memory[History] = Memory(HISTORIES, lasting=LASTING)
+        self.answers: Memory[Prediction] = Memory(ANSWERS, lasting=LASTING)
 
     @classmethod
     def open(cls, *, size: int = 10) -> Self:

@@ -19,10 +19,12 @@ from foretell.engine.collect import needs
 from foretell.engine.model import Card, Model
 from foretell.engine.predict import Prediction
 from foretell.errors import Unavailable
-from foretell.stores import kept
+from foretell.stores import kept, records
 from foretell.stores.registry import Look
 
 log = logging.getLogger("foretell")
+
+ANSWER = 20_000  # bytes that an answer may take in memory beside its frames, about
 
 Champions = Mapping[str, Model | None]
 
@@ -71,15 +73,27 @@ def again(desk: Tenancy, connection: Any, found: Mapping[int, Slot], champions: 
     if not found:
         return {}
     there = kept.find(connection, desk.tenant, [slot.name for slot in found.values()])
-    out = {}
-    for place, slot in found.items():
-        one, champion = there.get(slot.name), champions.get(slot.task.name)
-        if one is None or _changed(desk, connection, slot, one.seen):
-            continue
-        if one.card:
-            out[place] = ledger.again(slot.task, one.served, Card.model_validate(one.card), one.known_at)
-        elif champion:
-            out[place] = ledger.again(slot.task, one.served, champion.card, one.known_at)
+    good = {
+        place: (slot, one)
+        for place, slot in found.items()
+        if (one := there.get(slot.name)) and not _changed(desk, connection, slot, one.seen)
+    }
+    # A number's prediction never changes: what was read of the ledger lately need not be read and made again.
+    memory, out = desk.house.answers, {}
+    for place, (_, one) in good.items():
+        if said := memory.found((desk.tenant, one.prediction_id)):
+            out[place] = said
+    rest = {place: each for place, each in good.items() if place not in out}
+    if not rest:
+        return out
+    on_record = records.numbered(connection, desk.tenant, [one.prediction_id for _, one in rest.values()])
+    for place, (slot, one) in rest.items():
+        served, champion = on_record.get(one.prediction_id), champions.get(slot.task.name)
+        card = Card.model_validate(one.card) if one.card else champion.card if champion else None
+        if served and card:
+            out[place] = said = ledger.again(slot.task, served, card, one.known_at)
+            size = sum(frame.estimated_size() for frame in (said.questions, said.raw, said.forecast.rows))
+            memory.keep((desk.tenant, one.prediction_id), said, ANSWER + round(size), whose=desk.tenant)
     return out
 
 

@@ -60,7 +60,7 @@ class Memory(Generic[V]):
                 with self._lock:
                     self._misses[whose] += 1
                 made, size = make()
-                self._keep(key, made, size, whose)
+                self.keep(key, made, size, whose=whose)
                 return made
         finally:
             with self._lock:
@@ -95,19 +95,12 @@ class Memory(Generic[V]):
             for key in [key for key, (_, _, since, _) in self._kept.items() if since < born]:
                 self._drop(key)
 
-    def _found(self, key: Hashable, lasting: float | None, whose: str) -> V | None:
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                return None
-            if lasting is not None and time.monotonic() - kept[2] > lasting:
-                self._drop(key)
-                return None
-            self._kept.move_to_end(key)
-            self._hits[whose] += 1
-            return kept[0]
+    def found(self, key: Hashable) -> V | None:
+        """What is kept by this key, None where nothing is; it counts as neither found nor made."""
+        return self._found(key, self.lasting, None)
 
-    def _keep(self, key: Hashable, value: V, size: int, whose: str) -> None:
+    def keep(self, key: Hashable, value: V, size: int, *, whose: str) -> None:
+        """Keep something of so many bytes by a key, instead of what was there; nothing that is larger than all."""
         with self._lock:
             self._drop(key)
             if size > self.limit:
@@ -116,6 +109,19 @@ class Memory(Generic[V]):
                 self._drop(next(iter(self._kept)))
             self._kept[key] = (value, size, time.monotonic(), whose)
             self.held += size
+
+    def _found(self, key: Hashable, lasting: float | None, whose: str | None) -> V | None:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None:
+                return None
+            if lasting is not None and time.monotonic() - kept[2] > lasting:
+                self._drop(key)
+                return None
+            self._kept.move_to_end(key)
+            if whose is not None:
+                self._hits[whose] += 1
+            return kept[0]
 
     def _drop(self, key: Hashable) -> None:
         if key in self._kept:

@@ -163,7 +163,8 @@ class People:
                 details = {"kind": whom.kind, "person": done.erasure, "facts": facts, "blanked": blanked,
                            "written": written, "models": models, "data_sets": sets, "left": left}  # fmt: skip
                 records.audit(connection, self.desk.tenant, self.desk.who, "erase person", declared.name, details)
-        self.desk.house.histories.clear(self.desk.tenant)
+        for memory in (self.desk.house.histories, self.desk.house.answers):
+            memory.clear(self.desk.tenant)
         if models:
             self.desk.house.models.clear(self.desk.tenant)
         for task in dict.fromkeys(version.split(" ")[0] for version in models):

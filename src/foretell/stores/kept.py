@@ -9,25 +9,26 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection, sql
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from foretell.contract import Table
 from foretell.stores.facts import table_name
-from foretell.stores.records import Json, Served, numbered
+from foretell.stores.records import Json
 
 SWEPT = 1000  # answers that are let go at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """A prediction, and what it rests on beyond the ledger.
+    """Which prediction it is, and what it rests on beyond the ledger.
 
     `seen` says up to which moment each table that it read had been recorded, in ISO 8601; null for an empty one. `card`
     is the model's, where that is kept nowhere else; `known_at` when the newest fact behind it became known.
     """
 
     request_hash: str
-    served: Served
+    prediction_id: UUID
     seen: Mapping[str, str | None]
     card: Json | None
     known_at: datetime | None
@@ -39,17 +40,13 @@ Row = tuple[str, UUID | None, Json, Json | None, datetime | None]
 
 def find(connection: Connection[Any], tenant: str, hashes: Sequence[str]) -> dict[str, Kept]:
     """The answers that are kept to these requests, by hash."""
-    rows = connection.execute(
-        "SELECT request_hash, prediction_id, seen, card, known_at FROM kept_answers"
-        " WHERE tenant_id = %s AND request_hash = ANY(%s) AND kept_until > now()",
-        [tenant, list(hashes)],
-    ).fetchall()
-    there = numbered(connection, tenant, [number for _, number, *_ in rows])
-    return {
-        name: Kept(request_hash=name, served=there[number], seen=seen, card=card, known_at=known_at)
-        for name, number, seen, card, known_at in rows
-        if number in there
-    }
+    with connection.cursor(row_factory=class_row(Kept)) as cursor:
+        found = cursor.execute(
+            "SELECT request_hash, prediction_id, seen, card, known_at FROM kept_answers"
+            " WHERE tenant_id = %s AND request_hash = ANY(%s) AND kept_until > now()",
+            [tenant, list(hashes)],
+        )
+        return {one.request_hash: one for one in found.fetchall()}
 
 
 def keep(connection: Connection[Any], tenant: str, lasting: timedelta, kept: Sequence[Row]) -> None:
