@@ -25,7 +25,12 @@ from foretell.stores.access import DATABASE
 
 LOAD, METRICS = "traffic.load", "traffic.metrics"
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-KEPT = {"keep_predictions_days": 365, "keep_facts_days": {}}  # of a tenant's settings, beside the zone
+KEPT = {
+    "keep_predictions_days": 365,
+    "keep_facts_days": {},
+    "notify_mail": [],
+    "notify_chat": None,
+}  # of a tenant's settings, beside the zone
 
 
 def now() -> datetime:

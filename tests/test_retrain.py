@@ -153,6 +153,7 @@ def test_what_is_missing_is_told_and_is_no_failure(alone: Path) -> None:
         assert "bring more history" in told["missing"]
 
 
+@pytest.mark.row("R10")
 def test_what_was_served_is_looked_at(app: App, alone: Path) -> None:
     """Forecasts made ten days ago of a load that has since doubled: their error is worse than the backtest's."""
     app.train(LOAD, as_of=datetime.now(UTC) - timedelta(days=12), budget=0.0)
@@ -171,3 +172,8 @@ def test_what_was_served_is_looked_at(app: App, alone: Path) -> None:
     assert "pinball of what it served" in said.reason
     with above(alone) as connection:
         assert connection.execute("SELECT count(*) FROM jobs WHERE tenant_id = %s", [app.tenant]).fetchone() == (0,)
+    told = done(app)
+    (notice,) = app.notices.list()
+    assert (notice.about, notice.severity, notice.findings[0]["kind"]) == (LOAD, "high", "worse")
+    assert notice.findings[0]["words"].startswith("pinball of what it served is")
+    assert told["trained"]["version"] in notice.findings[0]["words"]

@@ -51,6 +51,21 @@ def _postgresql(url: str) -> str:
     return url
 
 
+def _smtp(url: str) -> str:
+    told = urlsplit(url)
+    if told.scheme not in ("smtp", "smtps") or not told.hostname:
+        raise ValueError("it is no mail server; write smtp://user:password@host:587, or smtps://…:465")
+    _ = told.port
+    return url
+
+
+def _origins(told: str) -> str:
+    for each in told.split():
+        if _http(each).count("/") != 2:
+            raise ValueError(f"{each} is more than an origin; write https://host, with spaces between several")
+    return told
+
+
 def _http(url: str) -> str:
     told = urlsplit(url)
     if told.scheme not in ("http", "https") or not told.netloc:
@@ -94,6 +109,9 @@ class ForetellSettings(BaseSettings):
     backup_at: str | None = None  # when a worker backs everything up, as cron writes it (UTC): 0 2 * * *, or off
     backups: Path | None = None  # the folder that goes into; `backups` in `home` if not given
     backups_kept: Annotated[int, Field(ge=1, le=1000)] = 7  # the newest, older ones are deleted
+    mail: Annotated[str, AfterValidator(_smtp)] | None = None  # the server that notices go by: smtp://user:…@host:587
+    mail_from: str = "foretell@localhost"  # who they are from
+    chats: Annotated[str, AfterValidator(_origins)] = "https://hooks.slack.com"  # where tenants may have notices posted
     keys: dict[str, SecretStr] = Field(default={})  # by provider of a source: FORETELL_KEYS__OPENWEATHER
     urls: dict[str, Annotated[str, AfterValidator(_http)]] = Field(default={})  # by source, instead of its own
     min_training_days: str | None = None  # the default of a tenant's setting, as are those that follow; see OF_TENANTS

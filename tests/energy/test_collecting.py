@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.deciding import above, tenancy
+from tests.letters import chat, mails
 from tests.providers import KEY, Providers, providers
 
-from foretell.app import App
+from foretell.app import App, jobs
+from foretell.app.jobs import SCHEDULE
 from foretell.app.opening import stores
 from foretell.app.schedule import tick
 from foretell.app.worker import work
@@ -72,6 +75,7 @@ def recorded(app: App) -> dict[str, tuple[int, int]]:
     return {subject: (told["wanted"], told["answered"]) for subject, told in rows}
 
 
+@pytest.mark.row("E1")
 def test_the_weather_is_due_twice_a_day(app: App) -> None:
     start = datetime(2026, 3, 3, tzinfo=UTC)
     for entry in (each for each in app.schedule.list() if each.name in DUE):
@@ -81,6 +85,7 @@ def test_the_weather_is_due_twice_a_day(app: App) -> None:
         assert next_due(entry.cron, "UTC", times[1]) == times[0] + timedelta(days=1)
 
 
+@pytest.mark.row("E1")
 def test_a_worker_fetches_what_is_due_of_each_kind_of_plant_though_a_provider_stumbles(
     app: App, server: Providers
 ) -> None:
@@ -92,6 +97,29 @@ def test_a_worker_fetches_what_is_due_of_each_kind_of_plant_though_a_provider_st
     assert set(app.facts("energy.observed")["plant"]) == {"roof", "mill"}
 
 
+@pytest.mark.row("E1")
+def test_what_fails_at_every_go_is_told_by_mail_and_in_a_chat_once_a_day(
+    app: App, server: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.always = {"/": "503"}
+    monkeypatch.setattr(jobs, "FIRST", 0.0)
+    with mails() as post, chat() as room:
+        monkeypatch.setenv("FORETELL_MAIL", f"smtp://127.0.0.1:{post.port}")
+        monkeypatch.setenv("FORETELL_CHATS", room.origin)
+        app.settings.change("tenant", {"notify_mail": ["sun@example.org"], "notify_chat": f"{room.origin}/hook"})
+        failed = fetched(app)
+        assert {job.state for job in failed.values()} == {"failed"}
+        told = {mail["Subject"] for _, mail in post.got}
+        assert told == {f"[foretell {app.tenant}] high: {name}" for name in (FORECAST, SUN, AIR)}
+        assert all("foretell sources says from whom, and why" in mail.get_content() for _, mail in post.got)
+        assert len(room.got) == len(post.got) == 3
+        for name in failed:
+            App(replace(app.desk, who=SCHEDULE)).jobs.start("collect", {"source": name})
+        work(wait=False, beat=0.5)
+        assert len(room.got) == len(post.got) == 3
+
+
+@pytest.mark.row("E1")
 def test_what_fails_is_in_the_log_in_the_audit_and_at_the_job_which_is_tried_again(
     app: App, server: Providers, caplog: pytest.LogCaptureFixture
 ) -> None:

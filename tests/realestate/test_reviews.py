@@ -97,6 +97,7 @@ def looks(app: App) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.row("R10")
 def test_a_refresh_says_what_has_drifted_and_health_tells_it(agency: App) -> None:
     drift = {one.feature_name: one.drift for one in agency.features.statistics(TASK)}
     size, sessions = drift["property_size"], drift["session_count_90d"]
@@ -109,12 +110,16 @@ def test_a_refresh_says_what_has_drifted_and_health_tells_it(agency: App) -> Non
     assert looks(agency) == nothing + [(name, PEOPLE, True, found, day) for name in OF_PEOPLE]  # the same is no news
     assert [agency.models.health(name).drift_detected for name in OF_PEOPLE] == [True, True]
     assert agency.models.health("realestate.contact").drift_detected is None
+    (notice,) = agency.notices.list()  # told once, though it was found twice
+    assert (notice.about, notice.severity, notice.findings[0]["kind"]) == (TASK, "medium", "drift")
+    assert notice.findings[0]["evidence"] == found
     with tenancy() as app:
         bring(app)
         refresh(app.desk, app.desk.task(TASK))
         assert app.models.health(TASK).drift_detected is None
 
 
+@pytest.mark.row("R10")
 def test_the_three_weekly_queries_of_the_document_answer(agency: App) -> None:
     said = [agency.predict(f"realestate.{name}", {"person": PERSON}).answer for name in ("transaction_type", "contact")]
     agency.predict("realestate.value", {"property": "h0000042"})

@@ -37,6 +37,7 @@ from foretell.stores import (
     jobs,
     kept,
     launcher,
+    notices,
     opened,
     quarantine,
     records,
@@ -59,7 +60,7 @@ DATA_SET = "ml_datasets/global/toy/training_set_20240301.parquet"
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
     "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
-    "jobs", "schedules",
+    "jobs", "schedules", "notices",
 )  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), **{name: tuple(tables) for name, tables in declared().items()}}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))
@@ -217,6 +218,7 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             job, _ = jobs.add(connection, tenant, "train", "toy.demand", {"task": "toy.demand"}, "me", "key")
             jobs.deliver(connection, tenant, job.job_id, "ml_training", "seal")
             schedules.fire(connection, tenant, "clean", START)
+            notices.add(connection, tenant, "toy.health", "one", [amiss], START)
     operator.close()
     database.close()
     yield one

@@ -133,6 +133,7 @@ MEANT = {
     (APP, "public.ml_feature_values"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in KEPT_AGAIN},
     (APP, "public.ml_features"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in LOOKED_AT},
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("ml_predictions", "ml_feedback")},
+    (APP, "public.notices"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({n})" for n in ("sent_at", "sent", "error")},
     (APP, "public.jobs"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in FAR},
     (APP, "public.schedules"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("cron", "enabled", "fired_at")},
     **{(WORKER, f"{QUEUE}.procrastinate_{name}"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for name in QUEUED},
@@ -160,6 +161,7 @@ MEANT = {
             "recommendations",
             "ml_anomaly_detections",
             "ml_feature_values",
+            "notices",
         )
     },
     **{(ERASER, f"public.{name}"): set[str]() for name in ("house_runs", "providers")},

@@ -21,6 +21,7 @@ from foretell.app.house import House
 from foretell.app.intake import Imported, intake
 from foretell.app.jobs import Jobs
 from foretell.app.models import Models, nothing_trained
+from foretell.app.notices import Notices
 from foretell.app.opening import add_tenant
 from foretell.app.people import People
 from foretell.app.predictions import Predictions
@@ -53,7 +54,7 @@ class App:
     """One tenant's facts and champions, and what can be done with them.
 
     `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs`, `schedule`,
-    `features`, `people` and `reviews` have verbs of their own.
+    `features`, `people`, `reviews` and `notices` have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
@@ -61,6 +62,7 @@ class App:
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
         self.jobs, self.schedule = Jobs(desk), Schedule(desk)
+        self.notices = Notices(desk)
         self.features, self.people, self.reviews = Features(desk), People(desk), Reviews(desk)
 
     @classmethod

@@ -14,9 +14,11 @@ from pydantic import BaseModel
 
 from foretell.app.house import House
 from foretell.app.kinds import KINDS, Kind
+from foretell.app.notices import tell
 from foretell.app.requests import request_of
 from foretell.app.tenancy import Tenancy
 from foretell.app.work import Ended, Work
+from foretell.contract import Finding
 from foretell.errors import ForetellError, InvalidRequest, NotFound, Refused, Unavailable
 from foretell.stores import jobs, records
 from foretell.stores.jobs import Again, State
@@ -26,6 +28,7 @@ log = logging.getLogger("foretell")
 
 STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "cancelled")
 MOST = 1000  # jobs listed at once, and waiting ones of a tenant
+SCHEDULE = "the schedule"  # who asks for what is due
 ATTEMPTS = 5  # goes at a job whose workers are lost, or that meets with something that passes
 FIRST = 5.0  # seconds until the second go; each time twice as long
 
@@ -107,8 +110,13 @@ def run(house: House, tenant: str, number: str, seal: str) -> None:
     work = Work(job)
     began = time.perf_counter()
     state, result, error = _done(Tenancy(house=house, tenant=tenant, who=job.asked_by, work=work), job)
-    with Tenancy(house=house, tenant=tenant, who=job.asked_by).transaction() as connection:
+    desk = Tenancy(house=house, tenant=tenant, who=job.asked_by)
+    with desk.transaction() as connection:
         jobs.end(connection, tenant, job, state, result=result, error=error)
+        if state == "failed" and error and job.asked_by == SCHEDULE and job.kind != "notify":
+            words = f"{job.kind} {job.subject} failed".replace("  ", " ")
+            lost = Finding(kind=f"{job.kind}_failed", severity="high", words=words, evidence={"job": str(job.job_id)})
+            tell(desk, connection, job.subject or job.kind, [lost])
     took = time.perf_counter() - began
     log.info("job %s %s of %s: %s after %.1f s", job.kind, job.subject, tenant, state, took)
     if state == "waiting":

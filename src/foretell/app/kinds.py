@@ -11,18 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from foretell.app import shelf
 from foretell.app.answering import everybody
+from foretell.app.notices import GRAVE, Notify, tell
 from foretell.app.refreshing import refresh
 from foretell.app.retraining import due
+from foretell.contract import Finding
 from foretell.engine.collect import Need
 from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
-from foretell.stores import jobs, kept, records, registry
+from foretell.stores import jobs, kept, notices, records, registry
 
 if TYPE_CHECKING:
     from foretell.app import App
 
 Queue = Literal["ml_training", "ml_analysis", "maintenance"]
 
-ENDED = timedelta(days=90)  # that a job is remembered after its end
+ENDED = timedelta(days=90)  # that a job is remembered after its end, and a notice
 
 
 class Told(BaseModel):
@@ -83,7 +85,7 @@ class Kind:
     """A kind of job: its queue, what it is told, and what it does for a tenant; `subject` is what it is about."""
 
     queue: Queue
-    told: type[Told]
+    told: type[BaseModel]
     subject: Callable[[Any], str]
     there: Callable[[App, Any], object]  # raises NotFound or InvalidRequest for what is not there
     do: Callable[[App, Any], dict[str, Any]]
@@ -122,16 +124,34 @@ def retrained(app: App, told: Retrain) -> dict[str, Any]:
     done = dict(_noted(app))
     if "decision" not in done:
         decided = due(app, told.task)
-        done = {"decision": {"train": decided.train, "reason": decided.reason, "numbers": dict(decided.numbers)}}
+        done = {
+            "decision": {
+                "train": decided.train,
+                "reason": decided.reason,
+                "worse": decided.worse,
+                "numbers": dict(decided.numbers),
+            }
+        }
         with app.desk.transaction() as connection:
             records.audit(connection, app.tenant, app.desk.who, "retrain?", told.task, done["decision"])
             app.desk.note(**done)
     if not done["decision"]["train"]:
         return done
     try:
-        return {**done, "trained": trained(app, Train(task=told.task))}
+        done |= {"trained": trained(app, Train(task=told.task))}
     except NotReady as error:
-        return {**done, "trained": None, "missing": str(error)}
+        done |= {"trained": None, "missing": str(error)}
+    if worse := done["decision"]["worse"]:
+        made = done["trained"]
+        then = (
+            f"{made['version']} {'serves now' if made['promoted'] else 'was trained'}: {made['reason']}"
+            if made
+            else done["missing"]
+        )
+        found = Finding(kind="worse", severity="high", words=f"{worse}; {then}", evidence=done["decision"]["numbers"])
+        with app.desk.transaction() as connection:
+            tell(app.desk, connection, told.task, [found])
+    return done
 
 
 def predicted(app: App, told: Predict) -> dict[str, Any]:
@@ -158,7 +178,18 @@ def detected(app: App, told: Detect) -> dict[str, Any]:
         standing = app.desk.standpoint(connection, domain, None, registry.look(connection, app.tenant, [], []))
         reads = {read.table: Need(window=read.window, only=None) for read in report.reads}
         subjects = report.watched(app.desk.history(connection, domain, standing, reads))
-    return {"open": {one: len(app.anomalies.detect(told.report, {str(report.subject): one})) for one in subjects}}
+    counts = {}
+    for one in subjects:
+        found = app.anomalies.detect(told.report, {str(report.subject): one})
+        counts[one] = len(found)
+        grave = [
+            Finding(kind=each.anomaly_type, severity=each.severity, words=each.description, evidence=each.evidence)
+            for each in found
+            if each.severity in GRAVE
+        ]
+        with app.desk.transaction() as connection:
+            tell(app.desk, connection, told.report, grave, subject=one)
+    return {"open": counts}
 
 
 def collected(app: App, told: Collect) -> dict[str, Any]:
@@ -181,17 +212,23 @@ def refreshed(app: App, told: Refresh) -> dict[str, Any]:
 
 
 def cleaned(app: App, _: Clean) -> dict[str, Any]:
-    """How many predictions and jobs were forgotten, and facts, by table."""
+    """How many predictions, jobs and notices were forgotten, and facts, by table."""
     keep = getattr(app.settings.show(), "keep_predictions_days")  # noqa: B009 - the tenant's own settings
     with app.desk.transaction() as connection:
         kept.sweep(connection, app.tenant)
         gone: dict[str, Any] = {
             "predictions": records.forget(connection, app.tenant, timedelta(days=keep)),
             "jobs": jobs.clean(connection, app.tenant, ENDED),
+            "notices": notices.clean(connection, app.tenant, ENDED),
         }
     gone["facts"] = app.people.forget_old()
     shelf.tidy(app.desk)
     return gone
+
+
+def notified(app: App, told: Notify) -> dict[str, Any]:
+    """To how many it was sent by which way."""
+    return {"sent": dict(app.notices.send(told.notice))}
 
 
 def _noted(app: App) -> Mapping[str, Any]:
@@ -216,6 +253,10 @@ def _sourced(app: App, told: Collect) -> None:
 def _watched(app: App, told: Detect) -> None:
     if app.desk.report(told.report).watched is None:
         raise NotFound(f"the report {told.report} looks at nothing regularly")
+
+
+def _noticed(app: App, told: Notify) -> None:
+    app.notices.get(told.notice)
 
 
 def _by_name(app: App, told: Predict) -> None:
@@ -243,6 +284,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "collect": Kind(
         queue="ml_analysis", told=Collect, subject=lambda told: told.source, there=_sourced, do=collected
+    ),
+    "notify": Kind(
+        queue="maintenance", told=Notify, subject=lambda told: str(told.notice), there=_noticed, do=notified
     ),
     "clean": Kind(queue="maintenance", told=Clean, subject=lambda _: "", there=lambda *_: None, do=cleaned),
 }  # fmt: skip

@@ -13,10 +13,11 @@ from foretell.app.admission import admitted
 from foretell.app.answering import everybody
 from foretell.app.definitions import Definition
 from foretell.app.importance import on_record
+from foretell.app.notices import tell
 from foretell.app.requests import request_of
 from foretell.app.tenancy import Tenancy
 from foretell.app.vectors import found, keep, made, owner
-from foretell.contract import Domain, Floats, Task
+from foretell.contract import Domain, Finding, Floats, Task
 from foretell.engine.collect import needs
 from foretell.engine.drift import Moments, drift, drifted
 from foretell.errors import ForetellError
@@ -25,6 +26,7 @@ from foretell.stores.records import Look
 from foretell.stores.vectors import Statistic, Vector
 
 MANY = 1000  # entities that are made together
+AGAIN = timedelta(days=7)  # a drift lasts: it is told once a week
 COMPARED = 1e-9  # by how much what is kept may differ from what is made anew, of its size
 
 
@@ -70,6 +72,10 @@ def _tell(desk: Tenancy, domain: Domain, task: Task, seen: Sequence[Statistic], 
         far = {feature: round(by, 3) for feature, by in moved.items() if drifted(*pairs[feature])}
         look = Look(day=day, entities=max((one.counted for one in seen), default=0), compared=len(moved), drifted=far)
         # Tasks that make the same features keep them once; each has a model of its own.
+        if far:
+            words = f"{len(far)} of {len(seen)} features lie elsewhere than up to thirty days before: {', '.join(far)}"
+            drifting = Finding(kind="drift", severity="medium", words=words, evidence=far)
+            tell(desk, connection, name, [drifting], once=AGAIN)
         records.looked(connection, desk.tenant, [one.name for one in domain.tasks if one.vector is task.vector], look)
 
 

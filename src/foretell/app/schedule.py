@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from foretell.app.house import House
-from foretell.app.jobs import put
+from foretell.app.jobs import SCHEDULE, put
 from foretell.app.kinds import KINDS
 from foretell.app.tenancy import Tenancy
 from foretell.app.vectors import owner
@@ -22,7 +22,6 @@ from foretell.stores.schedules import Clock, Told
 
 log = logging.getLogger("foretell")
 
-WHO = "the schedule"
 NOTHING = Told()
 
 
@@ -145,7 +144,7 @@ def tick(house: House, eyes: Database, now: datetime) -> int:
     for tenant, clock in clocks.items():
         if waiting := due(clock, there, now):
             try:
-                started += _start(Tenancy(house=house, tenant=tenant, who=WHO), there, waiting)
+                started += _start(Tenancy(house=house, tenant=tenant, who=SCHEDULE), there, waiting)
             except ForetellError as error:  # the others' turn must not wait; it is still due at the next tick
                 log.warning("what is due for %s was not started: %s", tenant, error)
     return started

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -32,6 +34,32 @@ def _zone(name: str) -> str:
     return name
 
 
+MAIL = re.compile(r"[^@\s,;:<>()\"\\]{1,64}@[^@\s,;:<>()\"\\]{1,189}")
+
+
+def _mail(address: str) -> str:
+    if not MAIL.fullmatch(address):
+        raise ValueError("it is no mail address; write somebody@example.org")
+    return address
+
+
+def _chat(url: str) -> str:
+    told = urlsplit(url)
+    if told.scheme not in ("http", "https") or not told.hostname or "@" in told.netloc:
+        raise ValueError("it is no URL of a chat's incoming webhook; write https://hooks.slack.com/services/…")
+    return url
+
+
+def check_chat(url: str) -> None:
+    """Raise InvalidRequest for a chat that this installation posts into on nobody's behalf."""
+    told, chats = urlsplit(url), ForetellSettings().chats.split()
+    if (origin := f"{told.scheme}://{told.netloc}") not in chats:
+        raise InvalidRequest(
+            f"notices are posted to {', '.join(chats)} alone; who runs this server can let in more:"
+            f" export FORETELL_CHATS='{' '.join([*chats, origin])}'"
+        )
+
+
 class TenantSettings(BaseModel):
     """What is the tenant's, and no domain's; the zone told when the tenant was added, unless another is told."""
 
@@ -40,6 +68,8 @@ class TenantSettings(BaseModel):
     zone: Annotated[str, AfterValidator(_zone)] | None = None
     keep_predictions_days: Annotated[int, Field(ge=30, le=36_500)] = 365  # older ones are forgotten
     keep_facts_days: Mapping[str, Annotated[int, Field(ge=1, le=36_500)]] = {}  # by table; else as it declares
+    notify_mail: Annotated[tuple[Annotated[str, AfterValidator(_mail)], ...], Field(max_length=20)] = ()
+    notify_chat: Annotated[str, Field(max_length=2000), AfterValidator(_chat)] | None = None  # an incoming webhook
 
 
 def check_defaults(domains: Iterable[Domain]) -> None:
@@ -130,6 +160,8 @@ class Settings:
         if domain == TENANT:
             for name in values.get("keep_facts_days") or {}:
                 self.desk.table(name)
+            if url := values.get("notify_chat"):
+                check_chat(url)
         with self.desk.inside() as connection:
             decisions.alone(connection, self.desk.tenant, f"settings of {domain}")
             before = {one.field: one.value for one in decisions.changes(connection, self.desk.tenant, domain)}

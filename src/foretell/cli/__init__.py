@@ -13,6 +13,7 @@ from foretell.cli import (
     facts,
     features,
     jobs,
+    notices,
     people,
     reports,
     reviews,
@@ -61,7 +62,7 @@ for command in (
     verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
     decisions.settings, decisions.recommendations, decisions.replay, reports.report, reports.anomalies,
     features.features, people.people, agile.agile, reviews.review, reviews.parity,
-    jobs.jobs, jobs.schedule, jobs.worker, serving.serve, serving.token, serving.rotate_secret,
+    jobs.jobs, jobs.schedule, jobs.worker, notices.notices, serving.serve, serving.token, serving.rotate_secret,
     store.stop, store.doctor, store.backup, store.restore, store.migrate,
 ):  # fmt: skip
     cli.add_command(command)

@@ -67,6 +67,7 @@ from foretell.contract.tasks import (
     Rolling,
     Route,
     Sample,
+    Severity,
     Task,
     Trust,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "Rolling",
     "Route",
     "Sample",
+    "Severity",
     "Source",
     "Standpoint",
     "Study",

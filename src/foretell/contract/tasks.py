@@ -277,12 +277,15 @@ class Task:
         return Study(history=history, questions=questions, features=features)
 
 
+Severity = Literal["low", "medium", "high", "critical"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """Something amiss, of a kind, with its evidence."""
 
     kind: str
-    severity: Literal["low", "medium", "high", "critical"]
+    severity: Severity
     words: str
     evidence: Mapping[str, Any]
 
@@ -293,7 +296,8 @@ class Report:
 
     Where a report has `findings`, they are what its answer finds amiss with its subject: `subject` is the request's
     field that names it. They can be put on record, and stay open until the report no longer finds them. `watched` are
-    the subjects that are looked at regularly.
+    the subjects that are looked at regularly. `audience` are the mail addresses of who hears first of what is grave
+    there; the tenant's own are told where it names nobody.
     """
 
     name: str
@@ -308,6 +312,7 @@ class Report:
     subject: str | None = None
     findings: Callable[[Any], Sequence[Finding]] | None = None
     watched: Callable[[History], Sequence[str]] | None = None
+    audience: Callable[[History, str], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,14 @@ from foretell.engine.model import Card
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """To train or not, why in words, and the figures that it rests on (null where one could not be told)."""
+    """To train or not, why in words, and the figures that it rests on (null where one could not be told).
+
+    `worse` says so where what was served turned out worse than promised; else it is null.
+    """
 
     train: bool
     reason: str
+    worse: str | None = None
     numbers: Mapping[str, float | None]
 
 
@@ -35,7 +39,7 @@ def decide(
     tested, found = card.scores.get(card.candidate, {}).get(metric), served.get(metric)
     if (served.get("settled") or 0) < task.gate.least:
         found = None
-    why = []
+    why, worse = [], None
     if age >= rule.age.total_seconds() / 86_400:
         why.append(f"it is {age:.0f} days old ({rule.age.days} are allowed)")
     if outcomes - known >= min(rule.count, max(1, round(rule.share * known))):
@@ -43,9 +47,9 @@ def decide(
     if tested is not None and found is not None:
         fell = tested - found if metric == "accuracy" else found - tested
         if fell > (rule.accuracy if metric == "accuracy" else rule.worse * tested):
-            why.append(f"{metric} of what it served is {found:.4g}, {tested:.4g} in its backtest")
+            why.append(worse := f"{metric} of what it served is {found:.4g}, {tested:.4g} in its backtest")
     numbers = {
         "age_days": round(age, 2), "outcomes": outcomes, "learned_from": known,
         f"{metric}_served": found, f"{metric}_backtest": tested,
     }  # fmt: skip
-    return Decision(train=bool(why), reason="; ".join(why) or "no rule asks for it", numbers=numbers)
+    return Decision(train=bool(why), reason="; ".join(why) or "no rule asks for it", worse=worse, numbers=numbers)

@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from foretell.contract import Finding
+from foretell.contract import Finding, Severity
 from foretell.stores.records import Json
 
 LIST = (
@@ -38,7 +38,7 @@ class Anomaly:
     report: str
     subject: str
     anomaly_type: str
-    severity: str
+    severity: Severity
     description: str
     evidence: Json
     detected_at: datetime

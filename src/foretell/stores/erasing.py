@@ -25,6 +25,7 @@ WRITTEN: Mapping[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "recommendations": ("model_name", ("subject",), ("action", "approved")),
     "ml_anomaly_detections": ("report", ("subject",), ("evidence",)),
     "ml_feature_values": ("task", ("entity_id",), ("about",)),
+    "notices": ("about", ("subject",), ("findings",)),
 }
 """What goes where it names a person: the column that says of which domain it is, texts, and JSON."""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretell.errors import Unavailable
 
@@ -40,8 +40,7 @@ def getting(*, silence: float, whole: float, clock: Callable[[], float]) -> Iter
     """
     import httpx
 
-    for name in ("httpx", "httpcore"):  # they tell whole URLs
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _hushed()
     with httpx.Client(timeout=httpx.Timeout(silence, connect=min(CONNECT, silence))) as client:
 
         def get(url: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Said:
@@ -62,6 +61,26 @@ def getting(*, silence: float, whole: float, clock: Callable[[], float]) -> Iter
                 raise Unavailable(f"no whole answer ({type(error).__name__})") from None
 
         yield get
+
+
+def posted(url: str, body: Mapping[str, Any], *, silence: float) -> Said:
+    """What is answered to JSON; as what `getting` gives, without redirections and with the same errors."""
+    import httpx
+
+    _hushed()
+    try:
+        answer = httpx.post(url, json=dict(body), timeout=httpx.Timeout(silence, connect=min(CONNECT, silence)))
+    except httpx.TimeoutException:
+        raise Unavailable(f"no answer within {silence:g} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise Unavailable(f"no whole answer ({type(error).__name__})") from None
+    return Said(status=answer.status_code, body=answer.content, later=_later(answer))
+
+
+def _hushed() -> None:
+    """Let nobody write down whole URLs."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _later(answer: httpx.Response) -> timedelta | None:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -15,12 +15,13 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from foretell.app.basis import Basis
-from foretell.contract import Chance, Domain, ModelStatus, Report, Task
+from foretell.contract import Chance, Domain, ModelStatus, Report, Severity, Task
 from foretell.engine.model import Card
 from foretell.errors import ForetellError
 from foretell.web import rows
 from foretell.web.features import features
 from foretell.web.jobs import Job, Key, accepted
+from foretell.web.notices import noticed
 from foretell.web.office import (
     Bypassing,
     Learning,
@@ -127,7 +128,7 @@ class Anomaly(BaseModel):
     report: str
     subject: str
     anomaly_type: str
-    severity: Literal["low", "medium", "high", "critical"]
+    severity: Severity
     description: str
     evidence: dict[str, Any]
     detected_at: datetime
@@ -173,6 +174,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
         _predict(made, task, path)
     _house(made, domains)
     review(made)
+    noticed(made)
     for name, domain in domains.items():
         _batch(made, domain)
         sources(made, domain)

@@ -198,13 +198,14 @@ SUMMARY = Report(
 ANOMALIES = Report(
     name="agile.anomalies",
     summary="What is unusual in a project",
-    reads=health.READS,
+    reads=[*health.READS, *health.LED],
     request=ProjectRequest,
     answer=Anomalies,
     about=lambda request: {"project": [request.project]},
     compute=health.anomalies,
     subject="project",
     watched=health.active,
+    audience=health.lead,
     findings=lambda answer: [
         Finding(kind=one.risk_type, severity=one.severity, words=one.description, evidence=one.evidence)
         for one in answer.anomalies

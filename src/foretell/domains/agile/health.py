@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import Frame, History, Read
+from foretell.contract import Frame, History, Read, Severity
 from foretell.domains.agile.board import board, over, sprints
 from foretell.domains.agile.decide import there
 from foretell.domains.agile.features import READS as OF_ISSUES
@@ -27,12 +27,11 @@ from foretell.domains.agile.schema import (
 )
 from foretell.errors import NotFound
 
-Severity = Literal["low", "medium", "high", "critical"]
-
 READS = (
     *without_text(OF_ISSUES),
     Read(table="sprints", window=SEEN, by="project"),
 )
+LED = (Read(table="projects", window=SEEN, by="project"), Read(table="members", window=SEEN, by="project"))
 WEIGHT = {"low": 0.05, "medium": 0.15, "high": 0.3, "critical": 0.45}  # of a project that is at risk, by each
 RANK: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 LAST = 5  # sprints whose velocity is told
@@ -297,6 +296,14 @@ def active(history: History) -> list[str]:
     """The projects in which anything was told of an issue lately."""
     fresh = board(history).filter(pl.col("touched") > history.now - ACTIVE)
     return fresh["project"].unique().sort().to_list()
+
+
+def lead(history: History, project: str) -> list[str]:
+    """The mail address of who leads a project by what is known now, where both are told."""
+    told = history["projects"].filter(project=project).sort("known_at", maintain_order=True)["lead"].tail(1)
+    people = history["members"].filter(project=project, person=told.item() if len(told) else "")
+    address = people.sort("known_at", maintain_order=True)["email"].tail(1)
+    return [each for each in address if each]
 
 
 def project_risks(project: str, history: History) -> list[Risk]:

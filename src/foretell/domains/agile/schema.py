@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from foretell.contract import Severity
 from foretell.domains.agile.tables import Hours, Id, Points, Short, Text, Title
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -169,7 +170,7 @@ class Risk(BaseModel):
     """What endangers a sprint or project: the evidence for it, and what can be done."""
 
     risk_type: str
-    severity: Literal["low", "medium", "high", "critical"]
+    severity: Severity
     description: str
     evidence: dict[str, int | float | str]
     mitigation_suggestions: list[str]

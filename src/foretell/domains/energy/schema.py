@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from foretell.contract import Severity
 from foretell.domains.energy.tables import Degrees, Kilowatts, Kind, Latitude, Longitude, Plant, Tilt
 
 LONGEST = 168  # hours ahead
@@ -192,7 +193,7 @@ class Trouble(BaseModel):
     """Something amiss: what it looks like, since when, and the energy it has cost so far."""
 
     kind: Literal["outage", "soiling", "curtailment", "underperformance", "bad_readings"]
-    severity: Literal["low", "medium", "high", "critical"]
+    severity: Severity
     words: str
     since: AwareDatetime
     lost_kwh: float

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import numpy as np
 import polars as pl
 
-from foretell.contract import EPOCH, Finding, Floats, History, Read
+from foretell.contract import EPOCH, Finding, Floats, History, Read, Severity
 from foretell.domains.energy import physics
 from foretell.domains.energy.physics import Light
 from foretell.domains.energy.readings import Places, hours, plants
@@ -32,7 +32,6 @@ READS = tuple(
     Read(table=table.name, window=timedelta(days=36500 if table is PLANTS else 130))
     for table in (PLANTS, READINGS, OBSERVED, FORECASTS)
 )
-Severity = Literal["low", "medium", "high", "critical"]
 What = Literal["outage", "soiling", "curtailment", "underperformance", "bad_readings"]
 
 
