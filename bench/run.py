@@ -24,6 +24,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
     from bench import (
         accuracy,
         answers,
+        asof,
         calls,
         catalogue,
         confidence,
@@ -67,6 +68,7 @@ def parts() -> dict[str, Callable[[], dict[str, Any]]]:
         "realestate:bank": calls.measure,
         "realestate:features": vectors.measure,
         "realestate:daily": daily.measure,
+        "realestate:feast": asof.measure,
         **{f"realestate:{name}": one for name, one in answers.PARTS.items()},
         **{f"realestate:{name}": partial(homes.measure, name) for name in homes.PARTS},
         "inventory:scale": scale.measure,
