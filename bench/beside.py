@@ -1,4 +1,4 @@
-"""What serving is measured beside and with: MLflow's server on our boosters, and a second load generator."""
+"""What is measured beside, in environments of their own: MLflow's server on our boosters, a second load generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ ROWS = 4  # hours ahead, as in our request
 @contextmanager
 def mlflow(here: Place, tenant: str) -> Iterator[Plan]:
     """`mlflow models serve` with the boosters of a tenant's champion, until the block ends; how to ask it."""
-    python = _environment()
+    beside = (f"{name}=={version(name)}" for name in ("lightgbm", "numpy"))
+    python = environment(f"mlflow-{MLFLOW}", f"mlflow=={MLFLOW}", *beside)  # without CUDA, which neither needs
     folder, log = here.folder / "mlflow", here.folder / "mlflow.log"
     (folder / "trees").mkdir(parents=True)
     (told,) = here.child("trees", tenant, str(folder / "trees"))
@@ -44,17 +45,19 @@ def mlflow(here: Place, tenant: str) -> Iterator[Plan]:
         yield Plan(port=port, path="/invocations", body=body, seconds=0)
 
 
-def _environment() -> Path:
-    """The Python that has MLflow, made where it is not there; without CUDA, which neither needs."""
-    folder = KEPT / f"mlflow-{MLFLOW}"
+def environment(name: str, *wanted: str) -> Path:
+    """The Python that has these packages, in a folder of that name, made where it is not there.
+
+    Raises MissingError without uv, or where they can't be installed.
+    """
+    folder = KEPT / name
     python = folder / "bin" / "python"
     if not (folder / "made").exists():
         uv = which("uv", path=f"{ROOT / '.uv' / 'bin'}{os.pathsep}{os.environ['PATH']}")
         if uv is None:
             raise MissingError("uv is not there; type: make bench")
-        print(f"installing mlflow {MLFLOW} into {folder.relative_to(ROOT)}", flush=True)
+        print(f"installing {wanted[0]} into {folder.relative_to(ROOT)}", flush=True)
         _done([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
-        wanted = [f"mlflow=={MLFLOW}", *(f"{name}=={version(name)}" for name in ("lightgbm", "numpy"))]
         _done([uv, "pip", "install", "--quiet", "--python", str(python), *wanted])
         (folder / "made").touch()
     return python

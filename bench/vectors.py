@@ -36,17 +36,17 @@ def _moments(chance: np.random.Generator, count: int) -> pl.Series:
     return pl.Series(end - chance.integers(1, span, count), dtype=pl.Int64).cast(INSTANT)
 
 
-def made() -> tuple[History, Frame]:
-    """The events, a fifth of each kind, and the questions: people and moments drawn evenly."""
+def made(halved: int = 0) -> tuple[History, Frame]:
+    """The events, a fifth of each kind, and the questions: people and moments drawn evenly; all `halved` so often."""
     chance = np.random.default_rng(1)
-    some = EVENTS // 5
+    some, crowd, questions = EVENTS // 5 >> halved, PEOPLE >> halved, QUESTIONS >> halved
     said = {"event": ["sent", "open", "click"], "action": ["view", "download", "share"]}
     told = {}
     for name, key, kind in (
         ("accesses", "document", "action"), ("emails", "email", "event"), ("sessions", "", ""),
         ("alerts", "alert", "event"), ("searches", "", ""),
     ):  # fmt: skip
-        who = pl.Series(chance.integers(0, PEOPLE, some)).cast(pl.String)
+        who = pl.Series(chance.integers(0, crowd, some)).cast(pl.String)
         rows = pl.DataFrame({"person": who, "time": _moments(chance, some)})
         if key:
             number_of = pl.Series(chance.integers(0, 40, some)).cast(pl.String)
@@ -54,8 +54,8 @@ def made() -> tuple[History, Frame]:
         if name == "sessions":
             rows = rows.with_columns(seconds=pl.Series(chance.exponential(240, some)), pages=pl.lit(3.0))
         told[name] = rows.with_columns(action=pl.lit("search")) if name == "searches" else rows
-    asked = pl.DataFrame({"entity": pl.Series(chance.integers(0, PEOPLE, QUESTIONS)).cast(pl.String)})
-    asked = asked.with_columns(as_of=_moments(chance, QUESTIONS))
+    asked = pl.DataFrame({"entity": pl.Series(chance.integers(0, crowd, questions)).cast(pl.String)})
+    asked = asked.with_columns(as_of=_moments(chance, questions))
     return deals.history(told, END, Settings()), asked.with_columns(at=pl.col("as_of") + timedelta(days=183))
 
 

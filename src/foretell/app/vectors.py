@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ def made(task: Task, history: History, requests: Sequence[Request]) -> dict[str,
     assert task.about is not None
     block, newest = task.vector(history, pl.concat(asked, how="diagonal")), _newest(history)
     out = {}
-    for place, (name, one) in enumerate(some.items()):
-        values = [None if np.isnan(value) else float(value) for value in block.values[place]]
+    for (name, one), row in zip(some.items(), block.values.tolist(), strict=True):
+        values = [None if isnan(value) else value for value in row]
         about = {by: values_[0] for by, values_ in task.about(one).items() if values_ and by != "entity"}
         out[name] = Vector(
             entity_id=name, about=about, known_at=newest.get(name),

@@ -88,8 +88,8 @@ def _needed(features: Sequence[Feature], names: Sequence[str] | None) -> list[Fe
 
 
 def _of_rows(frame: Frame, by: str, features: Sequence[Feature], whom: pl.Series, now: Places) -> dict[str, Floats]:
-    """The features of one table, all by the same column."""
-    rows = Rows(frame, by)
+    """The features of one table, all by the same column; of others' rows, as many as there may be, nothing is made."""
+    rows = Rows(frame.filter(pl.col(by).is_in(whom.unique().implode())), by)
     start, end = rows.of(whom)
     last = rows.until(start, end, now)
     today = now // DAY * DAY
