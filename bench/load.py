@@ -31,13 +31,15 @@ PATIENCE = 10.0  # seconds without any answer, after which a run is given up
 class Plan:
     """What to ask, how often, for how long; a `{moment}` in the path is another one in each request.
 
-    So is a `{whom}` in the body: one of so many `people` after the other.
+    So is a `{whom}` in the body: one of so many `people` after the other. `more` is asked in turn with the request.
     """
 
     port: int
     path: str
     body: str
     seconds: float
+    method: str = "POST"
+    more: Sequence[Sequence[str]] = ()  # method, path and body of each
     rate: float | None = None
     connections: int = 16
     tokens: Sequence[str] = ()  # in turn
@@ -49,9 +51,11 @@ class Plan:
     def request(self, place: int) -> bytes:
         """The bytes of a request."""
         moment = datetime.fromisoformat(self.moment) + timedelta(minutes=self.step * place)
-        body = self.body.replace("{whom}", f"{place % self.people:07}").encode()
+        turn = place % (1 + len(self.more))
+        method, path, sent = self.more[turn - 1] if turn else (self.method, self.path, self.body)
+        body = sent.replace("{whom}", f"{place % self.people:07}").encode()
         head = [
-            f"POST {self.path.replace('{moment}', f'{moment:%Y-%m-%dT%H:%M:%SZ}')} HTTP/1.1",
+            f"{method} {path.replace('{moment}', f'{moment:%Y-%m-%dT%H:%M:%SZ}')} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
@@ -159,7 +163,7 @@ def _said(answers: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
     """How many were refused (and how), and how many came from a forecast that was kept."""
     wrong = [(status, body) for status, body in answers if status != 200]
     right = [json.loads(body) for status, body in answers if status == 200]
-    ours = [one["foretell"]["cached"] for one in right if "foretell" in one]
+    ours = [one["foretell"]["cached"] for one in right if "cached" in one.get("foretell", {})]
     first = f"{wrong[0][0]}: {wrong[0][1][:300].decode(errors='replace')}" if wrong else None
     return {"wrong": len(wrong), "first_wrong": first, "cached": sum(ours), "fresh": len(ours) - sum(ours)}
 

@@ -112,9 +112,9 @@ class Served:
         finally:
             connection.close()
 
-    def train(self, tenant: str, body: Any) -> Any:
+    def train(self, tenant: str, body: Any, *, path: str = PATH) -> Any:
         """What came of a training, when it is done; raises RuntimeError for one that failed."""
-        job = self.ask(tenant, f"{PATH}/train?as_of=latest", body)
+        job = self.ask(tenant, f"{path}/train?as_of=latest", body)
         while not job["ended_at"]:
             time.sleep(0.1)
             job = self.ask(tenant, f"/v1/jobs/{job['job_id']}", method="GET")

@@ -23,6 +23,7 @@ TEXTS = [
 def test_a_text_is_told_in_the_same_numbers_alone_and_among_others() -> None:
     for kind in ("words", "pairs", "pieces"):
         every = text.bag(TEXTS, "t", kind)
+        assert (text.bag([*TEXTS, *TEXTS], "t", kind)[len(TEXTS) :] != every).nnz == 0
         for k, one in enumerate(TEXTS):
             alone = text.bag([one], "t", kind)
             assert (alone != every[[k]]).nnz == 0

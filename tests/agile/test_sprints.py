@@ -13,6 +13,7 @@ import pytest
 
 from foretell.contract import DTYPES, Block, Forecaster, Frame, History, Standpoint, Study
 from foretell.domains.agile import DELIVERY, DURATION, delivery, sprints
+from foretell.domains.agile.board import over
 from foretell.domains.agile.schema import DeliveryAnswer, DurationAnswer, DurationRequest, Settings, SprintRequest
 from foretell.domains.agile.tables import TABLES
 from foretell.engine.outcomes import join, settled
@@ -130,6 +131,28 @@ def test_an_issue_left_out_is_not_waited_for() -> None:
     facts = board(MONDAY + 50 * DAY)
     asked = sprints.questions(facts).head(1).with_columns(without=pl.lit("late"))
     assert sprints.outcomes(facts, asked)["value"].to_list() == [2.0]
+
+
+def test_a_board_tells_what_sprints_had_promised_and_what_they_delivered() -> None:
+    early, late, ends = MONDAY - DAY, MONDAY + DAY, MONDAY + LENGTH
+    rows = {
+        "sprints": [sprint("one", MONDAY), sprint("bare", MONDAY), sprint("running", ends)],
+        "issues": [
+            issue("kept", "one", 3.0, early), issue("sized anew", "one", 1.0, early),
+            issue("sized anew", "one", 2.0, late), issue("sized anew", "one", 5.0, late),  # at once: the last counts
+            issue("without points", "one", None, early), issue("came", "one", 8.0, late),
+            issue("left", "one", 13.0, early), issue("left", "", 13.0, late),
+            issue("done too late", "one", 21.0, early), issue("done before", "one", 34.0, early),
+            issue("next", "running", 1.0, early),
+        ],
+        "status_changes": [
+            *(moved(name, "done", ends) for name in ("kept", "sized anew", "without points", "came", "left")),
+            moved("kept", "done", late), moved("done too late", "done", ends + DAY),
+            moved("done before", "done", MONDAY), moved("next", "done", ends + DAY),
+        ],
+    }  # fmt: skip
+    told = over(history(rows, ends + 2 * DAY)).select("entity", "committed", "delivered", "issues", "completed")
+    assert told.rows() == [("bare", 0.0, 0.0, 0, 0), ("one", 72.0, 16.0, 6, 4)]
 
 
 def test_what_is_delivered_is_told_beside_what_is_held_at_the_moment() -> None:

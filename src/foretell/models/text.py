@@ -64,6 +64,9 @@ def bag(texts: Sequence[str], salt: str, kind: Kind = "words") -> Sparse:
 
     The same word under another `salt` is another column.
     """
+    places = {text: k for k, text in enumerate(dict.fromkeys(texts))}
+    if len(places) < len(texts):  # issues are asked about more than once: each text is read once
+        return bag([*places], salt, kind)[[places[text] for text in texts]]
     known, texted, word = words(texts)
     if kind == "pieces":
         cut = [_pieces(one, salt) for one in known]

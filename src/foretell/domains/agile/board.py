@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import polars as pl
 
 from foretell.contract import Frame, History
@@ -64,24 +62,27 @@ def over(history: History) -> Frame:
 
 def _over(history: History) -> Frame:
     past = sprints(history).filter((pl.col("ends") <= history.now) | (pl.col("state") == "completed"))
-    rows = [_delivered(history, one) for one in past.iter_rows(named=True)]
-    schema = {"committed": pl.Float64, "delivered": pl.Float64, "issues": pl.Int64, "completed": pl.Int64}
-    return past.hstack(pl.DataFrame(rows, schema=schema, orient="row").get_columns())
-
-
-def _delivered(history: History, sprint: dict[str, object]) -> tuple[float, float, int, int]:
-    starts, ends, name = sprint["starts"], sprint["ends"], sprint["entity"]
-    assert isinstance(starts, datetime)
-    assert isinstance(ends, datetime)
     issues = history["issues"].sort("known_at", maintain_order=True)
-    mine = issues.filter(pl.col("entity").is_in(issues.filter(pl.col("sprint") == name)["entity"].unique().implode()))
-    planned, final = (
-        mine.filter(pl.col("known_at") <= moment).group_by("entity").agg(pl.col("sprint", "points").last())
-        for moment in (starts, ends)
+    states = issues.with_columns(until=pl.col("known_at").shift(-1).over("entity"))
+    held = states.join(past.select("starts", "ends", sprint="entity"), on="sprint").with_columns(
+        planned=_holds("starts"), final=_holds("ends")
     )
-    planned, final = (frame.filter(pl.col("sprint") == name) for frame in (planned, final))
-    done = history["status_changes"].filter(
-        pl.col("category") == "done", pl.col("known_at") > starts, pl.col("known_at") <= ends
+    done = history["status_changes"].filter(pl.col("category") == "done").select("entity", done="known_at")
+    closed = held.join(done, on="entity").filter(pl.col("done") > pl.col("starts"), pl.col("done") <= pl.col("ends"))
+    closed = closed.select("sprint", "entity", completed=pl.lit(True)).unique()
+    held = held.join(closed, on=("sprint", "entity"), how="left").with_columns(
+        completed=pl.col("final") & pl.col("completed").fill_null(False)
     )
-    completed = final.filter(pl.col("entity").is_in(done["entity"].unique().implode()))
-    return float(planned["points"].sum()), float(completed["points"].sum()), planned.height, completed.height
+    told = held.group_by("sprint").agg(
+        committed=pl.col("points").filter("planned").sum(),
+        delivered=pl.col("points").filter("completed").sum(),
+        issues=pl.col("planned").sum().cast(pl.Int64),
+        completed=pl.col("completed").sum().cast(pl.Int64),
+    )
+    told = past.join(told, left_on="entity", right_on="sprint", how="left", maintain_order="left")
+    return told.with_columns(pl.col("committed", "delivered", "issues", "completed").fill_null(0))
+
+
+def _holds(moment: str) -> pl.Expr:
+    """Whether a state of an issue, known from `known_at` `until` the next one, is that at a moment."""
+    return (pl.col("known_at") <= pl.col(moment)) & (pl.col("until") > pl.col(moment)).fill_null(True)

@@ -9,6 +9,7 @@ from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, qu
 from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, SprintRequest
 from foretell.domains.agile.sprints import DAYS, features, held, past
 from foretell.errors import NotFound
+from foretell.features.asof import newest
 
 LARGEST = 5  # issues of which it is told what changes without them
 NEAR = 0.2  # of the estimate that it may be wrong by, and still counts as right
@@ -55,9 +56,9 @@ def _replanned(request: DurationRequest, history: History) -> Frame:
     issues = history["issues"].filter(pl.col("project") == request.project)
     if unknown := sorted(planned - set(issues["entity"])):
         raise NotFound(f"project {request.project!r} has no issue {', '.join(map(repr, unknown[:5]))}")
-    newest = issues.sort("known_at", maintain_order=True).group_by("entity", maintain_order=True).last()
+    last = issues.sort("known_at", maintain_order=True).group_by("entity", maintain_order=True).last()
     inside = pl.col("entity").is_in(sorted(planned))
-    moved = newest.filter(inside | (pl.col("sprint") == request.sprint)).with_columns(
+    moved = last.filter(inside | (pl.col("sprint") == request.sprint)).with_columns(
         sprint=pl.when(inside).then(pl.lit(request.sprint)).otherwise(pl.lit("")),
         known_at=pl.lit(history.now, INSTANT),
     )
@@ -85,13 +86,16 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     )
     by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
     late = days[:, DAYS.levels.index(0.85)]
-    titles = dict(history["issues"].sort("known_at", maintain_order=True).select("entity", "title").iter_rows())
+    open_ = _largest(history, asked, count=None)
+    largest = open_.head(LARGEST)
+    now = largest.with_columns(as_of=pl.lit(history.now, INSTANT))
+    titles = newest(now, history["issues"], "entity", ("title",))["title"]
     dropped = [
         Dropped(
-            issue=issue, title=titles[issue], points=points, days_saved=max(0.0, float(late[0] - late[k])),
+            issue=issue, title=titles[k - 1], points=points, days_saved=max(0.0, float(late[0] - late[k])),
             chance_gained=max(0.0, by_end[k] - by_end[0]),
         )
-        for k, (issue, points) in enumerate(_largest(history, asked).iter_rows(), start=1)
+        for k, (issue, points) in enumerate(largest.iter_rows(), start=1)
     ]  # fmt: skip
     return DurationAnswer(
         project=request.project or "", sprint=request.sprint, estimated_days=point, planned_days=known["length"],
@@ -100,7 +104,7 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
         method="planned_length" if str(forecast.evidence["method"][0]).startswith("planned") else "velocity_based",
         average_velocity=None if np.isnan(known["velocity"]) else known["velocity"],
         total_story_points=known["points"], open_issues=int(known["issues"]),
-        risk_factors=_risks(request, history, known, by_end[0]),
+        risk_factors=_risks(request, history, known, by_end[0], open_["points"]),
         without=sorted(dropped, key=lambda one: one.days_saved, reverse=True),
     )  # fmt: skip
 
@@ -111,18 +115,19 @@ def chance(said: Floats, most: float) -> float:
     return float(np.interp(most, apart, DAYS.levels, left=0.0, right=1.0))
 
 
-def _risks(request: DurationRequest, history: History, known: dict[str, float], by_end: float) -> list[str]:
-    """What endangers the sprint, or makes the estimate a guess, in words."""
+def _risks(
+    request: DurationRequest, history: History, known: dict[str, float], by_end: float, points: pl.Series
+) -> list[str]:
+    """What endangers the sprint, or makes the estimate a guess, in words; `points` are those of its open issues."""
     over = past(history).filter(pl.col("project") == request.project)
     capacity, hours = request.team_capacity_hours, history["worklogs"].height
-    open_ = _largest(history, question(request, history), count=None)
-    unsized, of = open_["points"].null_count(), known["velocity"]
+    unsized, of = points.null_count(), known["velocity"]
     said = {
         "No open issues": not known["issues"],
         "No historical data": over.is_empty() and not known["weeks"],
         f"Only {over.height} sprints are over": 0 < over.height < FEW,
         f"{known['points']:g} points are open; the last sprints delivered {of:.3g} on average": known["points"] > of,
-        f"{unsized} of {open_.height} open issues have no points": unsized * 2 > open_.height,
+        f"{unsized} of {len(points)} open issues have no points": unsized * 2 > len(points),
         f"Done by its end with a chance of {by_end:.0%} only": by_end < LIKELY,
         "Capacity is not counted in: no hours are logged": capacity is not None and not hours,
     }
