@@ -84,9 +84,10 @@ def stored(connection: sa.Connection, what: Table, domain: str = "new", **asked:
 
 
 def seen(connection: sa.Connection, domain: str = "new") -> list[Any]:
-    """All that the catalogue says about the tables of a domain."""
+    """All that the catalogue says about the tables of a domain; their views are made anew each time."""
     queries = (
-        "SELECT c.oid, relname, relkind, relrowsecurity, relforcerowsecurity, relacl::text FROM pg_class c",
+        "SELECT CASE relkind WHEN 'v' THEN 0 ELSE c.oid END, relname, relkind, relrowsecurity, relforcerowsecurity,"
+        " relacl::text FROM pg_class c",
         "SELECT relname, attname, atttypid, attnotnull, attnum, attacl::text FROM pg_attribute"
         " JOIN pg_class c ON c.oid = attrelid",
         "SELECT polname, polrelid, pg_get_expr(polqual, polrelid) FROM pg_policy JOIN pg_class c ON c.oid = polrelid",

@@ -52,7 +52,7 @@ class Table:
 
     `persons` says which columns name a person, and as what (`{"assignee": "person"}`): of whom a tenant can have
     everything shown and erased. A fact is forgotten when it has happened and been on record for longer than `kept`
-    (None: never), unless the tenant says otherwise.
+    (None: never), unless the tenant says otherwise. A view has the figures of each day of the columns in `daily`.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Table:
     late: timedelta | None = None
     persons: Mapping[str, str] = field(default_factory=dict)
     kept: timedelta | None = None
+    daily: tuple[str, ...] = ()
 
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:

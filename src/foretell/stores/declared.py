@@ -16,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from foretell.contract import Kind, Table
 from foretell.errors import BrokenDomain, Misconfigured
+from foretell.stores import views
 from foretell.stores.access import APP, ERASER, OPERATOR, READER, closed
 from foretell.stores.shape import by_time, columns, filled, fingerprint, form, identity
 
@@ -90,6 +91,8 @@ def make(connection: sa.Connection, domain: str, table: Table) -> None:
             connection.exec_driver_sql(statement)
     for statement in _erasable(f'"{domain}"."{table.name}"', table):
         connection.exec_driver_sql(statement)
+    for view in views.of(domain, table):
+        connection.exec_driver_sql(view.as_string())
     connection.exec_driver_sql(
         "INSERT INTO declared_tables VALUES (%s, %s, %s, %s) ON CONFLICT (domain, name)"
         " DO UPDATE SET fingerprint = excluded.fingerprint",

@@ -100,6 +100,7 @@ READINGS = Table(
     known_at="known_at",
     yearly=True,
     kept=KEPT,
+    daily=("output_kw",),
 )
 OBSERVED = Table(
     name="observed",

@@ -44,6 +44,7 @@ METRICS = Table(
     entity=("service", "metric_type"),
     known_at="known_at",
     late=timedelta(hours=1),
+    daily=("value",),
 )
 
 

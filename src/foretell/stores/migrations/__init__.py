@@ -1,4 +1,4 @@
 """The engine's own tables, version by version; a domain's tables follow its declarations (`stores.declared`)."""
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest version; versions sort as text."""
