@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from foretell.app import keeping, ledger, logs, shelf, vectors
 from foretell.app.admission import admitted
+from foretell.app.histories import history_of, look_of
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Domain, History, Request, Task
@@ -27,9 +28,6 @@ Asked = dict[int, tuple[Task, Request]]
 
 Serving = Mapping[str, tuple[Model | None, str | None]]
 """By task the model in service, and why it is not the last where that is so."""
-
-SETTLING = 1.0  # seconds that a history is used again while a day has not passed since an approval
-FORECASTS = 1_000_000  # bytes that a history's forecasts and grids may come to take in memory, about
 
 
 def answer(
@@ -57,7 +55,7 @@ def answer(
         raise InvalidRequest(f"{foreign[0]} is not of the domain {domain.name}; ask each domain for itself")
     day = datetime.now(UTC).date()  # taken first: what is made after midnight is then not found, and made again
     with desk.transaction(snapshot=True, durable=False) as connection:
-        look = _look(desk, connection, domain, [*asked.values()], as_of)
+        look = look_of(desk, connection, [*asked.values()], as_of)
         # Before anything is looked up: who names another home is not asked about as they are kept.
         plain = {} if as_of is not None or cache_bypass else {p: e for p, e in asked.items() if vectors.plain(*e)}
         known = _known(desk, connection, domain, plain)
@@ -198,7 +196,7 @@ class _Told:
 
     def _history(self, asked: Asked) -> History:
         each = [*asked.values()]
-        return _history(self.desk, self.connection, each, self.as_of, self.look, remembered=self.remembered)
+        return history_of(self.desk, self.connection, each, self.as_of, self.look, remembered=self.remembered)
 
     def told(self, asked: Asked, start: float, history: History) -> dict[int, Prediction | ForetellError]:
         """What is said of a history, which was looked for since `start`."""
@@ -258,56 +256,6 @@ def everybody(desk: Tenancy, task: Task) -> list[str]:
     if not there:
         raise NotReady(f"{task.name} knows nobody; bring facts into {', '.join(f'{domain.name}.{n}' for n in read)}")
     return sorted(there - {""})  # a fact may be nobody's
-
-
-def _look(
-    desk: Tenancy, connection: Any, domain: Domain, asked: Sequence[tuple[Task, Request]], as_of: AsOf
-) -> registry.Look:
-    """What a batch looks up first; raises NotFound for no such tenant."""
-    # The newest fact of all is in any table; else those that are read say whether anything has changed.
-    tables = [t.name for t in domain.tables] if as_of == "latest" else needs(asked)
-    names, at = [f"{domain.name}.{name}" for name in tables], as_of if isinstance(as_of, datetime) else None
-    look = registry.look(connection, desk.tenant, list({task.name: None for task, _ in asked}), names, at)
-    desk.there(look)
-    return look
-
-
-def _history(
-    desk: Tenancy,
-    connection: Any,
-    asked: Sequence[tuple[Task, Request]],
-    as_of: AsOf,
-    look: registry.Look,
-    *,
-    remembered: bool,
-) -> History:
-    """The facts that a batch needs; where `remembered`, those read within minutes that have not changed since."""
-    domain = desk.domain(asked[0][0].name)
-    narrow = needs(asked)
-
-    def read() -> tuple[History, int]:
-        standing = desk.standpoint(connection, domain, as_of, look)
-        with logs.queried(desk.tenant, ", ".join(sorted({task.name for task, _ in asked}))):
-            history = desk.history(connection, domain, standing, narrow)
-        return history, FORECASTS + sum(int(table.estimated_size()) for table in history.tables.values())
-
-    if not remembered:
-        return read()[0]
-    key = (
-        desk.tenant, domain.name, as_of, look.zone, tuple(look.marks.items()), _hashable(narrow), look.settings,
-        look.approved,
-    )  # fmt: skip
-    # After an approval a cooldown runs, and who asks again wants to know whether it is over.
-    lasting = None if look.approved == "{}" else SETTLING
-    if all(brings(*one) for one in asked):  # nothing is read, so nothing is gained by standing where somebody stood
-        lasting = 0.0
-    return desk.house.histories.once(key, read, lasting=lasting, whose=desk.tenant)
-
-
-def _hashable(narrow: Mapping[str, Need]) -> tuple[Any, ...]:
-    return tuple(
-        (name, need.window, need.only and tuple(need.only.items()), need.reads) for name, need in narrow.items()
-    )
 
 
 def _helped(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from foretell.app import logs
 from foretell.app.admission import admitted_one
+from foretell.app.histories import history_of, look_of
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Answer, History, Report
-from foretell.engine.collect import needs
 from foretell.engine.predict import newest
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound
-from foretell.stores import anomalies, registry
+from foretell.stores import anomalies
 from foretell.stores.anomalies import Anomaly
 
 
@@ -32,11 +31,10 @@ def report(desk: Tenancy, name: str, body: Body, *, as_of: AsOf = None) -> Repor
     request, domain = request_of(declared.request, body), desk.domain(name)
     with desk.transaction(snapshot=True) as connection:
         at = instant(as_of)
-        look = registry.look(connection, desk.tenant, [], [], at if isinstance(at, datetime) else None)
-        standing = desk.standpoint(connection, domain, at, look)
-        request = admitted_one(desk, connection, domain, declared, request, standing.now)
-        with logs.queried(desk.tenant, name):
-            history = desk.history(connection, domain, standing, needs([(declared, request)]))
+        look = look_of(desk, connection, [(declared, request)], at)
+        now = desk.moment(connection, domain, at)
+        request = admitted_one(desk, connection, domain, declared, request, now)
+        history = history_of(desk, connection, [(declared, request)], at, look)
     return Reported(answer=computed(declared, request, history), as_of=history.now, known_at=newest(history))
 
 
