@@ -32,16 +32,23 @@ def answers() -> dict[str, Any]:
     runs, batches = told["runs"], told["batches"]
     kept, given, most = runs["kept"], runs["given"], figure_of(runs["most"], "per_second")
     p50, p99, theirs = figure_of(kept, "p50"), figure_of(kept, "p99"), figure_of(given, "p99")
+    p95, one = figure_of(kept, "p95"), spread(told["one"])
     bare, why = spread(batches["bare"]), spread(batches["reasons"])
     print(f"{PEOPLE:,} people, 91 features, one process; {SECONDS:g} s a run, {RATE:g} a second unless said otherwise")
     how_measured([*kept, *given])
     rows: list[list[object]] = [
         ["features kept, p50", ranged(p50, " ms"), f"< 8 ms: {met(p50['median'] < 8)}"],
         ["  p99", ranged(p99, " ms"), f"< 25 ms: {met(p99['median'] < 25)}"],
+        ["  p95", ranged(p95, " ms"), f"< 50 ms: {met(p95['median'] < 50)}"],
         ["features given, p50", ranged(figure_of(given, "p50"), " ms"), ""],
         ["  p99", ranged(theirs, " ms"), f"< 12 ms: {met(theirs['median'] < 12)}"],
         [f"{CONNECTIONS} connections without pause", ranged(most, "/s"), f">= 300/s: {met(most['median'] >= 300)}"],
         ["  p50", ranged(figure_of(runs["most"], "p50"), " ms"), ""],
+        [
+            f"one feature of one person, {len(told['one'])} of them, slowest",
+            ranged(one, " ms"),
+            f"< 100 ms: {met(one['max'] < 100)}",
+        ],
         [f"a batch of {BATCH:,}", ranged(bare, " s"), f"< 0.7 s: {met(bare['median'] < 0.7)}"],
         ["  with reasons", ranged(why, " s"), f"< 3 s: {met(why['median'] < 3)}"],
     ]
@@ -49,6 +56,10 @@ def answers() -> dict[str, Any]:
     goals = {
         "features kept: p50 < 8 ms": goal(p50["median"], p50["median"] < 8),
         "features kept: p99 < 25 ms": goal(p99["median"], p99["median"] < 25),
+        "features kept: p95 < 50 ms": goal(p95["median"], p95["median"] < 50),
+        "one feature of one person < 100 ms": goal(one["max"], one["max"] < 100),
+        "one process: > 100 requests/s": goal(most["median"], most["median"] > 100),
+        "a batch of 1,000 < 5 s": goal(bare["max"], bare["max"] < 5),
         "features given: p99 < 12 ms": goal(theirs["median"], theirs["median"] < 12),
         "one process: >= 300 requests/s": goal(most["median"], most["median"] >= 300),
         "a batch of 1,000 < 0.7 s": goal(bare["median"], bare["median"] < 0.7),
@@ -74,13 +85,21 @@ def _measured(server: Served, generator: Generator) -> dict[str, Any]:
         "most": plan({}, seconds=SECONDS, connections=CONNECTIONS),
     }
     batches = _batches(connection, token)  # which also makes everybody's features
+    single = [_one(connection, token, name) for name in features]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in plans}
     for k in range(RUNS + 1):
         for name, one in plans.items():
             run = generator.run(one)
             if k:  # the first is to warm up
                 runs[name].append(run)
-    return {"runs": runs, "batches": batches}
+    return {"runs": runs, "batches": batches, "one": single}
+
+
+def _one(connection: http.client.HTTPConnection, token: str, feature: str) -> float:
+    """Milliseconds that one feature of a person takes, worked out from the facts."""
+    began = time.perf_counter()
+    said(connection, token, f"/v1/realestate/move/features?feature={feature}", {"person": "p0000500"})
+    return 1000 * (time.perf_counter() - began)
 
 
 def _batches(connection: http.client.HTTPConnection, token: str) -> dict[str, list[float]]:

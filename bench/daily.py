@@ -47,6 +47,7 @@ def measure() -> dict[str, Any]:
     differ = sum(one["differ"] for one in runs.values())
     goals = {
         f"slowest refresh in seconds, < {LONGEST:g}": goal(slowest, slowest < LONGEST),
+        "and an hour, as the document has it, < 3,600": goal(slowest, slowest < 3600),
         "kept features that differ from those made anew = 0": goal(differ, differ == 0),
     }
     table(["goal", "is", ""], [[words, number(one["is"]), met(one["met"])] for words, one in goals.items()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -51,14 +51,31 @@ def told(machine: Mapping[str, Any]) -> str:
     )
 
 
-def goals(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Every goal of the parts that were measured, and whether it was met; printed."""
-    rows: list[list[object]] = [
+def goals(figures: Mapping[str, Mapping[str, Any]]) -> list[list[object]]:
+    """Every goal of the parts that were measured, what is, and whether it was met."""
+    return [
         [name, goal, number(of["is"], 4), met(of["met"])]
         for name, part in figures.items()
         for goal, of in part.get("goals", {}).items()
     ]
-    if not rows:
-        return
-    table(["part", "goal", "is", ""], rows)
-    print(f"{sum(row[3] == met(True) for row in rows)} of {len(rows)} goals met")
+
+
+def shown(rows: Sequence[Sequence[object]]) -> None:
+    """Print goals, and how many of them were met."""
+    if rows:
+        table(["part", "goal", "is", ""], rows)
+        print(f"{sum(row[3] == met(True) for row in rows)} of {len(rows)} goals met")
+
+
+def stood(path: Path) -> list[list[str]]:
+    """The goals that a document tells of: part, goal, what is, and whether it was met; none without its markers."""
+    block = path.read_text(encoding="utf-8").partition("<!-- bench goals -->")[2].partition("<!-- /bench goals -->")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in block.splitlines() if "|" in line]
+    return lines[2:]
+
+
+def among(rows: Sequence[Sequence[object]], before: Sequence[Sequence[object]], order: Sequence[str]) -> list[Any]:
+    """The goals of before with those measured now in place of the same parts', in this order of the parts."""
+    new = {row[0] for row in rows}
+    every = [*(row for row in before if row[0] not in new and row[0] in order), *rows]
+    return sorted(every, key=lambda row: order.index(str(row[0])))

@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +113,12 @@ def main() -> int:
             asked.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         if asked.write:
             document.put(asked.write, name, f"{text.getvalue().strip()}\n\n{document.told(on)}")
-    if set(figures) & set(found):
+    if rows := document.goals({name: figures[name] for name in found if name in figures}):
         heading("goals")
-    with document.printed() as text:
-        document.goals({name: figures[name] for name in found if name in figures})
-    if asked.write and found.keys() <= figures.keys():
+        document.shown(rows)
+    if asked.write and (before := document.stood(asked.write)):
+        with redirect_stdout(StringIO()) as text:
+            document.shown(document.among(rows, before, [*found]))
         document.put(asked.write, "goals", text.getvalue().strip())
     if skipped:
         print("", *skipped, sep="\n", file=sys.stderr)
