@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import as_file, files
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.deciding import above, tenancy
@@ -15,11 +18,14 @@ from tests.letters import chat, mails
 from tests.providers import KEY, Providers, providers
 
 from foretell.app import App, jobs
+from foretell.app.collecting import Sources
 from foretell.app.jobs import SCHEDULE
 from foretell.app.opening import stores
 from foretell.app.schedule import tick
 from foretell.app.worker import work
+from foretell.cli.demo_plants import PLANTS as SITES
 from foretell.domains.energy import DOMAIN
+from foretell.domains.energy.validation import DataValidator
 from foretell.engine.timetable import next_due
 from foretell.stores.access import WORKER
 from foretell.stores.jobs import Job
@@ -133,3 +139,39 @@ def test_what_fails_is_in_the_log_in_the_audit_and_at_the_job_which_is_tried_aga
     assert f"{job.subject} of {app.tenant}: nothing came for 2 of 2 places" in caplog.text
     (known,) = (one for one in app.sources.list("energy") if one.source == job.subject)
     assert known.success == 0.0
+
+
+@pytest.mark.row("E14")
+def test_two_weeks_of_misanswered_requests_lose_nothing(app: App, server: Providers) -> None:
+    """Twice a day, and of the requests of all providers every fifth is misanswered in one way or another."""
+    random, start = np.random.default_rng(5), datetime(2026, 3, 2, 0, 5, tzinfo=UTC)
+    hows = ["503", "500", "429", "truncated", "html", "cut"]
+    for k in range(28):
+        server.now = moment = start + timedelta(hours=12 * k)
+        server.orders = deque(str(random.choice(hows)) if random.random() < 0.2 else None for _ in range(500))
+        sources = Sources(desk=app.desk, now=lambda at=moment: at, sleep=lambda _: None)  # type: ignore[misc]
+        done = sources.collect("energy")
+        assert all(one.tried for one in done)
+    known = {one.source: one.success for one in sources.list("energy") if one.success is not None}
+    assert {*known} == {FORECAST, SUN, AIR}
+    assert min(known.values()) > 0.95
+    hours = {start.replace(minute=0) + timedelta(hours=k) for k in range(13 * 24)}
+    with app.desk.inside() as connection:
+        for table in ("forecasts", "observed"):
+            rows = connection.execute(f"SELECT plant, time FROM energy.{table}_now".encode()).fetchall()
+            for plant in ("roof", "mill"):
+                assert hours <= {time for name, time in rows if name == plant}, (table, plant)
+    assert app.quarantine.list("energy.forecasts").is_empty()
+    assert app.quarantine.list("energy.observed").is_empty()
+
+
+@pytest.mark.row("E14")
+@pytest.mark.parametrize("name", SITES)
+def test_readings_of_real_plants_are_of_a_quality_above_nine_tenths(name: str) -> None:
+    site = SITES[name]
+    with as_file(files("foretell") / "samples" / f"{name}.csv.gz") as path:
+        rows = pl.read_csv(path).with_columns(pl.col("time").str.to_datetime(time_zone="UTC"))
+    told = {key: site[key] for key in ("latitude", "longitude")}
+    validator = DataValidator(site["kind"], capacity_kw=site["capacity_kw"], **told)
+    _, report = validator.validate_dataframe(rows)
+    assert report["data_quality_score"] > 0.9, report

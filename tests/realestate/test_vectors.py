@@ -160,6 +160,8 @@ def test_a_refresh_makes_everybody_s_features_anew_and_says_what_they_are_like(a
             [PERSON],
         )
     assert refresh(agency.desk, task)["differ"] == 1
+    (notice,) = agency.notices.list()
+    assert (notice.about, notice.severity, notice.findings[0]["evidence"]["differ"]) == (TASK, "high", 1)
     assert kept(agency)[PERSON]["session_count_7d"] != 99
     told = {one.feature_name: one for one in agency.features.statistics(TASK)}
     assert {*told} == {*CATALOGUE.names()}
@@ -329,4 +331,4 @@ def test_who_names_another_home_is_answered_of_that_one_and_nothing_of_it_is_kep
 
 def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
     due = {one.name: one for one in agency.schedule.list()}
-    assert due[f"refresh:{TASK}"].cron == "0 2 * * *"
+    assert due[f"refresh:{TASK}"].cron == "0 2,14 * * *"

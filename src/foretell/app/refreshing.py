@@ -34,7 +34,7 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
     """Make everybody's features anew and look at them: how many, and how many of those kept were found to be other.
 
     What the features are and are like is put on record, and what they are worth to the model in service: that is worked
-    out once for each version. Raises NotReady where nobody is known.
+    out once for each version. What drifted, and what was kept and is not so, somebody hears of. Raises NotReady where nobody is known.
     """
     whom, sums, differ, compared = everybody(desk, task), _Sums(), 0, 0
     domain, day = desk.domain(task.name), datetime.now(UTC).date()
@@ -52,6 +52,11 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
     if far:
         far("what features are worth", 1.0)
     _tell(desk, domain, task, sums.told(day), day)
+    if differ:
+        words = f"{differ} of {compared} kept feature vectors are not what the facts make of them now"
+        wrong = Finding(kind="differs", severity="high", words=words, evidence={"differ": differ, "compared": compared})
+        with desk.transaction() as connection:
+            tell(desk, connection, task.name, [wrong])
     return {"entities": len(whom), "compared": compared, "differ": differ}
 
 

@@ -58,8 +58,10 @@ def defaults(domains: Iterable[Domain]) -> dict[str, Default]:
                 cron="0 2 * * 1", kind="retrain", told={"task": task.name}, tables=tables
             )
             if task.vector and task.name == owner(task, domain):
+                # Vectors hold for a UTC day: the second look of a day compares what the first one kept with what would
+                # be made now, and makes anew what facts have undone meanwhile.
                 found[f"refresh:{task.name}"] = Default(
-                    cron="0 2 * * *", kind="refresh", told={"task": task.name}, tables=tables
+                    cron="0 2,14 * * *", kind="refresh", told={"task": task.name}, tables=tables
                 )
         for report in (report for report in domain.reports if report.watched):
             tables = tuple(dict.fromkeys(f"{domain.name}.{read.table}" for read in report.reads))
