@@ -212,9 +212,39 @@ def test_choices_still_sum_to_one_and_a_new_class_keeps_its_own() -> None:
     assert three.sum_horizontal()[0] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_shares_that_are_too_cautious_or_too_sure_are_made_as_sharp_as_they_are_right(power: float) -> None:
+    """Of nine classes, each too rare for steps of its own; in the last outcomes one that was given no chance."""
+    rng = np.random.default_rng(10)
+    right = rng.dirichlet([0.3] * 9, 800)
+    said = right**power / (right**power).sum(axis=1, keepdims=True)
+    names = [f"{k}" for k in range(9)]
+    happened = pl.Series([str(rng.choice(names, p=row)) for row in right])
+    frame = pl.DataFrame(said, schema=[f"p:{name}" for name in names]).with_columns(pl.lit(0.0).alias("p:new"))
+    happened = pl.concat([happened[:-40], pl.Series(["new"] * 40)])
+    fitted = Isotonic.fit(CHOICE, frame, happened, np.zeros(800), FOREVER)
+    assert fitted.power == pytest.approx(1 / power, rel=0.15)
+    new = fitted.apply(Forecast(rows=frame)).rows
+    assert np.abs(new.drop("p:new").to_numpy() - right).mean() < 0.3 * np.abs(said - right).mean()
+    assert new["p:new"].max() < 0.06  # as often as it came
+    assert new.sum_horizontal().to_list() == pytest.approx([1.0] * 800)
+    assert Isotonic.from_dict(CHOICE, json.loads(json.dumps(fitted.to_dict()))) == fitted
+
+
+def test_shares_that_are_right_are_left_as_they_are() -> None:
+    left = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        said = rng.dirichlet([0.5] * 6, 150)
+        happened = pl.Series([str(rng.choice(list("abcdef"), p=row)) for row in said])
+        frame = pl.DataFrame(said, schema=[f"p:{name}" for name in "abcdef"])
+        left += Isotonic.fit(CHOICE, frame, happened, np.zeros(150), FOREVER).power == 1.0
+    assert left >= 35
+
+
 def test_what_never_had_a_chance_keeps_none_and_what_is_rare_its_own() -> None:
     """Two groups with scales of their own, one class of which is too rare to tell what is meant by its chance."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(9)
     first = np.arange(1200) % 2 == 0
     chance = np.where(first[:, None], [0.6, 0.38, 0.02, 0.0], [0.0, 0.0, 0.3, 0.7])
     happened = pl.Series([str(rng.choice(["a", "b", "c", "d"], p=row)) for row in chance])

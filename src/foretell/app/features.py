@@ -12,13 +12,13 @@ import polars as pl
 
 from foretell.app.admission import admitted
 from foretell.app.definitions import Definition, ModelFeatures
+from foretell.app.histories import history_of, look_of
 from foretell.app.importance import importance
 from foretell.app.models import nothing_trained
 from foretell.app.refreshing import lately
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
-from foretell.contract import Catalogue, Feature, Frame, History, Request, Task
-from foretell.engine.collect import needs
+from foretell.contract import Block, Catalogue, Feature, Frame, History, Request, Task
 from foretell.engine.importance import Importance
 from foretell.engine.model import card_read
 from foretell.engine.train import lesson
@@ -28,6 +28,8 @@ from foretell.stores.vectors import Statistic
 
 Format = Literal["parquet", "csv", "json"]
 """What a frame can be written as."""
+
+FEW = 10  # questions whose features are remembered with the history that they are made of
 
 
 class Features:
@@ -117,14 +119,13 @@ class Features:
         domain, at = self.desk.domain(task.name), instant(as_of)
         asked = {place: (task, request_of(task.request, body)) for place, body in enumerate(requests)}
         with self.desk.transaction(snapshot=True) as connection:
-            look = registry.look(connection, self.desk.tenant, [], [], at if isinstance(at, datetime) else None)
-            standing = self.desk.standpoint(connection, domain, at, look)
-            found = admitted(self.desk, connection, domain, asked, standing.now)
+            look = look_of(self.desk, connection, [*asked.values()], at)
+            found = admitted(self.desk, connection, domain, asked, self.desk.moment(connection, domain, at))
             for one in found.values():
                 if isinstance(one, ForetellError):
                     raise one
             whole = [*found.values()]
-            history = self.desk.history(connection, domain, standing, needs([(task, one) for one in whole]))
+            history = history_of(self.desk, connection, [(task, one) for one in whole], at, look)
         return history, whole
 
 
@@ -142,7 +143,13 @@ def _each(task: Task, history: History, asked: Sequence[Request], moments: Itera
 
 def _of(task: Task, history: History, asked: Sequence[Frame], names: Sequence[str] | None) -> Frame:
     questions = pl.concat(asked, how="diagonal")
-    block = task.study(history, questions).features
+
+    def made(seen: History) -> Block:
+        return task.study(seen, questions).features
+
+    # Who asks for one feature after the other has them all made once, as long as the history is remembered.
+    few = questions.height <= FEW
+    block = history.once(made, ("features", task.name, *questions.rows())) if few else made(history)
     if unknown := [name for name in names or () if name not in block.names]:
         raise NotFound(f"{task.name} has no feature {unknown[0]!r}; there are {', '.join(block.names)}")
     wanted = block.frame().fill_nan(None).select(names or block.names)

@@ -34,7 +34,8 @@ def refresh(desk: Tenancy, task: Task, *, far: Callable[[str, float], None] | No
     """Make everybody's features anew and look at them: how many, and how many of those kept were found to be other.
 
     What the features are and are like is put on record, and what they are worth to the model in service: that is worked
-    out once for each version. What drifted, and what was kept and is not so, somebody hears of. Raises NotReady where nobody is known.
+    out once for each version. Of what drifted, and of what was kept and is not so, somebody hears. Raises NotReady
+    where nobody is known.
     """
     whom, sums, differ, compared = everybody(desk, task), _Sums(), 0, 0
     domain, day = desk.domain(task.name), datetime.now(UTC).date()
