@@ -69,10 +69,9 @@ def vectors(catalogue: Catalogue, history: History, asked: Frame, names: Sequenc
         make = catalogue.frames.get(table)
         frame = history[table] if make is None else history.once(make, ("frame", table))
         found |= {name: pl.Series(name, value) for name, value in _of_rows(frame, by, some, asked[by], now).items()}
-    every = asked.with_columns(pl.Series(name, value).fill_nan(None) for name, value in found.items())
-    for one in wanted:
-        if one.how == "made":
-            every = every.with_columns(_number(one.of).alias(one.name))
+    every = asked.with_columns(found.values()).with_columns(pl.col(*found).fill_nan(None) if found else [])
+    for some in _layers([one for one in wanted if one.how == "made"]):
+        every = every.with_columns(_number(one.of).alias(one.name) for one in some)
     return Block.of(every.select(names if names is not None else [one.name for one in catalogue.features]))
 
 
@@ -85,6 +84,18 @@ def _needed(features: Sequence[Feature], names: Sequence[str] | None) -> list[Fe
         if one.name in wanted and one.how == "made":
             wanted |= {*one.of.meta.root_names()}
     return [one for one in features if one.name in wanted]
+
+
+def _layers(made: Sequence[Feature]) -> list[list[Feature]]:
+    """Features that are made of others, those together of which none is made of another of them, in an order."""
+    layers: list[list[Feature]] = []
+    layer: dict[str, int] = {}
+    for one in made:
+        layer[one.name] = 1 + max((layer[name] for name in one.of.meta.root_names() if name in layer), default=-1)
+        if layer[one.name] == len(layers):
+            layers.append([])
+        layers[layer[one.name]].append(one)
+    return layers
 
 
 def _of_rows(frame: Frame, by: str, features: Sequence[Feature], whom: pl.Series, now: Places) -> dict[str, Floats]:
@@ -140,7 +151,7 @@ def _of_stretch(one: Feature, made: Frame, first: Places, last: Places, today: P
         per = _sums(made[f"{one.name} per"], first, last)
         share: Floats = np.divide(total, per, out=np.full(len(total), np.nan), where=per != 0)
         return share
-    values = made[one.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    values = made[one.name].cast(pl.Float64).to_numpy()  # where nothing is, NaN
     there = last > first
     found = np.full(len(last), np.nan)
     found[there] = values[last[there] - 1]
