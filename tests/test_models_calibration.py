@@ -226,7 +226,7 @@ def test_shares_that_are_too_cautious_or_too_sure_are_made_as_sharp_as_they_are_
     assert fitted.power == pytest.approx(1 / power, rel=0.15)
     new = fitted.apply(Forecast(rows=frame)).rows
     assert np.abs(new.drop("p:new").to_numpy() - right).mean() < 0.3 * np.abs(said - right).mean()
-    assert new["p:new"].max() < 0.06  # as often as it came
+    assert (new["p:new"] < 0.06).all()  # as often as it came
     assert new.sum_horizontal().to_list() == pytest.approx([1.0] * 800)
     assert Isotonic.from_dict(CHOICE, json.loads(json.dumps(fitted.to_dict()))) == fitted
 

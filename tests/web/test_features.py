@@ -105,8 +105,8 @@ def test_some_features_and_what_is_wrong(client: httpx.Client, agency: App) -> N
         untrained = client.get(f"/v1/realestate/value/{path}")
         assert (untrained.status_code, untrained.json()["code"]) == (409, "NotReady")
     assert client.get(f"{PATH}/features", params={"version": "x"}).status_code == 404
-    untrained = "/v1/realestate/contact/features"
-    assert [client.get(untrained, params=each).status_code for each in ({}, {"version": ""})] == [409, 404]
+    bare = "/v1/realestate/contact/features"
+    assert [client.get(bare, params=each).status_code for each in ({}, {"version": ""})] == [409, 404]
     assert client.get(f"{PATH}/training-set", params={"format": "xls"}).status_code == 422
 
 

@@ -155,7 +155,10 @@ def test_who_went_away_leaves_the_place_to_others(
 
 
 def test_a_process_that_answers_gives_polars_one_thread_and_those_it_starts_have_their_own() -> None:
-    told = "import os, sys, polars; print(polars.thread_pool_size(), 'POLARS_MAX_THREADS' in os.environ, 'foretell.web' in sys.modules)"
+    told = (
+        "import os, sys, polars;"
+        "print(polars.thread_pool_size(), 'POLARS_MAX_THREADS' in os.environ, 'foretell.web' in sys.modules)"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"}
 
     def said(first: str, **more: str) -> list[str]:
