@@ -55,7 +55,7 @@ def test_a_training_is_a_job_that_can_be_looked_at_until_its_end(client: httpx.C
 def test_other_kinds_are_started_by_name(client: httpx.Client) -> None:
     done = ended(client, client.post("/v1/jobs", json={"kind": "retrain", "told": {"task": "traffic.load"}}))
     assert done["state"] == "done"
-    assert {*done["result"]["decision"]} == {"train", "reason", "numbers"}
+    assert {*done["result"]["decision"]} == {"train", "reason", "worse", "numbers"}
     assert "there are train, retrain" in problem(client.post("/v1/jobs", json={"kind": "dance"}), 404, "NotFound")
     assert "task: Field required" in problem(client.post("/v1/jobs", json={"kind": "train"}), 422, "InvalidRequest")
     problem(client.post(f"/v1/jobs/{done['job_id']}/cancel"), 409, "Refused")
