@@ -26,13 +26,6 @@ FLOORS = {
         ("energy:serve", "10,000 requests, 100 at once: p95 < 500 ms"),
         ("energy:serve", "/health meanwhile: p95 < 100 ms"),
     ],
-    "R11": [
-        ("realestate:serve", "one feature of one person < 100 ms"),
-        ("realestate:serve", "features kept: p95 < 50 ms"),
-        ("realestate:serve", "a batch of 1,000 < 5 s"),
-        ("realestate:serve", "one process: > 100 requests/s"),
-        ("realestate:daily", "and an hour, as the document has it, < 3,600"),
-    ],
 }
 
 
