@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -152,24 +149,3 @@ def test_who_went_away_leaves_the_place_to_others(
             assert answer.status_code == 503
             assert time.monotonic() < end, "the places are never free again"
             time.sleep(0.2)
-
-
-def test_a_process_that_answers_gives_polars_one_thread_and_those_it_starts_have_their_own() -> None:
-    told = (
-        "import os, sys, polars;"
-        "print(polars.thread_pool_size(), 'POLARS_MAX_THREADS' in os.environ, 'foretell.web' in sys.modules)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"}
-
-    def said(first: str, **more: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", f"import {first}; {told}"], env=environment | more, capture_output=True, text=True,
-            check=True,
-        )  # fmt: skip
-        return done.stdout.split()
-
-    assert said("foretell.web.server") == ["1", "False", "True"]
-    assert said("foretell.web.server", POLARS_MAX_THREADS="3") == ["3", "True", "True"]
-    own = said("polars")[0]
-    for elsewhere in ("foretell.app.pool", "foretell.app.worker", "foretell.cli"):
-        assert said(elsewhere) == [own, "False", "False"]
