@@ -28,8 +28,8 @@ from foretell.models.residual import Leftovers
 LEVELS = (0.03, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.97)
 OUTPUT = Quantity(unit="kW", levels=LEVELS, lower=0.0)
 MIDDLE = LEVELS.index(0.5)
-# Found on two months of public wind farms before those that are measured. Each tree sees some of the questions: those of
-# a standpoint tell much the same.
+# Found on two months of public wind farms before those that are measured. Each tree sees some of the questions: the
+# hours of one standpoint tell much the same.
 ROUNDS = 140
 SHAPE: dict[str, Any] = {
     "learning_rate": 0.06, "num_leaves": 20, "min_data_in_leaf": 200, "feature_fraction": 0.4, "bagging_fraction": 0.6,
