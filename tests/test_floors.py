@@ -34,8 +34,17 @@ def found() -> dict[tuple[str, str], str]:
     return {(part, words): verdict for part, words, _, verdict in document.stood(MEASURED)}
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.row(row)) for row in FLOORS])
-def test_a_row_of_speed_was_met_when_it_was_measured_last(row: str) -> None:
+@pytest.mark.row("T16")
+def test_training_and_answers_of_traffic_kept_their_floors() -> None:
+    held("T16")
+
+
+@pytest.mark.row("E14")
+def test_a_hundred_at_once_were_answered_in_time() -> None:
+    held("E14")
+
+
+def held(row: str) -> None:
     told = found()
     assert {floor: told.get(floor) for floor in FLOORS[row]} == dict.fromkeys(FLOORS[row], met(True))
 

@@ -28,12 +28,10 @@ from foretell.models.residual import Leftovers
 LEVELS = (0.03, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.97)
 OUTPUT = Quantity(unit="kW", levels=LEVELS, lower=0.0)
 MIDDLE = LEVELS.index(0.5)
-# Found on two months of public wind farms before those that are measured. Each tree sees some of the questions: the
-# hours of one standpoint tell much the same.
-ROUNDS = 140
+ROUNDS = 80
 SHAPE: dict[str, Any] = {
-    "learning_rate": 0.06, "num_leaves": 20, "min_data_in_leaf": 200, "feature_fraction": 0.4, "bagging_fraction": 0.6,
-    "bagging_freq": 1, "lambda_l2": 5.0, "max_bin": 63,
+    "learning_rate": 0.1, "num_leaves": 31, "min_data_in_leaf": 100, "feature_fraction": 0.4, "lambda_l2": 5.0,
+    "max_bin": 63,
 }  # fmt: skip
 NEAR: dict[Kind, float] = {"solar": 25.0, "wind": 5.0}  # hours; found on public plants, as all of these
 FEW, FEWEST = 300, 1500  # questions that trees for near hours are grown on, and trees of a plant's own
