@@ -187,8 +187,9 @@ def detected(app: App, told: Detect) -> dict[str, Any]:
             for each in found
             if each.severity in GRAVE
         ]
-        with app.desk.transaction() as connection:
-            tell(app.desk, connection, told.report, grave, subject=one)
+        if grave:
+            with app.desk.transaction() as connection:
+                tell(app.desk, connection, told.report, grave, subject=one)
     return {"open": counts}
 
 
