@@ -38,6 +38,7 @@ def _task(kind: Kind) -> Task:
         headline=decide.headline,
         rolling=Rolling(folds=3, span=timedelta(days=21)),
         gate=Gate(metric="pinball", skill=0.02, least=100),
+        budget=165.0,  # so that trees are raced however many plants there are
         meanwhile="physical",
         scope="plant",
         whom="plant",
