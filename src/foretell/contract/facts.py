@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -142,21 +144,22 @@ class History:
         self.standpoint = standpoint
         self.tables = tables
         self.stored = stored or self
-        self._made: dict[Hashable, Any] = {}
+        self._made: OrderedDict[Hashable, Any] = OrderedDict()
 
     def once(self, make: Callable[[History], T], key: Hashable = None) -> T:
         """What `make` makes of this history, made once: facts don't change, so neither does what follows from them.
 
-        Of a `make` that is not always the same function, `key` says what it makes. Of very many things the first are
-        made again.
+        Of a `make` that is not always the same function, `key` says what it makes. Of very many things those are made
+        again that nobody has wanted for longest.
         """
         name = key or make
         made: T | None = self._made.get(name)
         if made is None:
-            made = make(self)
-            if len(self._made) >= REMEMBERED:
-                self._made = {}
-            self._made[name] = made
+            self._made[name] = made = make(self)
+            while len(self._made) > REMEMBERED:
+                self._made.popitem(last=False)
+        with suppress(KeyError):  # it may be forgotten meanwhile, by what another request wanted
+            self._made.move_to_end(name)
         return made
 
     def has(self, key: Hashable) -> bool:

@@ -12,10 +12,11 @@ import polars as pl
 from foretell.contract import INSTANT, Ask, Choice, Cost, Floats, Forecast, Frame, History, Read, Study
 from foretell.domains.agile.decide import there
 from foretell.domains.agile.features import READS as OF_ISSUES
-from foretell.domains.agile.features import SEEN, described, finished
+from foretell.domains.agile.features import SEEN, described, finished, remembered
 from foretell.domains.agile.schema import AssignmentAnswer, AssignmentRequest, Matched, Suggestion
 from foretell.errors import InvalidRequest, NotFound, NotReady
-from foretell.features.asof import Record, newest
+from foretell.features.asof import Known, Numbers, Record, latest
+from foretell.features.grid import micros
 from foretell.models.matching import matched
 
 PERSON = Choice(of="the person who finishes it")
@@ -26,17 +27,23 @@ LEAST = 0.1
 HALF_LIFE = 60.0  # days after which a finished issue counts half as much
 DRAWN = 3.0
 SHARP = 10.0  # by how much of the logarithm of the odds a whole point of the score is
+SECOND = 1_000_000  # microseconds
 WEEK, MONTH = 7.0, 30.0  # days since the last activity, up to which somebody is available, or half so
 
 
 def members(history: History, asked: Frame) -> Frame:
     """Whoever had access to each question's project then: `place` of the question, and the newest row of the person."""
-    rows = history["members"]
-    people = rows.select("project", "person").unique()
-    pairs = asked.select("project", "as_of").with_row_index("place").join(people, on="project").sort("place", "person")
-    pairs = pairs.with_columns(pair=_pair("project", "person"))
-    known = newest(pairs, rows.with_columns(pair=_pair("project", "person")), "pair", ("active", "name", "email"))
+    return remembered(history, asked.select("project", "as_of"), _members)
+
+
+def _members(history: History, asked: Frame) -> Frame:
+    pairs = asked.with_row_index("place").join(history.once(_people), on="project").sort("place", "person")
+    known = latest(history, pairs, "members", ("active", "name", "email"), by=("project", "person"))
     return pairs.hstack(known.get_columns()).filter(pl.col("active"))
+
+
+def _people(history: History) -> Frame:
+    return history["members"].select("project", "person").unique()
 
 
 def _pair(*columns: str) -> pl.Expr:
@@ -50,13 +57,17 @@ def scores(history: History, asked: Frame) -> Frame:
     performance: of the issues that were ever given to the person the share that is done; availability: 1 for who did
     anything within a week, 0.5 within a month, else 0. All in the project, by what was known at `as_of`.
     """
+    return remembered(history, asked.select("entity", "project", "as_of"), _scores)
+
+
+def _scores(history: History, asked: Frame) -> Frame:
     pairs = members(history, asked)
     kind = described(history, asked)["type"]
     pairs = pairs.with_columns(type=kind[pairs["place"].to_numpy()], key=_pair("project", "person"))
-    moments, keys = pairs["as_of"].dt.epoch("us").to_numpy(), pairs["key"].to_list()
+    moments, keys = micros(pairs["as_of"]), pairs["key"].to_list()
     past = history.stored.once(_past)
     every, _ = past["every"].at(keys, moments)
-    same, _ = past["same"].at(pairs.select(_pair("key", "type")).to_series().to_list(), moments)
+    same, _ = past["same"].at([f"{key}\n{of}" for key, of in zip(keys, pairs["type"], strict=True)], moments)
     ever, _ = past["ever"].at(keys, moments)
     n, mean = past["open"].at(keys, moments)
     open_: Floats = np.where(n > 0, n * mean, 0.0).round()
@@ -64,7 +75,7 @@ def scores(history: History, asked: Frame) -> Frame:
         "skill": np.minimum(2 * _share(same, every), 1.0),
         "workload": _by_load(open_),
         "performance": np.minimum(_share(every, ever), 1.0),
-        "availability": _available(history, pairs),
+        "availability": _available(history.once(_active), keys, moments),
     }
     total = sum((weight * parts[name] for name, weight in WEIGHTS.items()), np.zeros(len(open_)))
     told = {**parts, "total": total, "open": open_, "same": same, "every": every}
@@ -112,14 +123,19 @@ def _opened(given: Frame, done: Frame) -> Frame:
     return pl.concat([more, less])
 
 
-def _available(history: History, pairs: Frame) -> Floats:
+def _active(history: History) -> Known:
+    """When everybody did anything."""
     seen = [
         history[name].filter(pl.col("person") != "").select("known_at", key=_pair("project", "person"))
         for name in ("worklogs", "assignments")
     ]
     rows = pl.concat([*seen, finished(history).select("known_at", key=_pair("project", "assignee"))])
-    last = newest(pairs, rows.with_columns(last="known_at"), "key", ("last",))["last"]
-    days = ((pairs["as_of"] - last).dt.total_seconds() / 86_400).fill_null(np.inf).to_numpy()
+    return Known.of(rows, "key")
+
+
+def _available(seen: Known, keys: list[str], moments: Numbers) -> Floats:
+    place, last = seen.last(keys, moments)
+    days = np.where(place >= 0, (moments - last) // SECOND / 86_400, np.inf)
     return np.select([days <= WEEK, days <= MONTH], [1.0, 0.5], 0.0)
 
 
@@ -233,6 +249,11 @@ def about(request: AssignmentRequest) -> dict[str, list[str]]:
 
 def ask(request: AssignmentRequest, history: History) -> Ask:
     """The issue, or the open issues of the sprint. Raises NotFound for what isn't there, NotReady without members."""
+    subject = request.project, request.issue, request.sprint
+    return history.once(lambda _: _asked(request, history), ("asked", *subject))
+
+
+def _asked(request: AssignmentRequest, history: History) -> Ask:
     project = there(request.project or "", history)
     issues = history["issues"].filter(pl.col("project") == project)
     if request.issue is not None:

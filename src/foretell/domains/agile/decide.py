@@ -79,17 +79,30 @@ def effort(forecast: Forecast, request: EffortRequest, history: History) -> Effo
     """The hours, with their range and what alike issues took."""
     row = forecast.rows.row(0, named=True)
     project, method = request.project or "", _method(forecast)
-    past = finished(history).filter(pl.col("project") == project, pl.col("hours") > 0)["hours"]
-    usual = past.median()
-    badge = _badge(forecast, project, "the plain median", usual if isinstance(usual, float) else None, "hours")
+    known, usual = history.stored.once(lambda past: _hours(past, project), ("hours of", project))
+    badge = _badge(forecast, project, "the plain median", usual, "hours")
     similar = [Similar.model_validate(one) for one in _alike(forecast)]
     hours = max(0.0, row["point"])
     return EffortAnswer(
         project=project, issue=request.issue, hours=hours, low=max(0.0, row["q10"]), high=max(0.0, row["q90"]),
         confidence=_near(row, hours), method=method,
-        reasoning=_reasoning(forecast, method, len(past), "finished issues of this project with hours"),
+        reasoning=_reasoning(forecast, method, known, "finished issues of this project with hours"),
         similar=similar, badge=badge,
     )  # fmt: skip
+
+
+def _hours(history: History, project: str) -> tuple[int, float | None]:
+    """How many issues of a project took hours, and their median."""
+    past = finished(history).filter(pl.col("project") == project, pl.col("hours") > 0)["hours"]
+    usual = past.median()
+    return len(past), usual if isinstance(usual, float) else None
+
+
+def _points(history: History, project: str) -> tuple[int, float | None]:
+    """How many finished issues of a project have points, and which it gave most often."""
+    past = finished(history).filter(pl.col("project") == project, pl.col("points").is_not_null())["points"]
+    modes = past.mode().sort()
+    return len(past), float(modes[0]) if len(modes) else None
 
 
 def points(forecast: Forecast, request: IssueRequest, history: History) -> PointsAnswer:
@@ -98,14 +111,12 @@ def points(forecast: Forecast, request: IssueRequest, history: History) -> Point
     scale = dict(sorted(said.items(), key=lambda one: float(one[0])))
     best = max(scale, key=lambda name: scale[name])
     project, method = request.project or "", _method(forecast)
-    past = finished(history).filter(pl.col("project") == project, pl.col("points").is_not_null())["points"]
-    modes = past.mode().sort()
-    usual = float(modes[0]) if len(modes) else None
+    known, usual = history.stored.once(lambda past: _points(past, project), ("points of", project))
     return PointsAnswer(
         project=project, issue=request.issue, points=float(best),
         expected=sum(float(name) * p for name, p in scale.items()), confidence=min(1.0, scale[best]),
         distribution=scale, method=method,
-        reasoning=_reasoning(forecast, method, len(past), "finished issues of this project with points"),
+        reasoning=_reasoning(forecast, method, known, "finished issues of this project with points"),
         badge=_badge(forecast, project, "always saying what the project usually gives", usual, "points"),
     )  # fmt: skip
 

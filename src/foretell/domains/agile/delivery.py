@@ -12,7 +12,7 @@ from foretell.contract import Ask, Block, Floats, Forecast, Forecaster, Frame, H
 from foretell.domains.agile.duration import question
 from foretell.domains.agile.schema import DeliveryAnswer, SprintRequest
 from foretell.domains.agile.sprints import MICROSECONDS, asked_at, held, past, planned, promised, total
-from foretell.features.asof import newest
+from foretell.features.asof import latest
 from foretell.models.forest import Forest
 from foretell.models.scaled import Given, Usual
 
@@ -53,7 +53,7 @@ def features(history: History, asked: Frame) -> Block:
         ((plan["ends"] if name == "ends" else asked[name]) - plan["starts"]).dt.total_microseconds().to_numpy()
         for name in ("ends", "as_of")
     )
-    people = now.with_columns(newest(now, history["assignments"], "entity", ("person",))["person"])
+    people = now.with_columns(latest(history, now, "assignments", ("person",))["person"])
     people = people.filter(pl.col("person") != "").unique(["place", "person"])
     counts = {name: total(one, n, "points") for name, one in rows.items()}
     counts |= {f"{name}_issues": total(one, n) for name, one in rows.items()}

@@ -9,7 +9,7 @@ from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, qu
 from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, SprintRequest
 from foretell.domains.agile.sprints import DAYS, features, held, past
 from foretell.errors import NotFound
-from foretell.features.asof import newest
+from foretell.features.asof import latest
 
 LARGEST = 5  # issues of which it is told what changes without them
 NEAR = 0.2  # of the estimate that it may be wrong by, and still counts as right
@@ -38,16 +38,18 @@ def question(request: SprintRequest, history: History) -> Frame:
 
 def ask(request: DurationRequest, history: History) -> Ask:
     """The sprint as it is, and without each of its largest open issues. Raises NotFound for what is not there."""
-    asked = question(request, history)
     facts = {} if request.planned_issues is None else {"issues": _replanned(request, history)}
-    largest = _largest(history.plus(facts), asked)["entity"].to_list()
-    without = pl.Series("without", [None, *largest], dtype=pl.String)
-    questions = pl.concat([asked] * len(without)).with_columns(
+    return Ask(questions=_questions(request, history.plus(facts) if facts else history), facts=facts)
+
+
+def _questions(request: DurationRequest, history: History) -> Frame:
+    asked = question(request, history)
+    without = pl.Series("without", [None, *_largest(history, asked)["entity"]], dtype=pl.String)
+    return pl.concat([asked] * len(without)).with_columns(
         without,
         days_off=pl.lit(request.days_off, pl.Int64),
         capacity=pl.lit(request.team_capacity_hours, pl.Float64),
     )
-    return Ask(questions=questions, facts=facts)
 
 
 def _replanned(request: DurationRequest, history: History) -> Frame:
@@ -75,7 +77,7 @@ def _largest(history: History, asked: Frame, count: int | None = LARGEST) -> Fra
 
 def decide(forecast: Forecast, request: DurationRequest, history: History) -> DurationAnswer:
     """The days, how sure they are, what endangers them, and what changes without an issue."""
-    asked = question(request, history)
+    asked = _questions(request, history)
     made = features(history, asked)
     known = dict(zip(made.names, made.values[0].tolist(), strict=True))
     days = np.maximum.accumulate(np.maximum(forecast.rows.select(map(quantile, DAYS.levels)).to_numpy(), 0.0), axis=1)
@@ -86,10 +88,10 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     )
     by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
     late = days[:, DAYS.levels.index(0.85)]
-    open_ = _largest(history, asked, count=None)
+    open_ = _largest(history, asked.head(1), count=None)
     largest = open_.head(LARGEST)
     now = largest.with_columns(as_of=pl.lit(history.now, INSTANT))
-    titles = newest(now, history["issues"], "entity", ("title",))["title"]
+    titles = latest(history, now, "issues", ("title",))["title"]
     dropped = [
         Dropped(
             issue=issue, title=titles[k - 1], points=points, days_saved=max(0.0, float(late[0] - late[k])),

@@ -6,15 +6,16 @@ it first comes into a status that counts as done; what is logged or changed late
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Floats, Frame, History, Read
-from foretell.features.asof import Record, newest
+from foretell.features.asof import Record, latest
 
 SEEN = timedelta(days=1096)  # how far back a project is looked at
 READS = (
@@ -32,7 +33,8 @@ PRIORITIES = {
 }  # fmt: skip
 
 
-FEW = 16  # questions up to which their issues are remembered: serving looks at them several times
+T = TypeVar("T")
+FEW = 64  # questions up to which what is made of them is remembered: serving looks at it several times
 GROUPS = {"type": "type", "component": "component", "person": "assignee", "epic": "epic"}
 
 
@@ -42,17 +44,21 @@ def without_text(reads: Sequence[Read]) -> list[Read]:
     return [replace(read, columns=columns) if read.table == "issues" else read for read in reads]
 
 
+def remembered(history: History, asked: Frame, make: Callable[[History, Frame], T]) -> T:
+    """What a function makes of a history and of questions; of a few questions it is made once."""
+    if asked.height > FEW:
+        return make(history, asked)
+    return history.once(lambda _: make(history, asked), (make, *asked.columns, *asked.rows()))
+
+
 def described(history: History, asked: Frame) -> Frame:
     """Each question's issue as it was known at `as_of`: `project`, `TEXTS` (never null), `NUMBERS`, and `assignee`."""
-    if asked.height > FEW:
-        return _described(history, asked)
-    return history.once(lambda _: _described(history, asked), ("described", *asked.select("entity", "as_of").rows()))
+    return remembered(history, asked.select("entity", "as_of"), _described)
 
 
 def _described(history: History, asked: Frame) -> Frame:
-    issues = history["issues"]
-    found = newest(asked, issues, "entity", ("project", *TEXTS, *NUMBERS))
-    given = newest(asked, history["assignments"], "entity", ("person",))
+    found = latest(history, asked, "issues", ("project", *TEXTS, *NUMBERS))
+    given = latest(history, asked, "assignments", ("person",))
     return found.with_columns(pl.col("project", *TEXTS).fill_null(""), assignee=given["person"].fill_null(""))
 
 

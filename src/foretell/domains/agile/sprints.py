@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
-from foretell.domains.agile.features import READS, SEEN, finished
-from foretell.features.asof import newest
+from foretell.domains.agile.features import READS, SEEN, finished, remembered
+from foretell.features.asof import latest
 from foretell.models import throughput
 from foretell.models.paths import generator
 from foretell.models.scaled import Given, Scaled
@@ -59,19 +59,26 @@ def asked_at(history: History, shares: Sequence[float]) -> Frame:
 
 def held(history: History, asked: Frame, moment: pl.Series) -> Frame:
     """The issues in each question's sprint at its `moment`: `place` of the question, `entity`, `points`, `category`."""
-    issues = history["issues"]
-    ever = issues.filter(pl.col("sprint") != "").select("entity", "sprint").unique()
-    pairs = asked.select(place=pl.int_range(pl.len()), sprint="entity").with_columns(moment.alias("as_of"))
-    pairs = pairs.join(ever, on="sprint").sort("place", "entity")
-    known = newest(pairs, issues, "entity", ("sprint", "points"))
+    return remembered(history, asked.select("entity", moment.alias("as_of")), _held)
+
+
+def _held(history: History, asked: Frame) -> Frame:
+    pairs = asked.select("as_of", place=pl.int_range(pl.len()), sprint="entity")
+    pairs = pairs.join(history.once(_ever), on="sprint").sort("place", "entity")
+    known = latest(history, pairs, "issues", ("sprint", "points"))
     here = pairs.with_columns(known["points"]).filter((known["sprint"] == pairs["sprint"]).fill_null(False))
-    moved = newest(here, history["status_changes"], "entity", ("category",))
-    return here.with_columns(moved["category"].fill_null("todo"))
+    moved = latest(history, here, "status_changes", ("category",))
+    return here.select("place", "sprint", "as_of", "entity", "points", moved["category"].fill_null("todo"))
+
+
+def _ever(history: History) -> Frame:
+    """Which issues were ever in which sprint."""
+    return history["issues"].filter(pl.col("sprint") != "").select("entity", "sprint").unique()
 
 
 def planned(history: History, asked: Frame) -> Frame:
     """`starts` and `ends` of each question's sprint as known at `as_of`, and `origin`, from when days are counted."""
-    known = newest(asked, history["sprints"], "entity", ("starts", "ends"))
+    known = latest(history, asked, "sprints", ("starts", "ends"))
     return known.with_columns(asked["as_of"]).select("starts", "ends", origin=pl.max_horizontal("starts", "as_of"))
 
 
@@ -181,6 +188,10 @@ def features(history: History, asked: Frame) -> Block:
     through with `weeks` of the past; zero weeks: a rough guess about what is `left`. Whether it is `amid` (0 or 1),
     open `points` and `issues`, `velocity` (points a sprint; NaN without a past).
     """
+    return remembered(history, asked, _features)
+
+
+def _features(history: History, asked: Frame) -> Block:
     plan, n = planned(history, asked), asked.height
     length, left = (
         ((plan["ends"] - plan[name]).dt.total_microseconds() / MICROSECONDS).to_numpy() for name in ("starts", "origin")
