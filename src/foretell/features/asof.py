@@ -39,16 +39,19 @@ def newest(asked: Frame, rows: Frame, by: str, columns: Sequence[str]) -> Frame:
 
 def latest(history: History, asked: Frame, table: str, columns: Sequence[str], by: By = "entity") -> Frame:
     """What `newest` finds in a table of a history, for those who look often: stored rows are put in order once."""
-    rows, stored = history[table], history.stored
+    rows, stored = history[table][[*columns]], history.stored
     groups, moments = _groups(asked, by), micros(asked["as_of"])
     place, known = stored.once(lambda past: Known.of(past[table], by), ("known", table, by)).last(groups, moments)
     if more := rows.height - (count := stored[table].height):  # what came along with the request
-        own, later = Known.of(rows.tail(more), by).last(groups, moments)
-        place = np.where((own >= 0) & ((place < 0) | (later >= known)), own + count, place)
-    found = rows.select(columns)[np.maximum(place, 0)] if rows.height else rows.select(columns).clear(len(place))
-    if (place >= 0).all() or not rows.height:
-        return found
-    return found.select(pl.when(pl.Series(place >= 0)).then(pl.all()))
+        own, later = Known.of(history[table].tail(more), by).last(groups, moments)
+        theirs = (own >= 0) & ((place < 0) | (later >= known))
+        if theirs.all():
+            return rows.tail(more)[own]
+        place = np.where(theirs, own + count, place)
+    if (place >= 0).all():
+        return rows[place]
+    there = pl.Series(np.maximum(place, 0), dtype=pl.UInt32).set(pl.Series(place < 0), None)
+    return rows.select(pl.col(columns).gather(there))
 
 
 def _groups(rows: Frame, by: By) -> Sequence[Hashable]:

@@ -72,7 +72,7 @@ def _question(history: History, issue: str, project: str) -> Frame:
 def _row(history: History, table: str, values: dict[str, Any]) -> Frame:
     """A row of a table, of the columns that are read of it."""
     schema = history[table].schema
-    return pl.DataFrame({name: [values.get(name)] for name in schema}, schema=schema)
+    return pl.from_dicts([values], schema=schema)
 
 
 def effort(forecast: Forecast, request: EffortRequest, history: History) -> EffortAnswer:
