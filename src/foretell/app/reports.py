@@ -9,7 +9,7 @@ from foretell.app.admission import admitted_one
 from foretell.app.histories import history_of, look_of
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
-from foretell.contract import Answer, History, Report
+from foretell.contract import Answer, History, Report, Request
 from foretell.engine.predict import newest
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound
 from foretell.stores import anomalies
@@ -78,10 +78,14 @@ class Anomalies:
         return declared
 
 
-def computed(declared: Report, request: object, history: History) -> Answer:
-    """What a report says; what its domain did not mean to raise is BrokenDomain."""
+def computed(declared: Report, request: Request, history: History) -> Answer:
+    """What a report says, once for who asks the same of a history.
+
+    What its domain did not mean to raise is BrokenDomain.
+    """
     try:
-        return declared.compute(request, history)
+        asked = ("reported", declared.name, request.model_dump_json())
+        return history.once(lambda known: declared.compute(request, known), asked)
     except ForetellError:
         raise
     except Exception as error:

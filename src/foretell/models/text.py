@@ -181,9 +181,8 @@ def alike(asked: Sparse, known: Sparse) -> Floats:
 
 
 def shared(asked: Sparse, known: Sparse) -> Floats:
-    """The share of the words of two bags that is in both (Jaccard 1901; asked x known)."""
-    mine, theirs = asked.sign(), known.sign()
-    both, either = alike(mine, theirs), np.diff(mine.indptr)[:, None] + np.diff(theirs.indptr)[None, :]
+    """The share of the words of two bags that is in both (Jaccard 1901; asked x known); of words counted once."""
+    both, either = alike(asked, known), np.diff(asked.indptr)[:, None] + np.diff(known.indptr)[None, :]
     return np.asarray(np.divide(both, either - both, out=np.zeros_like(both), where=either > both))
 
 

@@ -43,6 +43,10 @@ def ask(request: DurationRequest, history: History) -> Ask:
 
 
 def _questions(request: DurationRequest, history: History) -> Frame:
+    return history.once(lambda known: _asked(request, known), ("asked", request.model_dump_json()))
+
+
+def _asked(request: DurationRequest, history: History) -> Frame:
     asked = question(request, history)
     without = pl.Series("without", [None, *_largest(history, asked)["entity"]], dtype=pl.String)
     return pl.concat([asked] * len(without)).with_columns(

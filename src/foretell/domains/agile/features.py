@@ -53,7 +53,7 @@ def remembered(history: History, asked: Frame, make: Callable[[History, Frame], 
 
 def described(history: History, asked: Frame) -> Frame:
     """Each question's issue as it was known at `as_of`: `project`, `TEXTS` (never null), `NUMBERS`, and `assignee`."""
-    return remembered(history, asked.select("entity", "as_of"), _described)
+    return remembered(history, asked[["entity", "as_of"]], _described)
 
 
 def _described(history: History, asked: Frame) -> Frame:

@@ -136,7 +136,8 @@ class _Unnamed(Jaccard):
 
 
 def _titles(known: Frame) -> Sparse:
-    return text.bag(known["title"].to_list(), "title")
+    """Which words are in each title."""
+    return text.bag(known["title"].to_list(), "title").sign()
 
 
 def written(known: Frame) -> list[Sparse]:
