@@ -26,6 +26,13 @@ FLOORS = {
         ("energy:serve", "10,000 requests, 100 at once: p95 < 500 ms"),
         ("energy:serve", "/health meanwhile: p95 < 100 ms"),
     ],
+    "R11": [
+        ("realestate:serve", "one feature of one person < 100 ms"),
+        ("realestate:serve", "features kept: p95 < 50 ms"),
+        ("realestate:serve", "a batch of 1,000 < 5 s"),
+        ("realestate:serve", "one process: > 100 requests/s"),
+        ("realestate:daily", "and an hour, as the document has it, < 3,600"),
+    ],
 }
 
 
@@ -42,6 +49,11 @@ def test_training_and_answers_of_traffic_kept_their_floors() -> None:
 @pytest.mark.row("E14")
 def test_a_hundred_at_once_were_answered_in_time() -> None:
     held("E14")
+
+
+@pytest.mark.row("R11")
+def test_features_and_answers_about_people_came_in_time() -> None:
+    held("R11")
 
 
 def held(row: str) -> None:

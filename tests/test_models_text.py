@@ -39,7 +39,7 @@ def test_pairs_know_the_order_of_words() -> None:
 
 def test_shared_words_are_those_of_the_sets() -> None:
     bags = text.bag(TEXTS, "t")
-    found = text.shared(bags, bags)
+    found = text.shared(bags.sign(), bags.sign())
     sets = [set(text.WORD.findall(one.lower())) for one in TEXTS]
     for k, mine in enumerate(sets):
         for n, theirs in enumerate(sets):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Self
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,15 @@ from foretell.features.grid import micros
 Numbers = NDArray[np.int64]
 By = str | tuple[str, ...]
 """The column that says whose a row is, or the columns that do together."""
+T = TypeVar("T")
+FEW = 64  # questions up to which what is made of them is remembered: serving looks at it several times
+
+
+def remembered(history: History, asked: Frame, make: Callable[[History, Frame], T]) -> T:
+    """What a function makes of a history and of questions; of a few questions it is made once."""
+    if asked.height > FEW:
+        return make(history, asked)
+    return history.once(lambda _: make(history, asked), (make, *asked.columns, *asked.rows()))
 
 
 def newest(asked: Frame, rows: Frame, by: str, columns: Sequence[str]) -> Frame:

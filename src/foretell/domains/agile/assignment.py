@@ -12,10 +12,11 @@ import polars as pl
 from foretell.contract import INSTANT, Ask, Choice, Cost, Floats, Forecast, Frame, History, Read, Study
 from foretell.domains.agile.decide import there
 from foretell.domains.agile.features import READS as OF_ISSUES
-from foretell.domains.agile.features import SEEN, described, finished, remembered
+from foretell.domains.agile.features import SEEN, described, finished
 from foretell.domains.agile.schema import AssignmentAnswer, AssignmentRequest, Matched, Suggestion
+from foretell.domains.agile.sprints import MICROSECONDS
 from foretell.errors import InvalidRequest, NotFound, NotReady
-from foretell.features.asof import Known, Numbers, Record, latest
+from foretell.features.asof import Known, Numbers, Record, latest, remembered
 from foretell.features.grid import micros
 from foretell.models.matching import matched
 
@@ -27,7 +28,6 @@ LEAST = 0.1
 HALF_LIFE = 60.0  # days after which a finished issue counts half as much
 DRAWN = 3.0
 SHARP = 10.0  # by how much of the logarithm of the odds a whole point of the score is
-SECOND = 1_000_000  # microseconds
 WEEK, MONTH = 7.0, 30.0  # days since the last activity, up to which somebody is available, or half so
 
 
@@ -37,13 +37,10 @@ def members(history: History, asked: Frame) -> Frame:
 
 
 def _members(history: History, asked: Frame) -> Frame:
-    pairs = asked.with_row_index("place").join(history.once(_people), on="project").sort("place", "person")
+    people = history["members"].select("project", "person").unique()
+    pairs = asked.with_row_index("place").join(people, on="project").sort("place", "person")
     known = latest(history, pairs, "members", ("active", "name", "email"), by=("project", "person"))
     return pairs.hstack(known.get_columns()).filter(pl.col("active"))
-
-
-def _people(history: History) -> Frame:
-    return history["members"].select("project", "person").unique()
 
 
 def _pair(*columns: str) -> pl.Expr:
@@ -135,7 +132,7 @@ def _active(history: History) -> Known:
 
 def _available(seen: Known, keys: list[str], moments: Numbers) -> Floats:
     place, last = seen.last(keys, moments)
-    days = np.where(place >= 0, (moments - last) // SECOND / 86_400, np.inf)
+    days = np.where(place >= 0, (moments - last) / MICROSECONDS, np.inf)
     return np.select([days <= WEEK, days <= MONTH], [1.0, 0.5], 0.0)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History, quantile
-from foretell.domains.agile.features import finished
-from foretell.domains.agile.models import HOURS
+from foretell.domains.agile.models import HOURS, What, ended
 from foretell.domains.agile.schema import (
     Badge,
     EffortAnswer,
@@ -79,7 +78,7 @@ def effort(forecast: Forecast, request: EffortRequest, history: History) -> Effo
     """The hours, with their range and what alike issues took."""
     row = forecast.rows.row(0, named=True)
     project, method = request.project or "", _method(forecast)
-    known, usual = history.stored.once(lambda past: _hours(past, project), ("hours of", project))
+    known, usual = history.stored.once(lambda past: _usual(past, project, "hours"), ("hours of", project))
     badge = _badge(forecast, project, "the plain median", usual, "hours")
     similar = [Similar.model_validate(one) for one in _alike(forecast)]
     hours = max(0.0, row["point"])
@@ -91,18 +90,11 @@ def effort(forecast: Forecast, request: EffortRequest, history: History) -> Effo
     )  # fmt: skip
 
 
-def _hours(history: History, project: str) -> tuple[int, float | None]:
-    """How many issues of a project took hours, and their median."""
-    past = finished(history).filter(pl.col("project") == project, pl.col("hours") > 0)["hours"]
-    usual = past.median()
+def _usual(history: History, project: str, what: What) -> tuple[int, float | None]:
+    """How many finished issues of a project tell it, and what is usual: the median hours, the points given most."""
+    past = ended(history, what).filter(pl.col("project") == project)[what].cast(pl.Float64)
+    usual = past.median() if what == "hours" else past.mode().min()
     return len(past), usual if isinstance(usual, float) else None
-
-
-def _points(history: History, project: str) -> tuple[int, float | None]:
-    """How many finished issues of a project have points, and which it gave most often."""
-    past = finished(history).filter(pl.col("project") == project, pl.col("points").is_not_null())["points"]
-    modes = past.mode().sort()
-    return len(past), float(modes[0]) if len(modes) else None
 
 
 def points(forecast: Forecast, request: IssueRequest, history: History) -> PointsAnswer:
@@ -111,7 +103,7 @@ def points(forecast: Forecast, request: IssueRequest, history: History) -> Point
     scale = dict(sorted(said.items(), key=lambda one: float(one[0])))
     best = max(scale, key=lambda name: scale[name])
     project, method = request.project or "", _method(forecast)
-    known, usual = history.stored.once(lambda past: _points(past, project), ("points of", project))
+    known, usual = history.stored.once(lambda past: _usual(past, project, "points"), ("points of", project))
     return PointsAnswer(
         project=project, issue=request.issue, points=float(best),
         expected=sum(float(name) * p for name, p in scale.items()), confidence=min(1.0, scale[best]),

@@ -38,22 +38,22 @@ def question(request: SprintRequest, history: History) -> Frame:
 
 def ask(request: DurationRequest, history: History) -> Ask:
     """The sprint as it is, and without each of its largest open issues. Raises NotFound for what is not there."""
-    facts = {} if request.planned_issues is None else {"issues": _replanned(request, history)}
-    return Ask(questions=_questions(request, history.plus(facts) if facts else history), facts=facts)
+    if request.planned_issues is None:
+        return Ask(questions=_questions(request, history))
+    facts = {"issues": _replanned(request, history)}
+    return Ask(questions=_questions(request, history.plus(facts)), facts=facts)
 
 
 def _questions(request: DurationRequest, history: History) -> Frame:
-    return history.once(lambda known: _asked(request, known), ("asked", request.model_dump_json()))
+    """The sprint, and again without each of its largest open issues; found once for who asks the same."""
 
+    def made(known: History) -> Frame:
+        asked = question(request, known)
+        without = pl.Series("without", [None, *_largest(known, asked)["entity"]], dtype=pl.String)
+        off, capacity = pl.lit(request.days_off, pl.Int64), pl.lit(request.team_capacity_hours, pl.Float64)
+        return pl.concat([asked] * len(without)).with_columns(without, days_off=off, capacity=capacity)
 
-def _asked(request: DurationRequest, history: History) -> Frame:
-    asked = question(request, history)
-    without = pl.Series("without", [None, *_largest(history, asked)["entity"]], dtype=pl.String)
-    return pl.concat([asked] * len(without)).with_columns(
-        without,
-        days_off=pl.lit(request.days_off, pl.Int64),
-        capacity=pl.lit(request.team_capacity_hours, pl.Float64),
-    )
+    return history.once(made, ("asked", request.model_dump_json()))
 
 
 def _replanned(request: DurationRequest, history: History) -> Frame:
@@ -86,10 +86,8 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     known = dict(zip(made.names, made.values[0].tolist(), strict=True))
     days = np.maximum.accumulate(np.maximum(forecast.rows.select(map(quantile, DAYS.levels)).to_numpy(), 0.0), axis=1)
     days = days * (known["issues"] > 0)
-    point, left = (
-        max(0.0, forecast.rows["point"][0]) * (known["issues"] > 0),
-        known["left"] if asked["at"][0] > history.now else 0.0,
-    )
+    point = max(0.0, forecast.rows["point"][0]) * (known["issues"] > 0)
+    left = known["left"] if asked["at"][0] > history.now else 0.0
     by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
     late = days[:, DAYS.levels.index(0.85)]
     open_ = _largest(history, asked.head(1), count=None)

@@ -6,16 +6,15 @@ it first comes into a status that counts as done; what is logged or changed late
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Floats, Frame, History, Read
-from foretell.features.asof import Record, latest
+from foretell.features.asof import Record, latest, remembered
 
 SEEN = timedelta(days=1096)  # how far back a project is looked at
 READS = (
@@ -33,8 +32,6 @@ PRIORITIES = {
 }  # fmt: skip
 
 
-T = TypeVar("T")
-FEW = 64  # questions up to which what is made of them is remembered: serving looks at it several times
 GROUPS = {"type": "type", "component": "component", "person": "assignee", "epic": "epic"}
 
 
@@ -42,13 +39,6 @@ def without_text(reads: Sequence[Read]) -> list[Read]:
     """The same reads, of issues without what is written in them."""
     columns = ("issue", "sprint", "points", "due")
     return [replace(read, columns=columns) if read.table == "issues" else read for read in reads]
-
-
-def remembered(history: History, asked: Frame, make: Callable[[History, Frame], T]) -> T:
-    """What a function makes of a history and of questions; of a few questions it is made once."""
-    if asked.height > FEW:
-        return make(history, asked)
-    return history.once(lambda _: make(history, asked), (make, *asked.columns, *asked.rows()))
 
 
 def described(history: History, asked: Frame) -> Frame:

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
-from foretell.domains.agile.features import READS, SEEN, finished, remembered
-from foretell.features.asof import latest
+from foretell.domains.agile.features import READS, SEEN, finished
+from foretell.features.asof import latest, remembered
 from foretell.models import throughput
 from foretell.models.paths import generator
 from foretell.models.scaled import Given, Scaled
