@@ -76,7 +76,7 @@ def tickets() -> dict[str, Any]:
     )
     how_measured([run for runs in told["runs"].values() for run in runs])
     _told(operations, told)
-    return {"world": there, **told, "goals": _goals(there, told)}
+    return {"world": there, **told, "goals": _goals(there, operations, told)}
 
 
 def _learned(server: Served, there: dict[str, Any]) -> str:
@@ -144,7 +144,7 @@ def _measured(server: Served, generator: Generator, operations: Sequence[Operati
                 runs[name].append(run)
     models = server.ask(LEARNED, "/v1/models/cache", method="GET")
     again: dict[str, float] = {}
-    cold = _cold(server, effort)
+    cold = {each.name: _cold(server, each) for each in operations}
     for task in TASKS:
         began = time.perf_counter()
         server.train(LEARNED, {}, path=f"/v1/agile/{task}")
@@ -152,13 +152,14 @@ def _measured(server: Served, generator: Generator, operations: Sequence[Operati
     return {"runs": runs, "hits": models["hit_rate"], "cold": cold, "again": again}
 
 
-def _cold(server: Served, effort: Operation) -> list[float]:
-    """Seconds of each answer of a model that had to be read from its files, as nothing of it was in memory."""
+def _cold(server: Served, operation: Operation) -> list[float]:
+    """Milliseconds of each answer for which the model, if it needs one, had to be read from its files."""
     took = []
-    for method, path, body in effort.calls[:COLD]:
-        if not server.ask(LEARNED, "/v1/models/cache", method="DELETE")["cleared"]:
+    for k in range(COLD):
+        cleared = server.ask(operation.tenant, "/v1/models/cache", method="DELETE")["cleared"]
+        if k and operation.method == "ml_model" and not cleared:
             raise RuntimeError("there was no model in memory to forget")
-        took.append(_asked(server, effort, method, path, body))
+        took.append(1000 * _asked(server, operation, *operation.calls[k % len(operation.calls)]))
     return took
 
 
@@ -189,27 +190,37 @@ def _told(operations: Sequence[Operation], told: dict[str, Any]) -> None:
     for each in operations:
         runs, first = told["runs"][each.name], spread([1000 * one for one in told["first"][each.name]])
         later = [number(figure_of(runs, name)["median"]) for name in ("p50", "p95", "p99")]
-        rows.append([each.name, f"{each.cold:g}", ranged(first), f"{each.cached:g}", *later])
-    head = ["milliseconds", "document, cold", "first of a process", "document, later", "p50", "p95", "p99"]
+        cold = ranged(spread(told["cold"][each.name]))
+        rows.append([each.name, f"{each.cold:g}", cold, ranged(first), f"{each.cached:g}", *later])
+    head = ["milliseconds", "document, cold", "no model in memory", "first of a process", "document, later"]
+    head += ["p50", "p95", "p99"]
     table(head, rows)
 
 
-def _goals(there: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+def _rate(took: Sequence[float]) -> float:
+    """Answers a second, of milliseconds each."""
+    return 1000 / statistics.mean(took)
+
+
+def _goals(there: dict[str, Any], operations: Sequence[Operation], told: dict[str, Any]) -> dict[str, Any]:
     """Every goal and whether it is met, printed as a table too."""
     runs = told["runs"]
     effort, mixed, most = runs["effort, by the model"], runs["mixed"], figure_of(runs["most"], "per_second")
-    first, cold = (
-        spread([1000 * each for each in one]) for one in (told["first"]["effort, by the model"], told["cold"])
-    )
+    first, cold = told["first"]["effort, by the model"], told["cold"]
     wrong = sum(run["wrong"] for run in mixed) / sum(run["asked"] for run in mixed)
     turns = f"six operations in turn, {AT_ONCE} connections without pause"
     wanted: list[tuple[str, dict[str, float], str, str, float]] = [
         ("effort by the model, p50", figure_of(effort, "p50"), " ms", "<", 8),
         ("effort by the model, p99", figure_of(effort, "p99"), " ms", "<", 25),
-        ("  first of a process", first, " ms", "<", 400),
-        (f"  model read from its files, {COLD} times", cold, " ms", "<", 400),
-        ("  so read, one after the other", spread([1 / statistics.mean(told["cold"])]), "/s", ">=", 5),
+        ("  first of a process", spread([1000 * each for each in first]), " ms", "<", 400),
+        (f"  model read from its files, {COLD} times", spread(cold["effort, by the model"]), " ms", "<", 400),
+        ("  so read, one after the other", spread([_rate(cold["effort, by the model"])]), "/s", ">=", 5),
         (f"  {CONNECTIONS} connections without pause", most, "/s", ">=", 200),
+        *((f"{each.name}, no model in memory", spread(cold[each.name]), " ms", "<", each.cold) for each in operations),
+        *(
+            (f"{each.name}, later, p50", figure_of(runs[each.name], "p50"), " ms", "<", each.cached)
+            for each in operations
+        ),
         *((f"{turns}, {name}", figure_of(mixed, name), " ms", "<", bound) for name, bound in MIXED.items()),
         ("  in turn, answers", figure_of(mixed, "per_second"), "/s", ">=", 50),
         ("  in turn, errors", spread([100 * wrong]), " %", "<", 1),
