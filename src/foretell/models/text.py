@@ -34,11 +34,16 @@ RARE = 2  # texts that a column must be in to count
 
 def sparse(rows: Places, columns: Places, height: int, width: int) -> Sparse:
     """How often each column stands in each row."""
+    place, count = np.unique(rows * width + columns, return_counts=True)
+    return _placed(count, place // width, place % width, height, width)
+
+
+def _placed(data: Any, rows: Places, columns: Places, height: int, width: int) -> Sparse:
+    """Entries in the order of their rows, and in each of their columns: scipy takes longer to order a few itself."""
     from scipy.sparse import csr_array
 
-    found = csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(height, width))
-    found.sum_duplicates()
-    return found
+    starts = np.searchsorted(rows, np.arange(height + 1))
+    return csr_array((data.astype(np.float32), columns, starts), shape=(height, width))
 
 
 def whole(data: NDArray[np.float32], indices: Places, indptr: Places) -> Sparse:
@@ -70,9 +75,11 @@ def bag(texts: Sequence[str], salt: str, kind: Kind = "words") -> Sparse:
     known, texted, word = words(texts)
     if kind == "pieces":
         cut = [_pieces(one, salt) for one in known]
-        of = np.repeat(np.arange(len(known)), [len(one) for one in cut])
-        codes = np.fromiter(chain.from_iterable(cut), dtype=np.int64, count=len(of))
-        return sparse(texted, word, len(texts), len(known)) @ sparse(of, codes % WIDTH, len(known), WIDTH)
+        many = np.array([len(one) for one in cut], dtype=np.int64)
+        codes = np.fromiter(chain.from_iterable(cut), dtype=np.int64, count=int(many.sum()))
+        ends = np.cumsum(many[word])  # of the pieces of each word that stands anywhere, one after the other
+        first = np.repeat((np.cumsum(many) - many)[word] - (ends - many[word]), many[word])
+        return sparse(np.repeat(texted, many[word]), codes[first + np.arange(len(first))] % WIDTH, len(texts), WIDTH)
     code = np.array([crc32(f"{salt}{one}".encode()) for one in known], dtype=np.int64)[word]
     if kind == "words":
         return sparse(texted, code % WIDTH, len(texts), WIDTH)
@@ -135,9 +142,9 @@ def rows_of(one: Sparse) -> Places:
 
 
 def _joined(data: Floats, rows: Places, columns: Places, shape: tuple[int, int]) -> Sparse:
-    from scipy.sparse import csr_array
-
-    return csr_array((data.astype(np.float32), (rows, columns)), shape=shape)
+    """Entries in any order; of those at the same place the sum."""
+    place, whose = np.unique(rows * shape[1] + columns, return_inverse=True)
+    return _placed(np.bincount(whose, data, len(place)), place // shape[1], place % shape[1], *shape)
 
 
 def crossed(told: Sparse, codes: Places) -> Sparse:
@@ -225,12 +232,9 @@ class Reduced:
         return cls(place, directions)
 
     def _kept(self, told: Sparse) -> Sparse:
-        from scipy.sparse import csr_array
-
         place = self.place[told.indices]
         there = place >= 0
-        found = (told.data[there], (rows_of(told)[there], place[there]))
-        return csr_array(found, shape=(told.shape[0], len(self.directions)))
+        return _placed(told.data[there], rows_of(told)[there], place[there], told.shape[0], len(self.directions))
 
     def told(self, texts: Sparse) -> Floats:
         """Each text in `count` numbers."""

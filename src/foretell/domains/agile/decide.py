@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Forecast, Frame, History, quantile
+from foretell.contract import Ask, Forecast, Frame, History, instants, quantile
 from foretell.domains.agile.models import HOURS, What, ended
 from foretell.domains.agile.schema import (
     Badge,
@@ -64,7 +64,7 @@ def there(project: str, history: History) -> str:
 
 
 def _question(history: History, issue: str, project: str) -> Frame:
-    now = pl.Series([history.now], dtype=INSTANT)
+    now = instants("as_of", [history.now])
     return pl.DataFrame({"entity": [issue], "project": [project], "as_of": now, "at": now})
 
 

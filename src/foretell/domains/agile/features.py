@@ -48,8 +48,8 @@ def described(history: History, asked: Frame) -> Frame:
 
 def _described(history: History, asked: Frame) -> Frame:
     found = latest(history, asked, "issues", ("project", *TEXTS, *NUMBERS))
-    given = latest(history, asked, "assignments", ("person",))
-    return found.with_columns(pl.col("project", *TEXTS).fill_null(""), assignee=given["person"].fill_null(""))
+    given = latest(history, asked, "assignments", ("person",))["person"].alias("assignee")
+    return found.hstack([given]).with_columns(pl.col("project", *TEXTS, "assignee").fill_null(""))
 
 
 def finished(history: History) -> Frame:
@@ -122,7 +122,7 @@ def _outcome(history: History, asked: Frame, value: pl.Expr) -> Frame:
 def effort(history: History, asked: Frame) -> Block:
     """What is known of an issue in numbers; logarithms of hours; records are of the project's issues done by then."""
     known = described(history, asked)
-    numbers = {name: known[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in NUMBERS}
+    numbers = {name: known[name].to_numpy() for name in NUMBERS}  # NaN where there is none
     return Block.of_columns({**_written(known), **numbers, **_records(history, asked, known, "hours")})
 
 

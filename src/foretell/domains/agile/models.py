@@ -309,7 +309,7 @@ class Boosted:
         record = study.features
         estimate, scale = record["estimate_hours"], np.exp(record["type_mean"])
         scale = np.where(np.isnan(scale), np.exp(record["project_mean"]), scale)
-        more["alike"] = np.log(alike.rows["point"].fill_null(np.nan).to_numpy())
+        more["alike"] = np.log(alike.rows["point"].to_numpy())
         more["scale"] = np.where(np.nan_to_num(estimate) > 0, estimate, scale)
         values = np.column_stack([record.values, *more.values()])
         return replace(study, features=Block((*record.names, *more), values))
