@@ -14,6 +14,11 @@ from bench.report import met
 
 MEASURED = Path(__file__).parents[1] / "docs" / "measured.md"
 TURNS = "six operations in turn, 25 connections without pause"
+RESPONSES = {  # milliseconds, of the agile document: cold, and later
+    "effort, by the model": (800, 50), "effort, by similarity": (250, 250), "effort, by the heuristic": (50, 50),
+    "sprint duration": (200, 200), "story points": (300, 300), "assignment": (400, 400), "sprint risks": (500, 500),
+    "project summary": (600, 600),
+}  # fmt: skip
 FLOORS = {
     "T16": [
         ("serve:memory", "training on 90 days over HTTP <= 60 s"),
@@ -25,6 +30,16 @@ FLOORS = {
         ("energy:serve", "10,000 requests, 100 at once: errors"),
         ("energy:serve", "10,000 requests, 100 at once: p95 < 500 ms"),
         ("energy:serve", "/health meanwhile: p95 < 100 ms"),
+    ],
+    "A16": [
+        *(("agile:serve", f"{name}, no model in memory < {cold} ms") for name, (cold, _) in RESPONSES.items()),
+        *(("agile:serve", f"{name}, later, p50 < {later} ms") for name, (_, later) in RESPONSES.items()),
+        *(("agile:serve", f"{TURNS}, {one}") for one in ("p50 < 200 ms", "p95 < 800 ms", "p99 < 2000 ms")),
+        ("agile:serve", "in turn, answers >= 50/s"),
+        ("agile:serve", "so read, one after the other >= 5/s"),
+        ("agile:serve", "in turn, errors < 1 %"),
+        ("agile:serve", "in turn, models found in memory >= 70 %"),
+        ("agile:serve", "training all five tasks again, over HTTP < 300 s"),
     ],
     "R11": [
         ("realestate:serve", "one feature of one person < 100 ms"),
@@ -49,6 +64,11 @@ def test_training_and_answers_of_traffic_kept_their_floors() -> None:
 @pytest.mark.row("E14")
 def test_a_hundred_at_once_were_answered_in_time() -> None:
     held("E14")
+
+
+@pytest.mark.row("A16")
+def test_operations_of_projects_were_answered_in_time() -> None:
+    held("A16")
 
 
 @pytest.mark.row("R11")
