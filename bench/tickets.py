@@ -75,7 +75,7 @@ def tickets() -> dict[str, Any]:
         f"{RATE:g} a second, {SECONDS:g} s a run unless said otherwise; no two of {TEXTS} issues asked about are alike"
     )
     print(
-        "sprint, risks, summary and some assignments are asked again while nothing has changed: later ones are remembered"
+        "sprint, risks, summary and some assignments are asked again while nothing changes: later ones are remembered"
     )
     how_measured([run for runs in told["runs"].values() for run in runs])
     _told(operations, told)
