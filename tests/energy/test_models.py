@@ -11,7 +11,16 @@ import pytest
 from foretell.contract import Floats, Forecast, Frame, History, Study
 from foretell.domains.energy import SOLAR, WIND
 from foretell.domains.energy.features import features, questions
-from foretell.domains.energy.models import LEVELS, Corrected, Ensemble, Physical, Repeated, Trees
+from foretell.domains.energy.models import (
+    BESIDE_ALL,
+    BESIDE_OWN,
+    LEVELS,
+    Corrected,
+    Ensemble,
+    Physical,
+    Repeated,
+    Trees,
+)
 from foretell.domains.energy.sample import FACES, SHADE, sample
 from foretell.domains.energy.tables import Kind
 from foretell.engine.train import train
@@ -102,6 +111,24 @@ def test_trees_have_something_to_say_without_the_weather(kind: Kind) -> None:
 def test_trees_are_grown_once_for_all_who_learn_the_same() -> None:
     learn, outcomes, _, _ = studied("wind")
     assert Trees("wind").fit(learn, outcomes).grown is Ensemble("wind").fit(learn, outcomes).trees.grown
+
+
+def test_analogs_speak_beside_the_trees_of_later_hours_with_a_forecast_of_the_wind() -> None:
+    learn, outcomes, ask, _ = studied("wind")
+    both = Ensemble("wind").fit(learn, outcomes)
+    said, trees = both._learned(ask), both.trees.forecast(ask).rows.to_numpy()
+    assert both.analogs is not None
+    alike = both.analogs.quantiles(ask) * ask.features["capacity"][:, None]
+    near, blind = both.trees.near(ask), np.isnan(ask.features["weather_age"])
+    assert near.any()
+    assert blind.any()
+    assert np.isnan(alike[blind]).all()
+    alone = near | np.isnan(alike[:, 0])
+    assert 0 < alone.sum() < len(alone)
+    assert np.array_equal(said[alone], trees[alone])
+    own = ask.questions["entity"].is_in(both.trees.grown.keys()).to_numpy()[:, None]
+    share = np.where(own, BESIDE_OWN, BESIDE_ALL)
+    assert np.allclose(said[~alone, 1:], ((1 - share) * trees[:, 1:] + share * alike)[~alone])
 
 
 def test_leftovers_are_those_of_points_as_high_and_as_far() -> None:
