@@ -1,4 +1,4 @@
-"""What plants take: to train one; over HTTP two days of one anew, and ten thousand requests by a hundred at once."""
+"""What plants take: to train one; two days of five hundred; over HTTP of one, and ten thousand requests."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from bench.service import Served, place, served
 
 from foretell.app import App
 from foretell.cli.demo_plants import PLANTS as SITES
+from foretell.errors import ForetellError
 
 PLANTS, DAYS, AHEAD = 20, 120, timedelta(days=5)
+FLEET, QUICK = 500, 30.0  # plants that are all asked about, and seconds that it may take
 TWICE, LONGEST = 800, 15.0  # days of the packaged plants, twice; seconds that a training may take
 REQUESTS, AT_ONCE = 10_000, 100
 RUNS, SECONDS, RATE = 3, 10.0, 10.0
@@ -33,7 +35,7 @@ PATH = "/v1/energy/wind/predict"
 def outlooks() -> dict[str, Any]:
     """Twenty wind farms of a tenant: the next 48 hours of one, worked out anew, and under load as answers last."""
     with place() as here, Generator() as generator:
-        told = here.child("farms", "bench", module="bench.outlooks")[0]
+        told = here.child("farms", "bench", str(PLANTS), module="bench.outlooks")[0]
         with served(here) as server:
             runs, load, health = _measured(server, generator)
     fresh, p95 = figure_of(runs, "p99"), load["p95"]
@@ -116,7 +118,41 @@ def training() -> dict[str, Any]:
     return {"told": told, "goals": goals}
 
 
+def fleet() -> dict[str, Any]:
+    """Five hundred wind farms of a tenant: the next 48 hours of each, and of all of them together."""
+    with place() as here:
+        told = here.child("farms", "bench", str(FLEET), module="bench.outlooks")[0]
+        said = here.child("everyone", "bench", module="bench.outlooks")[0]
+    each, together = spread(said["each"]), spread(said["together"])
+    trained = f"{told['candidate']} won, trained in {number(told['seconds'])} s"
+    print(f"{FLEET} wind farms of {DAYS} days, 48 hours ahead; {trained}; one process, {RUNS} runs\n")
+    rows = [
+        ["each by itself", ranged(each, " s"), f"< {QUICK:g} s: {met(each['median'] < QUICK)}"],
+        ["all together", ranged(together, " s"), ""],
+        ["peak memory", f"{number(said['memory'])} MB", ""],
+    ]
+    table(["", "", "goal"], rows)
+    goals = {f"48 hours of {FLEET} plants < {QUICK:g} s": goal(each["median"], each["median"] < QUICK)}
+    return {"told": told, "said": said, "goals": goals}
+
+
 # ---------------------------------------------------------------- children
+
+
+def everyone(tenant: str) -> list[dict[str, Any]]:
+    """All plants of a tenant with a model, worked out anew: each by itself, and together."""
+    each, together = [], []
+    with App.open(tenant) as app:
+        for _ in range(RUNS + 1):
+            began = time.perf_counter()
+            answers = [said for _, said in app.predict_each(TASK, {"hours": 48}, cache_bypass=True)]
+            each.append(time.perf_counter() - began)
+            if wrong := [said for said in answers if isinstance(said, ForetellError)]:
+                raise wrong[0]
+            began = time.perf_counter()
+            app.predict(TASK, {"hours": 48}, cache_bypass=True)
+            together.append(time.perf_counter() - began)
+    return [{"each": each[1:], "together": together[1:], "memory": peak()}]
 
 
 def alone(file: str) -> list[dict[str, Any]]:
@@ -143,7 +179,7 @@ def alone(file: str) -> list[dict[str, Any]]:
     return [{**told, "candidate": trained.model.card.candidate}]
 
 
-def farms(tenant: str) -> list[dict[str, Any]]:
+def farms(tenant: str, count: str) -> list[dict[str, Any]]:
     """A tenant with copies of the packaged wind farm, whose weather is known five days ahead of now, and a model."""
     site = SITES["la_haute_borne_wind"]
     with as_file(files("foretell") / "samples" / "la_haute_borne_wind.csv.gz") as path:
@@ -153,7 +189,7 @@ def farms(tenant: str) -> list[dict[str, Any]]:
     hours = hours.with_columns(pl.col("time") + (now + AHEAD - last)).filter(
         pl.col("time") > now - timedelta(days=DAYS)
     )
-    names = pl.DataFrame({"plant": [f"farm{k:07}" for k in range(PLANTS)]})
+    names = pl.DataFrame({"plant": [f"farm{k:07}" for k in range(int(count))]})
     each = names.join(hours, how="cross")
     with App.open(tenant, zone="UTC") as app:
         since = hours["time"].min()
@@ -164,11 +200,14 @@ def farms(tenant: str) -> list[dict[str, Any]]:
             issued_at=pl.col("time") - timedelta(days=7), provider=pl.lit("it")
         )
         app.import_("energy.forecasts", weather)
-        trained, _ = app.train(TASK, budget=20.0)
-    return [{"candidate": trained.model.card.candidate}]
+        began = time.perf_counter()
+        trained, _ = app.train(TASK)
+    return [{"candidate": trained.model.card.candidate, "seconds": time.perf_counter() - began}]
 
 
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {"train": training, "serve": outlooks}
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {"train": training, "serve": outlooks, "fleet": fleet}
+
+CHILDREN: dict[str, Callable[..., list[dict[str, Any]]]] = {"farms": farms, "everyone": everyone, "alone": alone}
 
 if __name__ == "__main__":
-    print(json.dumps({"farms": farms, "alone": alone}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps(CHILDREN[sys.argv[1]](*sys.argv[2:])))
