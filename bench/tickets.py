@@ -6,8 +6,11 @@ import http.client
 import json
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +28,7 @@ PEOPLE, SPRINTS, TEXTS = 54, 26, 200  # of a workspace with five projects; and h
 RUNS, SECONDS, RATE, CONNECTIONS, AT_ONCE = 3, 8.0, 10.0, 8, 25
 COLD, STARTS = 20, 2  # answers with a model that is read from its files each, and of processes just started
 MIXED = {"p50": 200, "p95": 800, "p99": 2000}  # the document's, of answers in milliseconds
+EVERY = {"never": None, "every 5 s": 5.0, "every second": 1.0}  # how often the board changes
 BASE = "/api/v1/ml"
 TASKS = ("effort", "points", "assignment", "duration", "delivery")
 LEARNED, NEW = "learned", "new"  # a tenant with models, and one with the same facts and none
@@ -137,8 +141,7 @@ def _measured(server: Served, generator: Generator, operations: Sequence[Operati
     plans = {each.name: each.plan(server, seconds=SECONDS, rate=RATE) for each in operations}
     effort, mine = operations[0], [each for each in operations if each.tenant == LEARNED]
     plans["most"] = effort.plan(server, seconds=SECONDS, connections=CONNECTIONS)
-    turns = [each.calls[k % len(each.calls)] for k in range(TEXTS) for each in mine]
-    plans["mixed"] = plan_of(server, LEARNED, turns, seconds=SECONDS, connections=AT_ONCE)
+    plans["mixed"] = _in_turn(server, mine)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in plans}
     for k in range(RUNS + 1):
         for name, one in plans.items():
@@ -153,6 +156,11 @@ def _measured(server: Served, generator: Generator, operations: Sequence[Operati
         server.train(LEARNED, {}, path=f"/v1/agile/{task}")
         again[task] = time.perf_counter() - began
     return {"runs": runs, "hits": models["hit_rate"], "cold": cold, "again": again}
+
+
+def _in_turn(server: Served, operations: Sequence[Operation]) -> Plan:
+    turns = [each.calls[k % len(each.calls)] for k in range(TEXTS) for each in operations]
+    return plan_of(server, LEARNED, turns, seconds=SECONDS, connections=AT_ONCE)
 
 
 def _cold(server: Served, operation: Operation) -> list[float]:
@@ -241,6 +249,65 @@ def _goals(there: dict[str, Any], operations: Sequence[Operation], told: dict[st
     return goals
 
 
+# ---------------------------------------------------------------- while the board changes
+
+
+def changing() -> dict[str, Any]:
+    """The operations in turn while facts arrive: whatever was remembered of the board doesn't hold after each."""
+    told: dict[str, list[dict[str, Any]]] = {}
+    with place() as here, Generator() as generator:
+        there = here.child("workspace", LEARNED, "trained", module="bench.tickets")[0]
+        with served(here) as server:
+            operations = _operations(there, _learned(server, there))
+            plan = _in_turn(server, [each for each in operations if each.tenant == LEARNED])
+            generator.run(plan)  # to warm up
+            for words, every in EVERY.items():
+                with _moving(server, there["projects"], every):
+                    told[words] = [generator.run(plan) for _ in range(RUNS)]
+    print(f"{there['issues']:,} issues of five projects; {AT_ONCE} connections without pause, {SECONDS:g} s a run")
+    how_measured([run for runs in told.values() for run in runs])
+    rows, goals = [], {}
+    for words, runs in told.items():
+        figures = {name: figure_of(runs, name) for name in (*MIXED, "per_second")}
+        held = all(figures[name]["median"] < bound for name, bound in MIXED.items())
+        wrong = sum(run["wrong"] for run in runs)
+        rows.append([words, *(ranged(of) for of in figures.values()), wrong, met(held and not wrong)])
+        for name, bound in MIXED.items():
+            is_, words_ = figures[name]["median"], f"in turn, {words}: {name} < {bound} ms"
+            goals[words_] = goal(is_, is_ < bound)
+    bounds = [f"{name} (< {bound} ms)" for name, bound in MIXED.items()]
+    table(["an issue comes into a status", *bounds, "answers a second", "errors", "goals"], rows)
+    return {"runs": told, "goals": goals}
+
+
+@contextmanager
+def _moving(server: Served, projects: dict[str, Any], every: float | None) -> Iterator[None]:
+    """Meanwhile an open issue comes into progress, or back, every so many seconds; of one project after the other."""
+    if every is None:
+        yield
+        return
+    turns = [(project, issue) for of in zip(*(each["issues"] for each in projects.values()), strict=False)
+             for project, issue in zip(projects, of, strict=True)]  # fmt: skip
+    over = threading.Event()
+
+    def move() -> None:
+        k = 0
+        while not over.wait(every):
+            project, issue = turns[k % len(turns)]
+            status = ("in_progress", "todo")[k // len(turns) % 2]
+            row = {"issue": issue, "project": project, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
+            server.ask(LEARNED, "/v1/agile/facts/status_changes", {"rows": [row | {"category": status}]})
+            k += 1
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        moving = pool.submit(move)
+        try:
+            yield
+        finally:
+            over.set()
+            moving.result()
+
+
 # ---------------------------------------------------------------- a child
 
 
@@ -270,7 +337,7 @@ def workspace(tenant: str, how: str) -> list[dict[str, Any]]:
     return [{"issues": issues.height, "done": len(done), "seconds": seconds, "projects": projects, "texts": texts}]
 
 
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {"serve": tickets}
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {"serve": tickets, "changing": changing}
 
 if __name__ == "__main__":
     print(json.dumps({"workspace": workspace}[sys.argv[1]](*sys.argv[2:])))
