@@ -194,13 +194,13 @@ def shared(asked: Sparse, known: Sparse) -> Floats:
 
 
 def _base(columns: Floats) -> Floats:
-    """An orthonormal base of a few long columns, the direction of most weight first.
+    """An orthonormal base of a few long columns, the direction of most weight first; without columns where all are 0.
 
     By the products of the columns with each other: a factorisation of the long columns themselves takes ten times
     longer beside other work.
     """
     weight, turned = np.linalg.eigh(columns.T @ columns)
-    there = weight[::-1] > 1e-12 * max(float(weight[-1]), 1e-300)
+    there = weight[::-1] > 1e-12 * max(float(weight.max(initial=0.0)), 1e-300)
     return np.asarray((columns @ turned[:, ::-1][:, there]) / np.sqrt(weight[::-1][there]))
 
 

@@ -34,7 +34,7 @@ DIRECTIONS = 24  # numbers that texts are told in to the trees
 FEWEST = 300  # outcomes of a project that trees of its own are grown on
 ROUNDS = 80
 SHAPE = {"learning_rate": 0.06, "num_leaves": 15, "min_data_in_leaf": 60, "feature_fraction": 0.6,
-         "bagging_fraction": 0.7, "bagging_freq": 1}  # fmt: skip
+         "bagging_fraction": 0.7, "bagging_freq": 1, "max_bin": 63}  # fmt: skip
 RANKED = ("type", "component", "assignee")
 SETTLED = 20.0  # outcomes of a category that are worth as much as what is usual
 
