@@ -40,6 +40,11 @@ FLOORS = {
         ("agile:serve", "in turn, errors < 1 %"),
         ("agile:serve", "in turn, models found in memory >= 70 %"),
         ("agile:serve", "training all five tasks again, over HTTP < 300 s"),
+        *(
+            ("agile:changing", f"in turn, {often}: {one}")
+            for often in ("every 5 s", "every second")
+            for one in ("p50 < 200 ms", "p95 < 800 ms", "p99 < 2000 ms")
+        ),
     ],
     "R11": [
         ("realestate:serve", "one feature of one person < 100 ms"),

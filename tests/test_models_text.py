@@ -79,11 +79,13 @@ def test_few_numbers_keep_what_sets_texts_apart() -> None:
 
 
 def test_texts_that_say_nothing_are_told_in_zeros() -> None:
-    for texts in ([""] * 5, ["red", "green", "blue", "white", "black"]):  # no word, and none that stands in a second text
+    for texts in (
+        [""] * 5,
+        ["red", "green", "blue", "white", "black"],
+    ):  # no word, and none that stands in a second text
         bags = [text.bag(texts, "t")]
         told = text.Weighed.of(bags).told(bags, (1.0,))
         assert np.array_equal(text.Reduced.of(told, 4).told(told), np.zeros((5, 4)))
-
 
 
 def test_quantiles_of_equal_weights_are_the_plain_ones_and_no_weight_says_nothing() -> None:
