@@ -73,7 +73,6 @@ tsb = _flat("TSB", alpha_d=0.1, alpha_p=0.05)
 adida = _flat("ADIDA")
 imapa = _flat("IMAPA")
 ets = _seasonal("AutoETS", model="ANA")
-mfles = _seasonal("MFLES")
 theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 
 
@@ -99,7 +98,6 @@ METHODS: Mapping[str, Method] = {
     "adida": Method(adida),
     "imapa": Method(imapa),
     "ensemble": Method(ensemble),
-    "mfles": Method(mfles, 0.01),
     "ets": Method(ets, 0.03),
     "theta": Method(theta, 0.03),
     "prophet": Method(None, 0.25),
