@@ -273,8 +273,8 @@ def changing() -> dict[str, Any]:
         wrong = sum(run["wrong"] for run in runs)
         rows.append([words, *(ranged(of) for of in figures.values()), wrong, met(held and not wrong)])
         for name, bound in MIXED.items():
-            is_, words_ = figures[name]["median"], f"in turn, {words}: {name} < {bound} ms"
-            goals[words_] = goal(is_, is_ < bound)
+            median = figures[name]["median"]
+            goals[f"in turn, {words}: {name} < {bound} ms"] = goal(median, median < bound)
     bounds = [f"{name} (< {bound} ms)" for name, bound in MIXED.items()]
     table(["an issue comes into a status", *bounds, "answers a second", "errors", "goals"], rows)
     return {"runs": told, "goals": goals}
