@@ -25,7 +25,7 @@ from foretell.engine.model import Model
 from foretell.engine.predict import Prediction, predict
 from foretell.engine.train import train
 from foretell.errors import BrokenDomain, InvalidRequest, NotFound, NotReady
-from foretell.models.nearest import nearest
+from foretell.models.nearest import Points
 from foretell.testing import check_domain
 
 DAY = timedelta(days=1)
@@ -234,11 +234,11 @@ def test_what_is_not_there_is_refused_with_what_to_type() -> None:
 def test_the_nearest_are_those_that_looking_at_all_finds() -> None:
     random = np.random.default_rng(3)
     points, some = random.normal(size=(200, 3)), random.normal(size=(20, 3))
-    found, far = nearest(points, some, 4)
+    found, far = Points(points).nearest(some, 4)
     all_ = np.linalg.norm(some[:, None] - points[None], axis=2)
     assert np.array_equal(found, np.argsort(all_, axis=1)[:, :4])
     assert far == pytest.approx(np.sort(all_, axis=1)[:, :4])
-    few, away = nearest(points[:2], some, 4)
+    few, away = Points(points[:2]).nearest(some, 4)
     assert (few[:, 2:] == -1).all()
     assert np.isinf(away[:, 2:]).all()
 

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from foretell.contract import Floats, Study
+from foretell.models.nearest import Points
 
 LEAST = 100  # outcomes of an entity that analogs are looked for among
 
 
-class Past:
+class Past(NamedTuple):
     """An entity's old situations, each feature beside its `spread`, and the `value` that came of each."""
 
-    def __init__(self, points: Floats, spread: Floats, value: Floats) -> None:
-        self.points, self.spread, self.value = points, spread, value
+    situations: Points
+    spread: Floats
+    value: Floats
 
-    @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import cKDTree
-
-        return cKDTree(self.points)
-
-    def like(self, situations: Floats) -> Floats:
-        """What came of those most like each situation, the square root of all there are (situations x outcomes)."""
-        count = round(len(self.value) ** 0.5)
-        _, near = self._tree.query(situations / self.spread, k=np.arange(1, count + 1))
+    def like(self, asked: Floats) -> Floats:
+        """What came of those most like each situation asked, the square root of all there are (asked x outcomes)."""
+        near, _ = self.situations.nearest(asked / self.spread, round(len(self.value) ** 0.5))
         found: Floats = self.value[near]
         return found
 
@@ -56,7 +50,7 @@ class Analogs:
             if len(mine) >= LEAST:
                 spread = features[mine].std(axis=0) / np.array(list(self.columns.values()))
                 spread = np.where(spread > 0, spread, 1.0)
-                self.past[name] = Past(features[mine] / spread, spread, value[mine])
+                self.past[name] = Past(Points(features[mine] / spread), spread, value[mine])
         return self
 
     def quantiles(self, study: Study) -> Floats:
@@ -74,7 +68,7 @@ class Analogs:
         (folder / "entities.json").write_text(json.dumps([*self.past]))
         kept: dict[str, Floats] = {}
         for k, one in enumerate(self.past.values()):
-            kept |= {f"points{k}": one.points, f"spread{k}": one.spread, f"value{k}": one.value}
+            kept |= {f"points{k}": one.situations.points, f"spread{k}": one.spread, f"value{k}": one.value}
         np.savez(folder / "past.npz", **kept)  # type: ignore[arg-type]  # its stub takes them for its own options
 
     def load(self, folder: Path) -> Self:
@@ -82,6 +76,7 @@ class Analogs:
         names = json.loads((folder / "entities.json").read_text())
         with np.load(folder / "past.npz", allow_pickle=False) as kept:
             self.past = {
-                n: Past(kept[f"points{k}"], kept[f"spread{k}"], kept[f"value{k}"]) for k, n in enumerate(names)
+                name: Past(Points(kept[f"points{k}"]), kept[f"spread{k}"], kept[f"value{k}"])
+                for k, name in enumerate(names)
             }
         return self

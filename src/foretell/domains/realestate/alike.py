@@ -8,7 +8,7 @@ import numpy as np
 
 from foretell.contract import Floats, Frame
 from foretell.domains.realestate.prices import Ints, Standing
-from foretell.models.nearest import nearest
+from foretell.models.nearest import Points
 
 NEAR, ALIKE, KEPT = 20, 8, 5  # deals that say what a place is worth, that are compared, and that are named
 EARTH = 6371.0  # km
@@ -39,10 +39,10 @@ def around(standing: Standing, homes: Frame, parts: dict[str, Floats]) -> Around
     )  # fmt: skip
     ago = (standing.month - deals.month[rows])[:, None] / 12 / AGO
     now = np.zeros((len(homes), 1))
-    near, near_far = nearest(np.hstack([place, ago / 5]), np.hstack([mine, now]), NEAR)
+    near, near_far = Points(np.hstack([place, ago / 5])).nearest(np.hstack([mine, now]), NEAR)
     points = np.hstack([place, ago, _like(past, standing.like)])
     asked = np.hstack([mine, now, _like(homes, parts["like"])])
-    found, far = nearest(points, asked, ALIKE + KEPT)
+    found, far = Points(points).nearest(asked, ALIKE + KEPT)
     own = deals.codes["property"]
     whose = np.array([own.get(name, -1) for name in homes["property"]])
     others = (found >= 0) & (far < APART) & (deals.code["property"][rows][np.maximum(found, 0)] != whose[:, None])
