@@ -198,7 +198,9 @@ def test_the_errors_are_those_of_the_race_out_of_sample() -> None:
     assert (answer.metrics.mape, answer.metrics.rmse) == (mine["mape"], mine["rmse"])
     assert answer.metrics.training_samples == len(told)
     assert answer.metrics.seasonality_detected
-    assert mine["rmse"] == min(scores["rmse"] for scores in answer.race.values())
+    assert answer.method == "ensemble"  # what has a lower error on so few outcomes has it by chance, and that is said
+    least = min(answer.race, key=lambda name: answer.race[name]["rmse"])
+    assert least == "ensemble" or f"{least} has the least rmse" in answer.why
     assert 2.0 < answer.metrics.rmse < 4.0  # the noise is Poisson's with a mean of 6.6
 
 

@@ -242,7 +242,9 @@ class Task:
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     lookups: Sequence[Lookup] = ()
     fewest: int = 1  # entities whose outcome is known, with fewer nothing is trained
-    meanwhile: str | None = None  # who answers until a model is trained; None: the first who needs no training
+    # Who answers until a model is trained, and then until one is surely better; None: the first who needs no training,
+    # and then who has the lowest error.
+    meanwhile: str | None = None
     budget: float = 60.0  # seconds a race may cost by the candidates' own estimates
     waiting: float | None = None  # the same while somebody waits: over facts that came with a request; None: `budget`
     routes: Sequence[Route] = ()

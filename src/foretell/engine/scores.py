@@ -8,6 +8,8 @@ import polars as pl
 from foretell import metrics
 from foretell.contract import Chance, Choice, Frame, Quantity, Target, quantile
 
+BLOCKS = 20  # that a standard error is found with
+
 
 def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | None = None) -> dict[str, float | None]:
     """The metrics of forecasts `rows` for settled outcomes `value`; `baseline` answered the same questions.
@@ -21,6 +23,29 @@ def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | No
     if isinstance(target, Chance):
         return _chance(target, rows, value)
     return _choice(target, rows, value)
+
+
+def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> tuple[float, float] | None:
+    """By how much a metric of `one` lies above that of the `other`, and the standard error of it.
+
+    `asked` are the questions with outcomes that both answered. It is the jackknife that leaves out a block at a time
+    (Künsch 1989), of `BLOCKS` at most: what is asked of an entity in a fold stays together. None where there is but one
+    block, or the metric can't be told without each.
+    """
+    of = asked.select(pl.struct("fold", "entity").rank("dense") - 1).to_series().to_numpy()
+    cells = int(of.max()) + 1
+    block = of * min(cells, BLOCKS) // cells
+
+    def above(where: pl.Series) -> float | None:
+        value = asked["value"].filter(where)
+        errors = [score(target, rows.filter(where), value).get(metric) for rows in (one, other)]
+        return None if errors[0] is None or errors[1] is None else errors[0] - errors[1]
+
+    left = [above(pl.Series(block != k)) for k in np.unique(block)]
+    known, whole = [each for each in left if each is not None], above(pl.Series(block >= 0))
+    if whole is None or len(known) < max(2, len(left)):
+        return None
+    return whole, float(np.std(known)) * (len(known) - 1) ** 0.5
 
 
 def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame | None) -> dict[str, float | None]:

@@ -13,9 +13,11 @@ from foretell.engine.backtest import Backtest, Progress, backtest, epochs, past_
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Card, Model, Span, held, versioned
 from foretell.engine.outcomes import counts, join, settled
-from foretell.engine.scores import score
+from foretell.engine.scores import gap, score
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
+
+SURE = 3.0  # standard errors by which who answers meanwhile must be beaten: of many candidates one is always lucky
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ def train(
     """Race the task's candidates over its rolling origins; fit the winner on every settled outcome.
 
     The winner has the least of the gate's metric, provided it beats the baseline by the gate's skill on enough
-    outcomes; otherwise the baseline serves and the card says why. Raises NotReady with too little history. `facts`
+    outcomes; otherwise the baseline serves and the card says why. Who answers `meanwhile` does so until another is
+    surely better. Raises NotReady with too little history. `facts`
     are what there was of each table, for the card.
     """
     if task.fewest > 1:
@@ -92,6 +95,10 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
         measured = {name: measured[name] for name in (task.baseline, each) if name}
     name = min(measured, key=lambda name: measured[name])  # the baseline is first: it wins a tie
     best = measured[name]
+    usual = task.meanwhile
+    if usual in measured and name != usual and not _surely(tested, name, usual):
+        words = f"{name} has the least {metric} of {len(errors)}, {_figure(best)}, but not surely so"
+        return usual, f"{words}: {usual}'s {_figure(measured[usual])} on {scored} outcomes may be chance"
     if name == task.baseline:
         return task.baseline, f"no candidate has a lower {metric} than the baseline's {_figure(base)}"
     skill = 1 - best / base if base else 0.0
@@ -109,6 +116,13 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
     if name == each:
         won = f"each {task.scope} has who did best there, together {metric}"
     return name, f"{won}: {_figure(best)}, {skill:.0%} below the baseline's {_figure(base)}"
+
+
+def _surely(tested: Backtest, name: str, usual: str) -> bool:
+    """Whether a candidate's error is lower than that of the `usual` one by more than chance would have it."""
+    task, said = tested.task, tested.forecasts
+    found = gap(task.target, task.gate.metric, said[usual], said[name], tested.asked)
+    return found is not None and found[0] > SURE * found[1]
 
 
 def fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -59,11 +60,17 @@ def smoothed(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
 
 
 def _seasonal(method: str, **settings: object) -> Mean:
+    @lru_cache(maxsize=64)  # what is fitted for a method of its own is not fitted again for the ensemble
+    def fitted(late: bytes, steps: int) -> Floats:
+        said = ahead(method, np.frombuffer(late), steps, season_length=7, **settings)
+        said.setflags(write=False)
+        return said
+
     def mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
         late = past[-FITTED:]
         if late.min() == late.max():  # nothing to optimise
             return np.full(steps, late[-1])
-        return ahead(method, late, steps, season_length=7, **settings)
+        return fitted(late.tobytes(), steps)
 
     return mean
 
@@ -77,8 +84,8 @@ theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 
 
 def ensemble(past: Floats, steps: int, day: int) -> Floats:
-    """The mean of four quick ones that err differently: two levels, smoothing, and demand by its intervals."""
-    said = [each(past, steps, day) for each in (weekday_mean, eight_weeks, smoothed, croston_sba)]
+    """The mean of five that err differently: a level, smoothing, demand by its intervals, by blocks, and ETS."""
+    said = [np.maximum(each(past, steps, day), 0.0) for each in (eight_weeks, smoothed, croston_sba, imapa, ets)]
     return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
@@ -97,8 +104,8 @@ METHODS: Mapping[str, Method] = {
     "tsb": Method(tsb),
     "adida": Method(adida),
     "imapa": Method(imapa),
-    "ensemble": Method(ensemble),
-    "ets": Method(ets, 0.03),
+    "ensemble": Method(ensemble, 0.022),
+    "ets": Method(ets, 0.02),
     "theta": Method(theta, 0.03),
     "prophet": Method(None, 0.25),
 }
