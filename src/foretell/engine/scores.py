@@ -25,8 +25,8 @@ def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | No
     return _choice(target, rows, value)
 
 
-def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> tuple[float, float] | None:
-    """By how much a metric of `one` lies above that of the `other`, and the standard error of it.
+def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> tuple[float, float, int] | None:
+    """By how much a metric of `one` lies above that of the `other`, its standard error, and the blocks behind it.
 
     `asked` are the questions with outcomes that both answered. It is the jackknife that leaves out a block at a time
     (Künsch 1989), of `BLOCKS` at most: what is asked of an entity in a fold stays together. None where there is but one
@@ -45,7 +45,7 @@ def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> 
     known, whole = [each for each in left if each is not None], above(pl.Series(block >= 0))
     if whole is None or len(known) < max(2, len(left)):
         return None
-    return whole, float(np.std(known)) * (len(known) - 1) ** 0.5
+    return whole, float(np.std(known)) * (len(known) - 1) ** 0.5, len(known)
 
 
 def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame | None) -> dict[str, float | None]:

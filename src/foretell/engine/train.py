@@ -119,10 +119,17 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
 
 
 def _surely(tested: Backtest, name: str, usual: str) -> bool:
-    """Whether a candidate's error is lower than that of the `usual` one by more than chance would have it."""
+    """Whether a candidate's error is lower than that of the `usual` one by more than chance would have it.
+
+    By `SURE` standard errors, and as many more as Student's t has it of few blocks (Abramowitz & Stegun 1964, 26.7.5).
+    """
     task, said = tested.task, tested.forecasts
     found = gap(task.target, task.gate.metric, said[usual], said[name], tested.asked)
-    return found is not None and found[0] > SURE * found[1]
+    if found is None:
+        return False
+    lower, error, blocks = found
+    few = (SURE**3 + SURE) / (4 * (blocks - 1)) + (5 * SURE**5 + 16 * SURE**3 + 3 * SURE) / (96 * (blocks - 1) ** 2)
+    return lower > (SURE + few) * error
 
 
 def fit(
