@@ -4,8 +4,8 @@ Every case is a product at a past day, asked as a request that brings its own hi
 day; nothing after it is seen. Products are drawn by class, so that the rare classes are measured too. The interval of a
 date is scored as in Gneiting & Raftery (2007): its width, and ten days for each day that the true date lies outside;
 beyond the horizon counts as the day after it. An interval of whole days holds more of the futures it was made of than
-the 80 % it is asked for; how many is `as it says`. Beside ours the same question is put to days of the last three months
-drawn one by one (iid bootstrap), and for some to paths that a fitted AutoETS simulates, below zero cut off.
+the 80 % it is asked for; how many is `as it says`. Beside ours the same question is put to days of the last three
+months drawn one by one (iid bootstrap), and for some to paths that a fitted AutoETS simulates, below zero cut off.
 
 What was sold counts as the demand, before a standpoint and after it, on days with an empty shelf too: hardly any month
 of freshretailnet is without one, and a date behind a day of unknown demand could not be told.
