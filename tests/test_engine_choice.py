@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,10 @@ import pytest
 from tests.toys import plain
 from tests.toys.plain import Told
 
-from foretell import Quantity, Study
+from foretell import Quantity, Rolling, Study
 from foretell.engine import scores
 from foretell.engine.backtest import Backtest
-from foretell.engine.scores import gap, score
+from foretell.engine.scores import BLOCKS, gap, score
 from foretell.engine.train import choose, train
 
 TARGET = Quantity(unit="m")
@@ -29,7 +30,7 @@ def asked(folds: int, entities: int, each: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["fold", "entity", "value"], orient="row")
 
 
-@pytest.mark.parametrize(("folds", "entities"), [(5, 1), (2, 10), (3, 1)])
+@pytest.mark.parametrize(("folds", "entities"), [(8, 1), (2, 10), (3, 3)])
 def test_of_means_the_jackknife_is_the_usual_standard_error(folds: int, entities: int) -> None:
     """Of a mean over blocks of one length it is the deviation of the blocks' means over the root of their number."""
     random = np.random.default_rng(3)
@@ -38,16 +39,16 @@ def test_of_means_the_jackknife_is_the_usual_standard_error(folds: int, entities
     said = gap(TARGET, "mae", errors(one), errors(other), questions)
     means = (np.abs(one) - np.abs(other)).reshape(-1, 4).mean(axis=1)
     assert said is not None
-    np.testing.assert_allclose(said, [means.mean(), means.std(ddof=1) / len(means) ** 0.5, folds * entities])
+    np.testing.assert_allclose(said, [means.mean(), means.std(ddof=1) / len(means) ** 0.5])
 
 
 @pytest.mark.parametrize("metric", ["rmse", "mape", "pinball"])
 def test_of_any_metric_a_block_at_a_time_is_left_out(metric: str) -> None:
     random = np.random.default_rng(4)
-    questions = asked(7, 1, 3).with_columns(value=pl.Series(random.uniform(1, 2, 21)))
-    one, other = (errors(random.normal(size=21)) for _ in range(2))
+    questions = asked(9, 1, 3).with_columns(value=pl.Series(random.uniform(1, 2, 27)))
+    one, other = (errors(random.normal(size=27)) for _ in range(2))
     left = []
-    for fold in range(7):
+    for fold in range(9):
         kept = questions["fold"] != fold
         mine, its = (score(TARGET, rows.filter(kept), questions["value"].filter(kept))[metric] for rows in (one, other))
         assert mine is not None
@@ -55,11 +56,12 @@ def test_of_any_metric_a_block_at_a_time_is_left_out(metric: str) -> None:
         left.append(mine - its)
     said = gap(TARGET, metric, one, other, questions)
     assert said is not None
-    assert said[1] == pytest.approx((6 / 7 * np.square(np.array(left) - np.mean(left)).sum()) ** 0.5)
+    assert said[1] == pytest.approx((8 / 9 * np.square(np.array(left) - np.mean(left)).sum()) ** 0.5)
 
 
 def test_blocks_are_no_more_than_needed_and_split_nobody_in_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "BLOCKS", 4)
+    monkeypatch.setattr(scores, "FEWEST", 4)
     random = np.random.default_rng(5)
     questions = asked(2, 4, 3)
     one, other = random.normal(size=(2, 24))
@@ -69,10 +71,12 @@ def test_blocks_are_no_more_than_needed_and_split_nobody_in_a_fold(monkeypatch: 
     assert said[1] == pytest.approx(means.std(ddof=1) / 2)
 
 
-def test_of_one_block_nothing_is_known() -> None:
+def test_of_few_blocks_nothing_is_known() -> None:
     questions = asked(1, 1, 30)
     assert gap(TARGET, "mae", errors(np.ones(30)), errors(np.zeros(30)), questions) is None
-    assert gap(TARGET, "mape", errors(np.ones(60)), errors(np.zeros(60)), asked(2, 1, 30)) is None  # all are zero
+    assert gap(TARGET, "mae", errors(np.ones(70)), errors(np.zeros(70)), asked(7, 1, 10)) is None
+    assert gap(TARGET, "mae", errors(np.ones(80)), errors(np.zeros(80)), asked(8, 1, 10)) == (1.0, 0.0)
+    assert gap(TARGET, "mape", errors(np.ones(80)), errors(np.zeros(80)), asked(8, 1, 10)) is None  # all are zero
 
 
 def off(far: float, spread: float, seed: int) -> Callable[[], Told]:
@@ -91,7 +95,8 @@ def off(far: float, spread: float, seed: int) -> Callable[[], Told]:
 
 def served(**candidates: Callable[[], Told]) -> tuple[str, str]:
     target = Quantity(unit="m", levels=(0.1, 0.9))  # without a median no point is moved
-    task = plain.task({"base": off(9.0, 0.0, 0), **candidates}, meanwhile="usual", target=target)
+    rolling = Rolling(folds=4, span=timedelta(days=2))  # of two entities: eight blocks
+    task = plain.task({"base": off(9.0, 0.0, 0), **candidates}, meanwhile="usual", target=target, rolling=rolling)
     card = train(task, plain.history()).model.card
     return card.candidate, card.reason
 
@@ -103,18 +108,17 @@ def test_who_answers_meanwhile_is_not_replaced_by_the_lucky() -> None:
     assert "may be chance" in reason
 
 
-def test_of_few_blocks_more_is_asked_for() -> None:
-    """As sure as three standard errors are of many: 1 in 740 by chance, of four blocks 9.2 and of twelve 3.85."""
-    for folds, student, near in ((4, 9.22, 2.0), (12, 3.85, 0.05), (20, 3.45, 0.05)):
+def test_four_standard_errors_of_eight_blocks_are_enough_and_no_less() -> None:
+    for folds, above, sure in ((8, 4.1, True), (8, 3.9, False), (40, 4.1, True), (40, 3.9, False), (7, 99.0, False)):
         questions = asked(folds, 1, 10)
-        spread = np.random.default_rng(6).normal(size=folds)
-        spread = np.repeat((spread - spread.mean()) / spread.std(ddof=1), 10)
-        for above, sure in ((student + near, True), (student - near - 0.3, False)):
-            wrong = 100 + spread + above / folds**0.5  # its mean lies so many standard errors above 100
-            said = {"base": errors(wrong + 9), "usual": errors(wrong), "other": errors(np.full(len(wrong), 100.0))}
-            task = plain.task(dict.fromkeys(said, Told), target=TARGET, meanwhile="usual")
-            tested = Backtest(task=task, asked=questions, raw=said, forecasts=said, skipped={}, folds=())
-            assert choose(task, tested)[0] == ("other" if sure else "usual")
+        spread = np.random.default_rng(6).normal(size=min(folds, BLOCKS))
+        spread = (spread - spread.mean()) / spread.std(ddof=1)
+        # Its mean lies so many standard errors above 100.
+        wrong = np.repeat(100 + spread + above / len(spread) ** 0.5, questions.height // len(spread))
+        said = {"base": errors(wrong + 9), "usual": errors(wrong), "other": errors(np.full(len(wrong), 100.0))}
+        task = plain.task(dict.fromkeys(said, Told), target=TARGET, meanwhile="usual")
+        tested = Backtest(task=task, asked=questions, raw=said, forecasts=said, skipped={}, folds=())
+        assert choose(task, tested)[0] == ("other" if sure else "usual")
 
 
 def test_who_is_surely_better_serves() -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from foretell import metrics
 from foretell.contract import Chance, Choice, Frame, Quantity, Target, quantile
 
-BLOCKS = 20  # that a standard error is found with
+BLOCKS, FEWEST = 20, 8  # that a standard error is found with at most, and at least
 
 
 def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | None = None) -> dict[str, float | None]:
@@ -25,12 +25,12 @@ def score(target: Target, rows: Frame, value: pl.Series, *, baseline: Frame | No
     return _choice(target, rows, value)
 
 
-def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> tuple[float, float, int] | None:
-    """By how much a metric of `one` lies above that of the `other`, its standard error, and the blocks behind it.
+def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> tuple[float, float] | None:
+    """By how much a metric of `one` lies above that of the `other`, and the standard error of it.
 
     `asked` are the questions with outcomes that both answered. It is the jackknife that leaves out a block at a time
-    (Künsch 1989), of `BLOCKS` at most: what is asked of an entity in a fold stays together. None where there is but one
-    block, or the metric can't be told without each.
+    (Künsch 1989), of `BLOCKS` at most: what is asked of an entity in a fold stays together. None where there are fewer
+    than `FEWEST` blocks, or the metric can't be told without each.
     """
     of = asked.select(pl.struct("fold", "entity").rank("dense") - 1).to_series().to_numpy()
     cells = int(of.max()) + 1
@@ -43,9 +43,9 @@ def gap(target: Target, metric: str, one: Frame, other: Frame, asked: Frame) -> 
 
     left = [above(pl.Series(block != k)) for k in np.unique(block)]
     known, whole = [each for each in left if each is not None], above(pl.Series(block >= 0))
-    if whole is None or len(known) < max(2, len(left)):
+    if whole is None or len(known) < max(FEWEST, len(left)):
         return None
-    return whole, float(np.std(known)) * (len(known) - 1) ** 0.5, len(known)
+    return whole, float(np.std(known)) * (len(known) - 1) ** 0.5
 
 
 def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame | None) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ from foretell.engine.scores import gap, score
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
 
-SURE = 3.0  # standard errors by which who answers meanwhile must be beaten: of many candidates one is always lucky
+SURE = 4.0  # standard errors by which who answers meanwhile must be beaten: of many candidates one is always lucky
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,17 +119,10 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
 
 
 def _surely(tested: Backtest, name: str, usual: str) -> bool:
-    """Whether a candidate's error is lower than that of the `usual` one by more than chance would have it.
-
-    By `SURE` standard errors, and as many more as Student's t has it of few blocks (Abramowitz & Stegun 1964, 26.7.5).
-    """
+    """Whether a candidate's error is lower than that of the `usual` one by more than chance would have it."""
     task, said = tested.task, tested.forecasts
     found = gap(task.target, task.gate.metric, said[usual], said[name], tested.asked)
-    if found is None:
-        return False
-    lower, error, blocks = found
-    few = (SURE**3 + SURE) / (4 * (blocks - 1)) + (5 * SURE**5 + 16 * SURE**3 + 3 * SURE) / (96 * (blocks - 1) ** 2)
-    return lower > (SURE + few) * error
+    return found is not None and found[0] > SURE * found[1]
 
 
 def fit(

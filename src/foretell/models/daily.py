@@ -34,11 +34,6 @@ def weekday_mean(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
     return _shaped(past, steps, float(past[-28:].mean()))
 
 
-def eight_weeks(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """The mean of the last eight weeks, shaped by their weekdays."""
-    return _shaped(past, steps, float(past[-56:].mean()))
-
-
 def _flat(method: str, **settings: float) -> Mean:
     """A method that says one level."""
 
@@ -50,13 +45,24 @@ def _flat(method: str, **settings: float) -> Mean:
 
 
 def smoothed(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
-    """Exponential smoothing of days that their weekday's share is taken out of: else it would follow the week.
+    """Exponential smoothing, by a tenth, of days that their weekday's share is taken out of: else it follows the week.
 
-    Not in the race itself: after some days without demand its level is near zero, and its dates are far too sure.
+    A share fitted to the series would be near 1 for many, whose level is then near zero after a few quiet days.
     """
     late = past[-FITTED:]
     shares = np.maximum(paths.weekdays(past[-56:]), 0.25)[(np.arange(len(late)) - len(late)) % 7]
-    return _shaped(past, steps, float(ahead("SimpleExponentialSmoothingOptimized", late / shares, 1)[0]))
+    return _shaped(past, steps, float(ahead("SimpleExponentialSmoothing", late / shares, 1, alpha=0.1)[0]))
+
+
+def croston(past: Floats, steps: int, day: int) -> Floats:  # noqa: ARG001
+    """Croston's, less its bias: the more the longer the intervals are, and none where demand comes every day.
+
+    With intervals of p days and a smoothing of a tenth it says 1 + (1 - 1/p) / 19 times what it should (Syntetos &
+    Boylan 2001).
+    """
+    late = past[-FITTED:]
+    often = np.count_nonzero(late) / len(late)
+    return _shaped(past, steps, float(ahead("CrostonClassic", late, 1)[0]) / (1 + (1 - often) / 19))
 
 
 def _seasonal(method: str, **settings: object) -> Mean:
@@ -84,8 +90,8 @@ theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 
 
 def ensemble(past: Floats, steps: int, day: int) -> Floats:
-    """The mean of five that err differently: a level, smoothing, demand by its intervals, by blocks, and ETS."""
-    said = [np.maximum(each(past, steps, day), 0.0) for each in (eight_weeks, smoothed, croston_sba, imapa, ets)]
+    """The mean of four that err differently: smoothing, demand by its intervals, by blocks of days, and AutoETS."""
+    said = [np.maximum(each(past, steps, day), 0.0) for each in (smoothed, croston, imapa, ets)]
     return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
