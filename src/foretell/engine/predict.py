@@ -226,7 +226,7 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
         return fit(task, plan.history, wanted, tested, reason), reason
     if champion is not None and wanted in (None, champion.card.candidate):
         return champion, None
-    for name in [task.meanwhile] if task.meanwhile and wanted is None else _ready(task):
+    for name in _meanwhile(task) if wanted is None else _ready(task):
         if wanted in (None, name):
             reason = f"{name} was asked for by name" if wanted else f"no model of {task.name} has been trained yet"
             return untrained(task, name, plan.history), reason
@@ -240,7 +240,7 @@ def _raced(task: Task, history: History) -> tuple[Model, str | None]:
     try:
         return train(task, history, budget=task.waiting).model, None
     except NotReady as error:
-        ready = _ready(task)
+        ready = _meanwhile(task)
         if not ready:
             raise
         return untrained(task, ready[0], history), f"no race was possible: {error}"
@@ -249,6 +249,11 @@ def _raced(task: Task, history: History) -> tuple[Model, str | None]:
 def _ready(task: Task) -> list[str]:
     """The candidates that need no training."""
     return [name for name, make in task.candidates.items() if not make().needs_training]
+
+
+def _meanwhile(task: Task) -> list[str]:
+    """Who answers without a race, the first of them; nobody, where all need training."""
+    return [task.meanwhile] if task.meanwhile else _ready(task)
 
 
 def _only(task: Task, candidate: str) -> Task:
