@@ -12,6 +12,7 @@ from foretell.contract import Floats
 from foretell.models import paths
 from foretell.models.statistical import ahead
 
+SPIKE = 10.0
 FITTED = 364  # days that the methods that optimise look back on: more make them slow, not better
 
 Mean = Callable[[Floats, int, int], Floats]
@@ -90,8 +91,13 @@ theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 
 
 def ensemble(past: Floats, steps: int, day: int) -> Floats:
-    """The mean of four that err differently: smoothing, demand by its intervals, by blocks of days, and AutoETS."""
-    said = [np.maximum(each(past, steps, day), 0.0) for each in (smoothed, croston, imapa, ets)]
+    """The mean of four that err differently: smoothing, demand by its intervals, by blocks of days, and AutoETS.
+
+    A day counts at most `SPIKE` times the median of those with demand: a lone order is no level.
+    """
+    sizes = past[-FITTED:][past[-FITTED:] > 0]
+    steady = np.minimum(past, SPIKE * float(np.median(sizes))) if len(sizes) else past
+    said = [np.maximum(each(steady, steps, day), 0.0) for each in (smoothed, croston, imapa, ets)]
     return np.asarray(np.mean(said, axis=0), dtype=np.float64)
 
 
