@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from tests.toys import DAY, START, ask, world
 
 from foretell import Block, Frame, History, Study
+from foretell.contract import Floats
 from foretell.errors import NotFound
+from foretell.models import daily
 from foretell.models.averages import Averages
 from foretell.models.naive import SeasonalNaive
-from foretell.models.statistical import METHODS, Statistical
+from foretell.models.statistical import METHODS, Statistical, ahead
 
 LEVELS = (0.1, 0.5, 0.9)
 WEEK = 7 * DAY
@@ -233,3 +235,43 @@ def test_days_without_a_value_do_not_shift_the_season() -> None:
 def test_an_unknown_method_is_refused_with_those_that_exist() -> None:
     with pytest.raises(NotFound, match=r"AutoETS.*IMAPA"):
         statistical("Prophet")
+
+
+# ---------------------------------------------------------------- one daily series
+
+
+def demand(often: float, size: float, days: int, seed: int) -> Floats:
+    """Days with demand by lot, of sizes about a mean."""
+    random = np.random.default_rng(seed)
+    return np.where(random.random(days) < often, random.poisson(size - 1, days) + 1.0, 0.0)
+
+
+@pytest.mark.parametrize("often", [0.1, 0.3, 1.0])
+def test_crostons_has_lost_its_bias_however_long_the_intervals(often: float) -> None:
+    """On average it says what is asked for; as it was published, it says too much where intervals are long."""
+    series_ = [demand(often, 5.0, 364, seed) for seed in range(300)]
+    said = np.mean([daily.croston(one, 7, 0).mean() for one in series_])
+    error = np.std([daily.croston(one, 7, 0).mean() for one in series_]) / 300**0.5
+    assert said == pytest.approx(5.0 * often, abs=3 * error)
+    plain = np.mean([ahead("CrostonClassic", one, 1)[0] for one in series_])
+    assert plain - said == pytest.approx(5.0 * often * (1 - often) / 19, rel=0.15, abs=1e-9)
+
+
+def test_a_lone_order_is_no_level() -> None:
+    usual = demand(0.3, 5.0, 200, 1)
+    once = usual.copy()
+    once[20] = 25_000.0
+    assert daily.ensemble(once, 28, 0).sum() < 1.5 * daily.ensemble(usual, 28, 0).sum()
+
+
+def test_the_ensemble_foresees_what_never_changes() -> None:
+    np.testing.assert_allclose(daily.ensemble(np.full(90, 7.0), 28, 0), 7.0)
+    np.testing.assert_allclose(daily.ensemble(np.zeros(90), 28, 0), 0.0)
+
+
+def test_what_was_fitted_is_not_fitted_again_and_can_not_be_spoiled() -> None:
+    past = demand(0.9, 20.0, 120, 2)
+    first = daily.ets(past, 14, 0)
+    assert daily.ets(past.copy(), 14, 0) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1.0
