@@ -268,6 +268,26 @@ def test_without_a_champion_the_first_rule_answers_and_says_so() -> None:
     assert "training" in str(refused)
 
 
+def test_who_answers_meanwhile_does_so_untrained_and_where_no_race_is_possible() -> None:
+    history = plain.history()
+    asked = About(entity="a", at=history.now)
+    rules = {"base": lambda: Told(1.0, trains=False), "usual": lambda: Told(2.0, trains=False)}
+
+    def own(request: About, history: History) -> Ask:
+        brought = {"values": history["values"].head(1)}
+        return Ask(questions=ask([request.entity], [history.now], [history.now]), history=brought)
+
+    for task, why in (
+        (plain.task(rules, meanwhile="usual"), "no model of plain has been trained yet"),
+        (plain.task(rules, meanwhile="usual", ask=own), "no race was possible"),
+    ):
+        (said,) = predict([(task, asked)], history, {})
+        assert isinstance(said, Prediction)
+        assert said.method == "usual"
+        assert said.fallback is not None
+        assert said.fallback.startswith(why)
+
+
 def test_a_method_asked_for_by_name_answers_and_others_are_listed() -> None:
     history = plain.history()
     models = champion(history)

@@ -249,4 +249,4 @@ def test_what_is_stored_is_forecast_from_today_on() -> None:
     answer = demand(world(rows), horizon_days=5)
     assert answer.predictions[0].date == date(2026, 3, 2)
     assert answer.metrics.measured_on == "nothing"
-    assert answer.why == "no model of inventory.demand has been trained yet"
+    assert (answer.method, answer.why) == ("ensemble", "no model of inventory.demand has been trained yet")
