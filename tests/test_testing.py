@@ -371,6 +371,12 @@ def test_a_baseline_that_no_candidate_beats_is_caught() -> None:
     caught(planted(candidates={"shift": Shift}), "sound, plain: no candidate beats the baseline", "nothing")
 
 
+def test_nobody_answers_meanwhile_who_can_not() -> None:
+    caught(planted(meanwhile="nobody"), "sound, plain: meanwhile is 'nobody', which is no candidate; there are ")
+    trained = next(name for name, make in TASK.candidates.items() if make().needs_training)
+    caught(planted(meanwhile=trained), f"sound, plain: {trained}, which is to answer meanwhile, needs training")
+
+
 def test_a_mistake_is_told_with_its_domain_task_and_check() -> None:
     def broken(history: History, questions: Frame) -> Frame:
         raise ZeroDivisionError("oh")

@@ -59,8 +59,7 @@ def train(
 
     The winner has the least of the gate's metric, provided it beats the baseline by the gate's skill on enough
     outcomes; otherwise the baseline serves and the card says why. Who answers `meanwhile` does so until another is
-    surely better. Raises NotReady with too little history. `facts`
-    are what there was of each table, for the card.
+    surely better. Raises NotReady with too little history. `facts` are what there was of each table, for the card.
     """
     if task.fewest > 1:
         known = settled(task, history, past_questions(task, history))["entity"].n_unique()

@@ -12,7 +12,7 @@ from foretell.contract import Floats
 from foretell.models import paths
 from foretell.models.statistical import ahead
 
-SPIKE = 10.0
+SPIKE = 10.0  # times the median of days with demand that a day counts at most in the ensemble
 FITTED = 364  # days that the methods that optimise look back on: more make them slow, not better
 
 Mean = Callable[[Floats, int, int], Floats]
@@ -93,7 +93,7 @@ theta = _seasonal("DynamicOptimizedTheta", decomposition_type="additive")
 def ensemble(past: Floats, steps: int, day: int) -> Floats:
     """The mean of four that err differently: smoothing, demand by its intervals, by blocks of days, and AutoETS.
 
-    A day counts at most `SPIKE` times the median of those with demand: a lone order is no level.
+    On days that count at most so much: a lone order is no level.
     """
     sizes = past[-FITTED:][past[-FITTED:] > 0]
     steady = np.minimum(past, SPIKE * float(np.median(sizes))) if len(sizes) else past

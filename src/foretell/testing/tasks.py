@@ -19,6 +19,18 @@ from foretell.testing.trial import MANY, Trial
 WHOLE = "on the whole history"
 
 
+def who_answers_meanwhile_can(trial: Trial) -> None:
+    """Who answers meanwhile is a candidate that needs no training."""
+    name = trial.task.meanwhile
+    if name is None:
+        return
+    if name not in trial.task.candidates:
+        there = ", ".join(trial.task.candidates)
+        raise BrokenDomain(f"{trial.where}: meanwhile is {name!r}, which is no candidate; there are {there}")
+    if trial.task.candidates[name]().needs_training:
+        raise BrokenDomain(f"{trial.where}: {name}, which is to answer meanwhile, needs training")
+
+
 def one_row_a_question_in_any_order(trial: Trial) -> None:
     """One row per question, in any order: shuffled questions, one of them twice, get the same features and outcomes."""
     asked = trial.pick(MANY)
@@ -143,6 +155,7 @@ def _outcomes(trial: Trial, history: History, asked: Frame) -> Frame:
 
 
 CHECKS: tuple[Callable[[Trial], None], ...] = (
+    who_answers_meanwhile_can,
     one_row_a_question_in_any_order,
     no_feature_is_infinite,
     the_future_changes_no_feature,
