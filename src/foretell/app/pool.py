@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime
 from typing import Any, Literal
 
-from foretell.app import App, logs, patience, upload
+from foretell.app import App, cores, logs, patience, upload
 from foretell.app.basis import Told
 from foretell.app.features import Format, written
 from foretell.app.house import House
@@ -49,13 +49,15 @@ class Pool:
         Those have made every fit once before they are warm: the first would take ten seconds longer.
         """
         self.size, self._answering = size, answering
+        self._cores = cores.allowed()  # now: who starts a process in place of a dead one may be kept to fewer
         self._lock = threading.Lock()
         self._pool = self._fresh()
         self._warmed = [self._pool.submit(_warm, answering) for _ in range(size)]
 
     def _fresh(self) -> ProcessPoolExecutor:
         context, nicer = multiprocessing.get_context("spawn"), AWAITED if self._answering else NICER
-        return ProcessPoolExecutor(max_workers=self.size, mp_context=context, initializer=_begin, initargs=(nicer,))
+        told = nicer, self._cores
+        return ProcessPoolExecutor(max_workers=self.size, mp_context=context, initializer=_begin, initargs=told)
 
     def warmed(self) -> bool:
         """Whether every process has started; raises what hindered one."""
@@ -98,9 +100,10 @@ _houses: list[House] = []
 _nicer: list[int] = []  # by how much this process will give way
 
 
-def _begin(nicer: int) -> None:
-    """Leave signals to the parent, and end when it has ended."""
+def _begin(nicer: int, may: frozenset[int]) -> None:
+    """Leave signals to the parent, use the cores that one may, and end when the parent has ended."""
     logs.begin()
+    cores.keep_to(may)
     _nicer.append(nicer)
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)

@@ -199,13 +199,16 @@ def beside(settings: ForetellSettings) -> Iterator[None]:
     if not settings.jobs or settings.read_only:
         yield
         return
-    ended, running = threading.Event(), [_started()]
+    from foretell.app import cores
+
+    may = cores.allowed()  # now: the thread that starts a worker again may be kept to fewer
+    ended, running = threading.Event(), [_started(may)]
 
     def keep() -> None:
         while not ended.is_set():
             running[0].join(AGAIN)
             if running[0].exitcode is not None and not ended.wait(AGAIN):
-                running[0] = _started()
+                running[0] = _started(may)
 
     keeper = threading.Thread(target=keep, daemon=True)
     keeper.start()
@@ -219,19 +222,20 @@ def beside(settings: ForetellSettings) -> Iterator[None]:
         running[0].kill()  # its job goes to another, or is taken up at the next start
 
 
-def _started() -> SpawnProcess:
-    made = multiprocessing.get_context("spawn").Process(target=_beside)
+def _started(may: frozenset[int]) -> SpawnProcess:
+    made = multiprocessing.get_context("spawn").Process(target=_beside, args=[may])
     made.start()
     return made
 
 
-def _beside() -> None:
-    """Work beside a server, giving way to it, for as long as it lives."""
-    from foretell.app import logs
+def _beside(may: frozenset[int]) -> None:
+    """Work beside a server, on the cores that one may use, giving way to it, for as long as it lives."""
+    from foretell.app import cores, logs
     from foretell.app.pool import NICER, end_with_parent
     from foretell.app.worker import work
     from foretell.settings import ForetellSettings
 
+    cores.keep_to(may)
     end_with_parent()
     with suppress(OSError, AttributeError):  # Windows
         os.nice(NICER)

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from foretell.app import logs
+from foretell.app import cores, logs
 from foretell.app.declared import domains
 from foretell.app.house import House
 from foretell.app.tokens import Keys
@@ -98,7 +98,8 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()  # what is there now stays: looking through it for garbage would take as long as ten predictions
     office.open = True
     try:
-        yield
+        with cores.one():  # only now: what was opened, other processes among it, may use every core
+            yield
     finally:
         office.open = False
         await anyio.to_thread.run_sync(office.close)
