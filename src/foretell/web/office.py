@@ -22,7 +22,7 @@ from foretell.errors import Forbidden, Unavailable
 from foretell.web.meter import Meter
 
 THREADS = 8  # requests answered at once in a process, each with a database connection
-EACH = 2  # of them one tenant's: more threads that compute at once take longer for the same
+EACH = 3  # of them one tenant's: two wait for the database while one computes
 HEAVY = 16  # backtests and the like of one tenant that may wait for each other,
 FITS = 64  # and answers that take a fit
 
