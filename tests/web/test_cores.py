@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,10 +66,12 @@ def test_every_core_is_claimed_once_and_free_again_when_its_claim_ends() -> None
 
 
 def test_a_claim_ends_with_its_process() -> None:
-    child = os.fork()  # the claim of this one is never closed
-    if not child:
-        os._exit(0 if cores._claimed(frozenset({0})) else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    script = (
+        f"from foretell.app import cores; import os; cores.CLAIM = {cores.CLAIM!r};"
+        " claimed = cores._claimed(frozenset({0})); again = cores._claimed(frozenset({0}));"
+        " os._exit(0 if claimed and not again else 1)"  # nothing is closed
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
     found = cores._claimed(frozenset({0}))
     assert found is not None
     found[1].close()

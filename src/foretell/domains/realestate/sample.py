@@ -34,6 +34,9 @@ PEOPLE, MONTHS = 300, 34
 STEP = np.array([[0.93, 0.06, 0.01], [0.25, 0.60, 0.15], [0.10, 0.20, 0.70]])  # from one month's state to the next
 HAZARD = np.array([0.002, 0.012, 0.11])  # chance to move in a month of that state, after seven years at home
 VISITS = np.array([0.8, 4.0, 12.0])  # a month
+SEEN = {"sessions": 1.0, "searches": 0.5, "accesses": 0.4}  # of each so many to a visit
+OPENED, CLICKED = np.array([0.15, 0.35, 0.6]), np.array([0.1, 0.25, 0.5])  # of mails, and of those that were opened
+REGISTERED = 7, 90  # days from a deal to its deed
 KINDS = ("SELL", "BUY", "REFINANCE", "INVESTMENT")
 HORIZON = 6  # months
 AREAS = 12
@@ -90,7 +93,7 @@ class _Lives:
     years: Floats
 
 
-def _tenure(years: Floats) -> Floats:
+def tenure(years: Floats) -> Floats:
     """By how much more often than after seven years people move."""
     return np.asarray(np.clip(years / 7, 0.3, 2.5))
 
@@ -103,20 +106,20 @@ def _lives(chance: np.random.Generator, people: int, months: int) -> _Lives:
     for m in range(months):
         draw = chance.random(people)
         state = (draw[:, None] > np.cumsum(STEP[state], axis=1)).sum(axis=1)
-        hazard = np.minimum(HAZARD[state] * _tenure(years), 0.9)
+        hazard = np.minimum(HAZARD[state] * tenure(years), 0.9)
         moved[m] = chance.random(people) < hazard
         states[m] = state
         years = np.where(moved[m], 0.0, years + 1 / 12)
         state = np.where(moved[m], 0, state)
-        true[m] = _ahead(state, years)
+        true[m] = ahead(state, years)
     return _Lives(state=states, moved=moved, true=true, years=began)
 
 
-def _ahead(state: Whole, years: Floats) -> Floats:
+def ahead(state: Whole, years: Floats) -> Floats:
     """The chance to move within the next months, of who is in that state and has lived there so long."""
     stay = np.eye(3)[state]
     for k in range(HORIZON):
-        stay = (stay @ STEP) * (1 - np.minimum(HAZARD[None, :] * _tenure(years + k / 12)[:, None], 0.9))
+        stay = (stay @ STEP) * (1 - np.minimum(HAZARD[None, :] * tenure(years + k / 12)[:, None], 0.9))
     return np.asarray(1 - stay.sum(axis=1))
 
 
@@ -138,7 +141,7 @@ def _events(chance: np.random.Generator, names: pl.Series, state: Whole, starts:
     parts: dict[str, list[Frame]] = {name: [] for name in ("sessions", "searches", "accesses", "emails", "alerts")}
     for m in range(len(state)):
         month, until, now = starts[m], starts[m + 1], state[m]
-        for name, share in (("sessions", 1.0), ("searches", 0.5), ("accesses", 0.4)):
+        for name, share in SEEN.items():
             who = np.repeat(np.arange(len(names)), chance.poisson(VISITS[now] * share))
             parts[name].append(_told(name, chance, names, who, _times(chance, month, until, habit[who])))
         for name in ("emails", "alerts"):
@@ -176,12 +179,12 @@ def _mail(
     start, state, habit = month
     sent = pl.Series(np.full(len(who), int(start.timestamp()) + 7 * 86_400 + 15 * 3600) * 1_000_000).cast(INSTANT)
     key = "email" if name == "emails" else "alert"
-    opened = chance.random(len(who)) < np.array([0.15, 0.35, 0.6])[state[who]]
+    opened = chance.random(len(who)) < OPENED[state[who]]
     later = sent + pl.Series(
         (chance.integers(0, 4, len(who)) * 86_400 + (habit[who].astype(np.int64) - 15) * 3600) * 1_000_000
     ).cast(pl.Duration("us"))
     later = later.zip_with(later > sent, sent + timedelta(hours=1))
-    clicked = opened & (chance.random(len(who)) < np.array([0.1, 0.25, 0.5])[state[who]])
+    clicked = opened & (chance.random(len(who)) < CLICKED[state[who]])
     said = [("sent", np.full(len(who), fill_value=True), sent), ("open", opened, later)]
     said.append(("click", clicked, later + timedelta(minutes=1)))
     frames = []
@@ -236,7 +239,7 @@ def _deals(
             first = chance.random(len(who)) < share[who]
             base = int(starts[m].timestamp()) + chance.integers(0, days * 86_400, len(who))
             when = pl.Series(base * 1_000_000).cast(INSTANT)
-            known = pl.Series((base + chance.integers(7, 90, len(who)) * 86_400) * 1_000_000).cast(INSTANT)
+            known = pl.Series((base + chance.integers(*REGISTERED, len(who)) * 86_400) * 1_000_000).cast(INSTANT)
             frame = pl.DataFrame({"person": names.gather(who), "time": when, "known_at": known})
             rows.append(frame.with_columns(kind=pl.Series(np.where(first, *kinds), dtype=pl.String)))
     deals = pl.concat(rows).sort("known_at", "person")
@@ -285,7 +288,7 @@ def _sold(chance: np.random.Generator, index: Floats, starts: pl.Series) -> tupl
     month = chance.integers(0, len(first) - 1, len(who))
     time = first[month] + chance.integers(0, 28 * 86_400, len(who)) * 1_000_000
     price = np.exp(own[who] + np.log(index[area[who], month]) + chance.normal(0, 0.06, len(who))).round(-2)
-    late = chance.integers(7, 90, len(who)) * 86_400_000_000
+    late = chance.integers(*REGISTERED, len(who)) * 86_400_000_000
     sold = pl.DataFrame(
         {
             "person": [""] * len(who), "time": pl.Series(time).cast(INSTANT),
