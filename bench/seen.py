@@ -2,7 +2,7 @@
 
 Their true chances rest on what they are about, which nobody sees, and on moves whose deeds are not in yet. A filter
 over both (a hidden Markov model's forward pass, Rabiner 1989) with the world's own numbers is the best that can be
-said: no learner reaches it but by luck.
+said: a learner that does better had luck.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ def chances(made: World, mark: datetime) -> Frame:
     moved = _counted(_moves(made).filter(pl.col("known_at") <= mark), who, starts) > 0
     # What each is about: of those who have not moved since the last deed, and of those who have, with no deed yet.
     old, new = np.tile(REST, (len(who), 1)), np.zeros((len(who), 3))
-    late = np.minimum(sample.HAZARD * sample.tenure(NEW), 0.9)
+    late = sample.hazards(NEW)
     for month, told in enumerate(likely):
         old, new = old @ sample.STEP * told, new @ sample.STEP * told
-        hazard = np.minimum(sample.HAZARD * sample.tenure(years)[:, None], 0.9)
-        gone = ((old * hazard).sum(axis=1) + (new * late).sum(axis=1)) * _unknown(
-            starts[month], starts[month + 1], mark
-        )
+        hazard = sample.hazards(years)
+        gone = (old * hazard + new * late).sum(axis=1)
         old, new = old * (1 - hazard), new * (1 - late)
-        new[:, 0] += gone
+        new[:, 0] += gone * _unknown(starts[month], starts[month + 1], mark)
         every = (old + new).sum(axis=1, keepdims=True)
         old, new = old / every, new / every
         old[moved[month]], new[moved[month]] = REST, 0

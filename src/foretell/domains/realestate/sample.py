@@ -93,9 +93,9 @@ class _Lives:
     years: Floats
 
 
-def tenure(years: Floats) -> Floats:
-    """By how much more often than after seven years people move."""
-    return np.asarray(np.clip(years / 7, 0.3, 2.5))
+def hazards(years: Floats) -> Floats:
+    """The chance to move in a month for each state (people x states), after so many years in their home."""
+    return np.asarray(np.minimum(HAZARD * np.clip(years / 7, 0.3, 2.5)[:, None], 0.9))
 
 
 def _lives(chance: np.random.Generator, people: int, months: int) -> _Lives:
@@ -106,8 +106,7 @@ def _lives(chance: np.random.Generator, people: int, months: int) -> _Lives:
     for m in range(months):
         draw = chance.random(people)
         state = (draw[:, None] > np.cumsum(STEP[state], axis=1)).sum(axis=1)
-        hazard = np.minimum(HAZARD[state] * tenure(years), 0.9)
-        moved[m] = chance.random(people) < hazard
+        moved[m] = chance.random(people) < hazards(years)[np.arange(people), state]
         states[m] = state
         years = np.where(moved[m], 0.0, years + 1 / 12)
         state = np.where(moved[m], 0, state)
@@ -119,7 +118,7 @@ def ahead(state: Whole, years: Floats) -> Floats:
     """The chance to move within the next months, of who is in that state and has lived there so long."""
     stay = np.eye(3)[state]
     for k in range(HORIZON):
-        stay = (stay @ STEP) * (1 - np.minimum(HAZARD[None, :] * tenure(years + k / 12)[:, None], 0.9))
+        stay = (stay @ STEP) * (1 - hazards(years + k / 12))
     return np.asarray(1 - stay.sum(axis=1))
 
 
