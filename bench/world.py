@@ -2,7 +2,7 @@
 
 Each workspace has five projects with fourteen sprints that are over: more than the generator makes if not told
 otherwise, so that there are enough of them to learn from and to ask about. The last two fifths of the questions are
-asked.
+asked. Effort and points are those of other workspaces than the ones that methods were chosen on.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from bench.report import goal, met, number, table
 
-from foretell.contract import Frame, History, Standpoint
-from foretell.domains.agile import DELIVERY, DURATION
+from foretell.contract import Floats, Frame, History, Standpoint
+from foretell.domains.agile import DELIVERY, DURATION, EFFORT, POINTS
 from foretell.domains.agile.sample.world import world
 from foretell.domains.agile.schema import Settings
 from foretell.domains.agile.sprints import planned, promised, velocities
@@ -24,18 +24,32 @@ from foretell.engine.backtest import Backtest, backtest
 NOW = datetime(2026, 3, 11, 13, tzinfo=UTC)
 SEEDS, SPRINTS = range(1, 7), 16
 ERROR, CORRELATION = 0.20, 0.75  # goals: of the days that a sprint takes, and of velocity
+OTHERS = range(7, 19)  # workspaces on which nothing was chosen
+OFF, SQUARED, EXPLAINED, BESIDE = 5.0, 8.0, 0.70, 1.15  # goals of effort: MAE and RMSE in hours, R2, MAE to the truth's
+RIGHT, F1, SURE, HALF = 0.65, 0.60, 0.70, 0.5  # goals of points; a chance above `SURE` for half of them
 
 
 def measure() -> dict[str, Any]:
     """The tables, printed."""
     histories = [_history(seed) for seed in SEEDS]
     days, velocity = sprint_days(histories), velocities_told(histories)
+    others = [(_history(seed), world(seed, NOW, sprints=SPRINTS).truth) for seed in OTHERS]
+    effort, points = efforts_told(others), points_told([history for history, _ in others])
     return {
         "days": days,
         "velocity": velocity,
+        "effort": effort,
+        "points": points,
         "goals": {
             "sprint days": goal(days["served"], days["served"] < ERROR),
             "velocity": goal(velocity["served"], velocity["served"] > CORRELATION),
+            f"effort: MAE < {OFF:g} h": goal(effort["mae"], effort["mae"] < OFF),
+            f"effort: RMSE < {SQUARED:g} h": goal(effort["rmse"], effort["rmse"] < SQUARED),
+            f"effort: R² > {EXPLAINED:.2f}": goal(effort["r2"], effort["r2"] > EXPLAINED),
+            f"effort: MAE, of the truth's own <= {BESIDE}": goal(effort["beside"], effort["beside"] <= BESIDE),
+            f"points: right > {RIGHT}": goal(points["right"], points["right"] > RIGHT),
+            f"points: macro F1 > {F1:.2f}": goal(points["f1"], points["f1"] > F1),
+            f"points: share with a chance above {SURE:.2f} > {HALF}": goal(points["sure"], points["sure"] > HALF),
         },
     }
 
@@ -43,6 +57,76 @@ def measure() -> dict[str, Any]:
 def _history(seed: int) -> History:
     standing = Standpoint(tenant="bench", now=NOW, zone="UTC", settings=Settings())
     return History(standing, world(seed, NOW, sprints=SPRINTS).tables)
+
+
+def _raced(tested: Backtest, metric: str) -> dict[str, Frame]:
+    """The forecasts of every fold but the first, and as `served` those of who was best in the folds before."""
+    fold = tested.asked["fold"]
+    parts = []
+    for k in fold.unique().sort()[1:]:
+        before = {name: scores[metric] or 0.0 for name, scores in tested.scores(fold < k).items()}
+        parts.append(tested.forecasts[min(before, key=before.__getitem__)].filter(fold == k))
+    later = {name: rows.filter(fold > fold.min()) for name, rows in tested.forecasts.items()}
+    return {**later, "served": pl.concat(parts, how="diagonal").fill_null(0.0)}
+
+
+def efforts_told(worlds: list[tuple[History, Frame]]) -> dict[str, float]:
+    """How far the hours told are from what issues took, beside the hours they take without noise: the truth's."""
+    said: dict[str, list[Floats]] = {}
+    was: list[Floats] = []
+    each: list[list[str]] = []
+    for seed, (history, truth) in zip(OTHERS, worlds, strict=True):
+        tested = backtest(EFFORT, history)
+        later = tested.asked.filter(pl.col("fold") > pl.col("fold").min())
+        value = later["value"].cast(pl.Float64).to_numpy()
+        real = later.join(truth, left_on="entity", right_on="issue", how="left", maintain_order="left")["hours"]
+        told = {"truth": real.to_numpy()}
+        told |= {name: rows["point"].to_numpy() for name, rows in _raced(tested, "mae").items()}
+        for name, rows in told.items():
+            said.setdefault(name, []).append(rows)
+        was.append(value)
+        mine, best = _errors(told["served"], value), _errors(told["truth"], value)
+        each.append([str(seed), str(len(value)), *(number(one) for one in (*mine, mine[0] / best[0]))])
+    value = np.concatenate(was)
+    errors = {name: _errors(np.concatenate(rows), value) for name, rows in said.items()}
+    lines = [[name, *(number(x) for x in (*one, one[0] / errors["truth"][0]))] for name, one in errors.items()]
+    table(["effort", "MAE, hours", "RMSE", "R²", "MAE, of the truth's"], lines)
+    table(["served, by workspace", "questions", "MAE, hours", "RMSE", "R²", "MAE, of the truth's"], each)
+    mae, rmse, r2 = errors["served"]
+    return {"mae": mae, "rmse": rmse, "r2": r2, "beside": mae / errors["truth"][0], "questions": float(len(value))}
+
+
+def _errors(said: Floats, value: Floats) -> tuple[float, float, float]:
+    """MAE, RMSE and R2 of what was said."""
+    off = said - value
+    share = float((off**2).sum() / ((value - value.mean()) ** 2).sum())
+    return float(np.abs(off).mean()), float(np.sqrt((off**2).mean())), 1 - share
+
+
+def points_told(histories: list[History]) -> dict[str, float]:
+    """How often the points with most chance are those an issue had, their macro F1, and how often that is sure."""
+    said: list[Frame] = []
+    for history in histories:
+        tested = backtest(POINTS, history)
+        rows = _raced(tested, "log_loss")["served"]
+        names = [name for name in rows.columns if name.startswith("p:")]
+        chances = rows.select(names).to_numpy()
+        value = tested.asked.filter(pl.col("fold") > pl.col("fold").min())["value"]
+        best = np.array([name[2:] for name in names])[chances.argmax(axis=1)]
+        said.append(pl.DataFrame({"value": value, "said": best, "chance": chances.max(axis=1)}))
+    every = pl.concat(said)
+    hit = pl.col("value") == pl.col("said")
+    scores = []
+    for one in every["value"].unique().sort():
+        both = every.filter(hit & (pl.col("value") == one)).height
+        scores.append(2 * both / (every.filter(pl.col("value") == one).height + (every["said"] == one).sum()))
+    mean: dict[str, float] = every.select(right=hit.mean(), sure=(pl.col("chance") > SURE).mean()).row(0, named=True)
+    found = {**mean, "f1": float(np.mean(scores)), "questions": float(every.height)}
+    table(
+        ["points", "questions", "right", "macro F1", f"a chance above {SURE:.2f}"],
+        [["served", f"{every.height:,}", *(number(found[name]) for name in ("right", "f1", "sure"))]],
+    )
+    return found
 
 
 def _at_start(history: History, tested: Backtest) -> pl.Series:

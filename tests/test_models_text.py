@@ -70,12 +70,11 @@ def test_the_ridge_solves_its_equations() -> None:
 def test_few_numbers_keep_what_sets_texts_apart() -> None:
     said = ["open the door"] * 20 + ["close a window"] * 20
     bags = [text.bag(said, "t")]
-    told = text.Weighed.of(bags).told(bags, (1.0,))
-    few = text.Reduced.of(told, 2).told(told)
+    few = text.Reduced.of(bags, (1.0,), 2).told(bags, (1.0,))
     assert few.shape == (40, 2)
     assert np.ptp(few[:20], axis=0).max() < 1e-5
     assert np.linalg.norm(few[0] - few[20]) == pytest.approx(np.sqrt(2), abs=1e-4)  # as far apart as the texts
-    assert text.Reduced.of(told, 50).told(told).shape == (40, 50)  # more than there are
+    assert text.Reduced.of(bags, (1.0,), 50).told(bags, (1.0,)).shape == (40, 50)  # more than there are
 
 
 def test_texts_that_say_nothing_are_told_in_zeros() -> None:
@@ -84,8 +83,7 @@ def test_texts_that_say_nothing_are_told_in_zeros() -> None:
         ["red", "green", "blue", "white", "black"],
     ):  # no word, and none that stands in a second text
         bags = [text.bag(texts, "t")]
-        told = text.Weighed.of(bags).told(bags, (1.0,))
-        assert np.array_equal(text.Reduced.of(told, 4).told(told), np.zeros((5, 4)))
+        assert np.array_equal(text.Reduced.of(bags, (1.0,), 4).told(bags, (1.0,)), np.zeros((5, 4)))
 
 
 def test_quantiles_of_equal_weights_are_the_plain_ones_and_no_weight_says_nothing() -> None:

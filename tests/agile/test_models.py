@@ -94,7 +94,7 @@ def team() -> History:
 MAKE: Mapping[str, tuple[str, Callable[[], Forecaster]]] = {
     f"{task.name} {name}": (task.name, make) for task in (EFFORT, POINTS) for name, make in task.candidates.items()
 }
-TRAINED_OF_ALL = ("similar", "boosted", "own", "blended")
+TRAINED_OF_ALL = ("similar", "boosted", "own", "linear")
 TASKS = {task.name: task for task in (EFFORT, POINTS)}
 
 

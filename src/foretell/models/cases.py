@@ -6,9 +6,11 @@ group's cases; where those of all groups are at hand (`Cases.whole`), by them wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -42,6 +44,18 @@ class Cases:
     known_at: Places
     value: Floats
     whole: bool = False
+
+    def save(self, folder: Path) -> None:
+        """Write them as npz, their titles as JSON."""
+        kept = {name: getattr(self, name) for name in ("entity", "group", "kind", "known_at", "value")}
+        (folder / "titles.json").write_text(json.dumps(self.title))
+        np.savez(folder / "cases.npz", **kept)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read them, `whole`."""
+        with np.load(folder / "cases.npz") as kept:
+            return cls(title=json.loads((folder / "titles.json").read_text()), whole=True, **kept)
 
 
 class Asked(NamedTuple):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
+from math import log2
+from pathlib import Path
 from typing import Any, Literal, Self
 from zlib import crc32
 
@@ -89,6 +91,11 @@ def bag(texts: Sequence[str], salt: str, kind: Kind = "words") -> Sparse:
     return sparse(rows, columns % WIDTH, len(texts), WIDTH)
 
 
+def length(text: str) -> int:
+    """A number for how many words a text has, one more where it is half as long again."""
+    return round(2 * log2(len(text.split()) + 1))
+
+
 def marks(named: Sequence[Sequence[str]]) -> Sparse:
     """Which of its names (`type bug`) each row has (rows x `WIDTH`)."""
     row = np.repeat(np.arange(len(named)), [len(one) for one in named])
@@ -158,6 +165,13 @@ def crossed(told: Sparse, codes: Places) -> Sparse:
     return _joined(data, rows, np.concatenate([column, own]), (told.shape[0], 3 * WIDTH))
 
 
+def beside(told: Sparse, numbers: Floats) -> Sparse:
+    """Texts, and numbers of each in further columns (rows x `WIDTH` + numbers)."""
+    from scipy.sparse import csr_array, hstack
+
+    return csr_array(hstack([told, csr_array(numbers.astype(np.float32))]))
+
+
 def along(inputs: Sparse, line: NDArray[np.float32]) -> Floats:
     """Where each row is on a line: their product."""
     return np.asarray(
@@ -211,17 +225,20 @@ class Reduced:
     By a randomised singular value decomposition (Halko, Martinsson & Tropp 2011).
     """
 
+    weight: NDArray[np.float32]  # of each column, as of Weighed
     place: NDArray[np.int32]  # of each column among those that count; -1: it does not
     directions: NDArray[np.float32]
 
     @classmethod
-    def of(cls, told: Sparse, count: int, most: int = 8192) -> Self:
-        """The `count` directions of some texts."""
+    def of(cls, bags: Sequence[Sparse], lengths: Sequence[float], count: int, most: int = 8192) -> Self:
+        """The `count` directions of the parts of some texts."""
+        weighed = Weighed.of(bags)
+        told = weighed.told(bags, lengths)
         heavy = np.bincount(told.indices, told.data.astype(np.float64) ** 2, told.shape[1])
         kept = np.sort(np.argsort(-heavy, kind="stable")[:most])
         place = np.full(told.shape[1], -1, dtype=np.int32)
         place[kept] = np.arange(len(kept))
-        blank = cls(place, np.zeros((len(kept), count), dtype=np.float32))
+        blank = cls(weighed.weight, place, np.zeros((len(kept), count), dtype=np.float32))
         inputs = blank._kept(told)
         span = _base(inputs @ np.random.default_rng(1).normal(size=(len(kept), 2 * count)))
         for _ in range(3):
@@ -229,13 +246,24 @@ class Reduced:
         right = _base(inputs.T @ span)[:, :count]
         directions = np.zeros((len(kept), count), dtype=np.float32)
         directions[:, : right.shape[1]] = right
-        return cls(place, directions)
+        return cls(weighed.weight, place, directions)
 
     def _kept(self, told: Sparse) -> Sparse:
         place = self.place[told.indices]
         there = place >= 0
         return _placed(told.data[there], rows_of(told)[there], place[there], told.shape[0], len(self.directions))
 
-    def told(self, texts: Sparse) -> Floats:
+    def told(self, bags: Sequence[Sparse], lengths: Sequence[float]) -> Floats:
         """Each text in `count` numbers."""
-        return np.asarray(self._kept(texts) @ self.directions, dtype=np.float64)
+        told = Weighed(self.weight).told(bags, lengths)
+        return np.asarray(self._kept(told) @ self.directions, dtype=np.float64)
+
+    def save(self, folder: Path) -> None:
+        """Write it as npz."""
+        np.savez(folder / "text.npz", **asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read it."""
+        with np.load(folder / "text.npz") as kept:
+            return cls(**kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -42,3 +42,14 @@ def nearest(similar: Floats, count: int) -> Floats:
     found = np.zeros_like(similar)
     np.put_along_axis(found, kept, np.take_along_axis(similar, kept, axis=1), axis=1)
     return found
+
+
+def by_name(names: Iterable[str], value: Floats, drawn: float) -> dict[str, float]:
+    """The mean of each name's values, drawn to that of all as by so many more of them; values that are NaN are none."""
+    there = ~np.isnan(value)
+    usual = float(value[there].mean()) if there.any() else 0.0
+    found: dict[str, list[float]] = {}
+    for name, one in zip(names, value.tolist(), strict=True):
+        if one == one:  # noqa: PLR0124 - not NaN
+            found.setdefault(name, []).append(one)
+    return {name: (sum(each) + drawn * usual) / (len(each) + drawn) for name, each in sorted(found.items())}

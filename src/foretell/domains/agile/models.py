@@ -1,16 +1,15 @@
 """What can be in a race for effort and points: what is usual, what issues alike took, what a text and a record say.
 
 All speak of the project's finished issues as they were known when a question was asked. What is learned is learned of
-all projects, and of each; so a project that is new is answered by trees and by issues alike alone.
+all projects, and of each; so a project that is new is answered by trees, by a line and by issues alike alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from math import log2
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,6 +22,7 @@ from foretell.models import cases, text, weighed
 from foretell.models.boosted import BoostedQuantiles
 from foretell.models.cases import Asked, Cases, Names, Part, names
 from foretell.models.graded import Graded, fresh
+from foretell.models.loglinear import LogLinear
 from foretell.models.text import Sparse
 
 HOURS = Quantity(unit="hours", levels=(0.1, 0.25, 0.5, 0.75, 0.9), lower=0.0)
@@ -30,6 +30,7 @@ What = Literal["hours", "points"]
 TOOK = {"hours": "actual_hours", "points": "points"}
 NEAR = 10  # issues alike that count
 LENGTHS = (1.0, 0.5, 1.5, 0.5)  # of the parts of `written`; like what follows chosen on the middle of public sets
+LINED = (1.5, 0.5, 1.0, 1.0)  # the same to a line through hours; chosen on generated workspaces
 DIRECTIONS = 24  # numbers that texts are told in to the trees
 FEWEST = 300  # outcomes of a project that trees of its own are grown on
 ROUNDS = 80
@@ -146,7 +147,7 @@ def written(known: Frame) -> list[Sparse]:
     names = ("type", "priority", "component", "epic", "assignee")
     marked = [
         [f"{name} {value}" for name, value in zip(names, row, strict=True) if value]
-        + [f"title {_size(title[k])}", f"description {_size(description[k])}"]
+        + [f"title {text.length(title[k])}", f"description {text.length(description[k])}"]
         for k, row in enumerate(known.select(names).iter_rows())
     ]
     return [
@@ -155,11 +156,6 @@ def written(known: Frame) -> list[Sparse]:
         text.bag(description, "description", "pairs"),
         text.marks(marked),
     ]
-
-
-def _size(words: str) -> int:
-    """A number for the length of a text, one more where it is half as long again."""
-    return round(2 * log2(len(words.split()) + 1))
 
 
 class Similar(Jaccard):
@@ -186,21 +182,17 @@ class Similar(Jaccard):
         return self._told(asked_of(study, known), self.past, weigh, mean=True)
 
     def save(self, folder: Path) -> None:
-        """Write issues and what they say as npz, their titles as JSON."""
-        kept = asdict(self.past)
-        del kept["whole"]
-        (folder / "titles.json").write_text(json.dumps(kept.pop("title")))
-        told = self.told
-        np.savez(folder / "similar.npz", weight=self.weighed.weight, data=told.data, indices=told.indices,
-                 indptr=told.indptr, **kept)  # fmt: skip
+        """Write issues and what they say."""
+        self.past.save(folder)
+        told = {name: getattr(self.told, name) for name in ("data", "indices", "indptr")}
+        np.savez(folder / "similar.npz", weight=self.weighed.weight, **told)
 
     def load(self, folder: Path) -> Self:
         """Read them."""
+        self.past = Cases.load(folder)
         with np.load(folder / "similar.npz") as kept:
-            found = dict(kept)
-        self.weighed = text.Weighed(found.pop("weight"))
-        self.told = text.whole(*(found.pop(name) for name in ("data", "indices", "indptr")))
-        self.past = Cases(title=json.loads((folder / "titles.json").read_text()), whole=True, **found)
+            self.weighed = text.Weighed(kept["weight"])
+            self.told = text.whole(kept["data"], kept["indices"], kept["indptr"])
         return self
 
 
@@ -213,9 +205,6 @@ class Written(Usual):
 
     needs_training = True
     cost = Cost(fit=1.5, forecast=1.0)
-
-    def __init__(self) -> None:
-        super().__init__("points")
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Learn from the newest question about each issue; return self."""
@@ -246,22 +235,50 @@ class Written(Usual):
         return self
 
 
+class Linear(Usual):
+    """Quantiles of hours by a line through their logarithms, in what is written and in an issue's record."""
+
+    needs_training = True
+    cost = Cost(fit=2.0, forecast=1.0)
+
+    def fit(self, study: Study, outcomes: Frame) -> Self:
+        """Draw the line; return self."""
+        asked, value = study.questions, outcomes["value"].cast(pl.Float64).to_numpy()
+        bags, numbers = written(described(study.history, asked)), study.features.values
+        self.line = LogLinear.of(bags, LINED, numbers, value, names(asked["entity"]), HOURS.levels)
+        return self
+
+    def forecast(self, study: Study) -> Forecast:
+        """Quantiles in rising order; as evidence `similar`, as of Jaccard."""
+        known = described(study.history, study.questions)
+        said = self.line.said(written(known), LINED, study.features.values)
+        rows = Block(tuple(HOURS.columns), said).frame()
+        return Forecast(rows=rows, evidence=Jaccard("hours").forecast(study).evidence)
+
+    def save(self, folder: Path) -> None:
+        """Write the line."""
+        self.line.save(folder)
+
+    def load(self, folder: Path) -> Self:
+        """Read it."""
+        self.line = LogLinear.load(folder)
+        return self
+
+
 class Boosted:
     """Quantiles of hours by boosted trees on an issue's record, what is written, its categories, and issues alike.
 
     They are learned relative to people's estimate; without one to what is usual for its type or project. With `own`
-    each project with at least `FEWEST` outcomes has trees of its own, beside those of all. With `blended` what is said
-    is the mean of what they say and what issues alike took, where there are some.
+    each project with at least `FEWEST` outcomes has trees of its own, beside those of all.
     """
 
     needs_training = True
     cost = Cost(fit=1.0, forecast=1.0)
-    weighed: text.Weighed
     reduced: text.Reduced
     codes: Mapping[str, Mapping[str, float]]
 
-    def __init__(self, *, own: bool = False, blended: bool = False) -> None:
-        self.own, self.blended = own, blended
+    def __init__(self, *, own: bool = False) -> None:
+        self.own = own
         self.trees: dict[str, BoostedQuantiles] = {}
         self.seen: Study | None = None
 
@@ -269,7 +286,7 @@ class Boosted:
         """Grow the trees; return self. Those of all projects are grown once for whoever asks."""
         asked = int(study.questions.select("entity", "as_of").hash_rows().sum())
         grown = study.history.once(lambda _: Boosted()._grow(study, outcomes), ("grown", study.questions.height, asked))
-        self.weighed, self.reduced, self.codes = grown.weighed, grown.reduced, grown.codes
+        self.reduced, self.codes = grown.reduced, grown.codes
         self.trees, seen = dict(grown.trees), grown.seen
         assert seen is not None
         projects = study.questions["project"]
@@ -284,15 +301,11 @@ class Boosted:
         """The trees of all projects, and in `seen` what they were grown on."""
         known = described(study.history, study.questions)
         bags, value = written(known)[:3], np.log(outcomes["value"].cast(pl.Float64).to_numpy())
-        self.weighed = text.Weighed.of(bags)
-        self.reduced = text.Reduced.of(self.weighed.told(bags, LENGTHS[:3]), DIRECTIONS)
-        self.codes = {name: _ranked(known[name], value) for name in RANKED}
+        self.reduced = text.Reduced.of(bags, LENGTHS[:3], DIRECTIONS)
+        self.codes = {name: weighed.by_name(known[name], value, SETTLED) for name in RANKED}
         self.seen = seen = self._seen(study, known, bags, _Unnamed("hours").forecast(study))
         self.trees = {"": self._trees(seen.features.names).fit(seen, outcomes)}
         return self
-
-    def _alike(self, study: Study) -> Forecast:
-        return Jaccard("hours").forecast(study)
 
     def _trees(self, names: Sequence[str]) -> BoostedQuantiles:
         columns = [name for name in names if name != "scale"]
@@ -302,7 +315,7 @@ class Boosted:
 
     def _seen(self, study: Study, known: Frame, bags: list[Sparse], alike: Forecast) -> Study:
         """The study with the numbers that the trees see."""
-        said = self.reduced.told(self.weighed.told(bags, LENGTHS[:3]))
+        said = self.reduced.told(bags, LENGTHS[:3])
         more = {f"text_{k}": said[:, k] for k in range(said.shape[1])}
         for name, codes in self.codes.items():
             more[f"rank of {name}"] = np.array([codes.get(one, np.nan) for one in known[name]])
@@ -316,7 +329,7 @@ class Boosted:
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles in rising order, by the trees of the project where it has some."""
-        known, alike = described(study.history, study.questions), self._alike(study)
+        known, alike = described(study.history, study.questions), Jaccard("hours").forecast(study)
         seen = self._seen(study, known, written(known)[:3], alike)
         whose = np.array([name if name in self.trees else "" for name in known["project"]])
         said = np.empty((len(known), 1 + len(HOURS.levels)))
@@ -324,15 +337,11 @@ class Boosted:
             rows = np.flatnonzero(whose == name)
             mine = replace(seen, questions=seen.questions[rows], features=seen.features.rows(rows))
             said[rows] = self.trees[name].forecast(mine).rows.to_numpy()
-        if self.blended:
-            took = alike.rows.fill_null(np.nan).to_numpy()
-            said = np.where(np.isnan(took), said, (said + took) / 2)
         return Forecast(rows=Block(tuple(HOURS.columns), said).frame(), evidence=alike.evidence)
 
     def save(self, folder: Path) -> None:
-        """Write weights and directions as npz, the trees as LightGBM text, the rest as JSON."""
-        reduced = asdict(self.reduced)
-        np.savez(folder / "text.npz", weight=self.weighed.weight, **reduced)
+        """Write directions as npz, the trees as LightGBM text, the rest as JSON."""
+        self.reduced.save(folder)
         names = next(iter(self.trees.values())).columns
         (folder / "boosted.json").write_text(
             json.dumps({"codes": self.codes, "columns": names, "projects": list(self.trees)})
@@ -343,22 +352,13 @@ class Boosted:
 
     def load(self, folder: Path) -> Self:
         """Read them."""
-        with np.load(folder / "text.npz") as kept:
-            found = dict(kept)
-        self.weighed, self.reduced = text.Weighed(found.pop("weight")), text.Reduced(**found)
+        self.reduced = text.Reduced.load(folder)
         told = json.loads((folder / "boosted.json").read_text())
         self.codes = told["codes"]
         self.trees = {
             name: self._trees(told["columns"]).load(folder / str(k)) for k, name in enumerate(told["projects"])
         }
         return self
-
-
-def _ranked(column: pl.Series, value: Floats) -> dict[str, float]:
-    """A number for each category: the mean of its outcomes, drawn to that of all where they are few."""
-    every = float(value.mean())
-    told = pl.DataFrame({"name": column, "value": value}).group_by("name").agg(n=pl.len(), total=pl.col("value").sum())
-    return {name: (total + SETTLED * every) / (n + SETTLED) for name, n, total in sorted(told.iter_rows())}
 
 
 EFFORT: Mapping[str, Callable[[], Forecaster]] = {
@@ -368,11 +368,11 @@ EFFORT: Mapping[str, Callable[[], Forecaster]] = {
     "similar": partial(Similar, "hours"),
     "boosted": Boosted,
     "own": partial(Boosted, own=True),
-    "blended": partial(Boosted, blended=True),
+    "linear": partial(Linear, "hours"),
 }
 POINTS: Mapping[str, Callable[[], Forecaster]] = {
     "majority": partial(Usual, "points"),
     "jaccard": partial(Jaccard, "points"),
     "similar": partial(Similar, "points"),
-    "ridge": Written,
+    "ridge": partial(Written, "points"),
 }

@@ -26,7 +26,7 @@ from foretell.features.ahead import Seen
 from foretell.features.dates import begins, micros, number, numbers
 from foretell.features.days import HORIZON, WEEK, WINDOW, Days
 from foretell.features.offers import Offers
-from foretell.models import daily
+from foretell.models import daily, weighed
 from foretell.models.boosted import BoostedMean
 from foretell.models.weights import weights
 
@@ -78,7 +78,9 @@ class Learned:
         if len(every.names) < FEWEST or until - every.first < 2 * AT_LEAST:
             return None
         told = categories(history, every.names, history.now)
-        blank = cls(TREES(), TREES(), until - every.first, _ranked(every, told, until))
+        busy = days.state(every.before(until, np.arange(len(every.names))))["busy364"]  # how often each sells
+        ranks = weighed.by_name(told, busy, SHRUNK)
+        blank = cls(TREES(), TREES(), until - every.first, {name: rank for name, rank in ranks.items() if name})
         lessons = list(blank._lessons(history, every, until, told))
         for trees, most, part in ((blank.days, SPIKE, 0), (blank.spans, SURGE, 1)):
             whole = [np.concatenate([lesson[part][k] for lesson in lessons]) for k in range(3)]
@@ -152,17 +154,6 @@ class Learned:
 def _json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def _ranked(every: Days, told: Sequence[str], until: int) -> dict[str, float]:
-    """A number for each category: how often its products sell, drawn to what is usual where they are few."""
-    busy = days.state(every.before(until, np.arange(len(every.names))))["busy364"]
-    usual = float(np.nanmean(busy)) if (~np.isnan(busy)).any() else 0.0
-    found: dict[str, list[float]] = {}
-    for name, share in zip(told, busy, strict=True):
-        if name and not np.isnan(share):
-            found.setdefault(name, []).append(float(share))
-    return {name: (sum(shares) + SHRUNK * usual) / (len(shares) + SHRUNK) for name, shares in sorted(found.items())}
 
 
 def learned(history: History, until: int) -> Learned | None:
