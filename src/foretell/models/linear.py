@@ -26,7 +26,7 @@ class LinearChance:
 
     cost = Cost(fit=0.01, forecast=0.002, most=MOST)
 
-    def __init__(self, *, columns: Sequence[str], ridge: float = 20.0) -> None:
+    def __init__(self, *, columns: Sequence[str], ridge: float = 60.0) -> None:
         self.columns, self.ridge = list(columns), ridge
         self.mean = self.spread = self.slopes = self.gaps = np.zeros(0)
         self.level = 0.0

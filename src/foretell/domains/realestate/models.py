@@ -1,4 +1,8 @@
-"""What can be in a race for who moves, and with which deal: what is usual, a line, trees, and both together."""
+"""What can be in a race for who moves, and with which deal: what is usual, a line, and a line and trees together.
+
+Trees by themselves are in no race for who moves: they were never better than with a line by more than chance, and where
+few people moved each candidate more is one more that is best by luck.
+"""
 
 from __future__ import annotations
 
@@ -257,7 +261,6 @@ MOVE: Mapping[str, Callable[[], Forecaster]] = {
     "census": Census,
     "recency": partial(Propensity, partial(_line, SIMPLE)),
     "line": partial(Propensity, _line),
-    "trees": partial(Propensity, _trees),
     "both": partial(Propensity, _line, _trees),
 }
 KIND: Mapping[str, Callable[[], Forecaster]] = {
