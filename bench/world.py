@@ -7,6 +7,7 @@ asked. Effort and points are those of other workspaces than the ones that method
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from foretell.domains.agile.sample.world import world
 from foretell.domains.agile.schema import Settings
 from foretell.domains.agile.sprints import planned, promised, velocities
 from foretell.engine.backtest import Backtest, backtest
+from foretell.engine.train import choose
 
 NOW = datetime(2026, 3, 11, 13, tzinfo=UTC)
 SEEDS, SPRINTS = range(1, 7), 16
@@ -59,15 +61,21 @@ def _history(seed: int) -> History:
     return History(standing, world(seed, NOW, sprints=SPRINTS).tables)
 
 
-def _raced(tested: Backtest, metric: str) -> dict[str, Frame]:
-    """The forecasts of every fold but the first, and as `served` those of who was best in the folds before."""
+def _served(tested: Backtest) -> dict[str, Frame]:
+    """The forecasts of every fold but the first, and as `served` those of who would serve by the folds before."""
     fold = tested.asked["fold"]
     parts = []
     for k in fold.unique().sort()[1:]:
-        before = {name: scores[metric] or 0.0 for name, scores in tested.scores(fold < k).items()}
-        parts.append(tested.forecasts[min(before, key=before.__getitem__)].filter(fold == k))
+        rows = {name: said.filter(fold < k) for name, said in tested.forecasts.items()}
+        winner, _ = choose(tested.task, replace(tested, asked=tested.asked.filter(fold < k), forecasts=rows))
+        parts.append(tested.forecasts[winner].filter(fold == k))
     later = {name: rows.filter(fold > fold.min()) for name, rows in tested.forecasts.items()}
     return {**later, "served": pl.concat(parts, how="diagonal").fill_null(0.0)}
+
+
+def _later(tested: Backtest) -> Frame:
+    """The questions of every fold but the first, with what came of them."""
+    return tested.asked.filter(pl.col("fold") > pl.col("fold").min())
 
 
 def efforts_told(worlds: list[tuple[History, Frame]]) -> dict[str, float]:
@@ -77,11 +85,11 @@ def efforts_told(worlds: list[tuple[History, Frame]]) -> dict[str, float]:
     each: list[list[str]] = []
     for seed, (history, truth) in zip(OTHERS, worlds, strict=True):
         tested = backtest(EFFORT, history)
-        later = tested.asked.filter(pl.col("fold") > pl.col("fold").min())
+        later = _later(tested)
         value = later["value"].cast(pl.Float64).to_numpy()
         real = later.join(truth, left_on="entity", right_on="issue", how="left", maintain_order="left")["hours"]
         told = {"truth": real.to_numpy()}
-        told |= {name: rows["point"].to_numpy() for name, rows in _raced(tested, "mae").items()}
+        told |= {name: rows["point"].to_numpy() for name, rows in _served(tested).items()}
         for name, rows in told.items():
             said.setdefault(name, []).append(rows)
         was.append(value)
@@ -108,10 +116,10 @@ def points_told(histories: list[History]) -> dict[str, float]:
     said: list[Frame] = []
     for history in histories:
         tested = backtest(POINTS, history)
-        rows = _raced(tested, "log_loss")["served"]
+        rows = _served(tested)["served"]
         names = [name for name in rows.columns if name.startswith("p:")]
         chances = rows.select(names).to_numpy()
-        value = tested.asked.filter(pl.col("fold") > pl.col("fold").min())["value"]
+        value = _later(tested)["value"]
         best = np.array([name[2:] for name in names])[chances.argmax(axis=1)]
         said.append(pl.DataFrame({"value": value, "said": best, "chance": chances.max(axis=1)}))
     every = pl.concat(said)
@@ -129,15 +137,9 @@ def points_told(histories: list[History]) -> dict[str, float]:
     return found
 
 
-def _at_start(history: History, tested: Backtest) -> pl.Series:
+def _at_start(history: History, asked: Frame) -> pl.Series:
     """Which questions were asked when their sprint began."""
-    return planned(history, tested.asked)["starts"] >= tested.asked["as_of"]
-
-
-def _served(tested: Backtest) -> dict[str, Frame]:
-    """What each candidate said, and as `served` what the one with the least error on all questions said."""
-    errors = {name: scores["mae"] or 0.0 for name, scores in tested.scores().items()}
-    return {**tested.forecasts, "served": tested.forecasts[min(errors, key=errors.__getitem__)]}
+    return planned(history, asked)["starts"] >= asked["as_of"]
 
 
 def sprint_days(histories: list[History]) -> dict[str, float]:
@@ -145,12 +147,13 @@ def sprint_days(histories: list[History]) -> dict[str, float]:
     errors: dict[str, list[float]] = {}
     for history in histories:
         tested = backtest(DURATION, history)
-        here = _at_start(history, tested)
-        value = tested.asked["value"].filter(here).to_numpy()
+        later = _later(tested)
+        here = _at_start(history, later)
+        value = later["value"].filter(here).to_numpy()
         for name, rows in _served(tested).items():
             errors.setdefault(name, []).extend(np.abs(rows["point"].filter(here).to_numpy() - value) / value)
         middle = pl.col("value").median().over("project")
-        wrong = tested.asked.filter(here).select((middle - pl.col("value")).abs() / pl.col("value")).to_series()
+        wrong = later.filter(here).select((middle - pl.col("value")).abs() / pl.col("value")).to_series()
         errors.setdefault("each project's median, in hindsight", []).extend(wrong.to_list())
     found = {name: float(np.mean(rows)) for name, rows in errors.items()}
     middle_ones = {name: float(np.median(rows)) for name, rows in errors.items()}
@@ -165,8 +168,9 @@ def velocities_told(histories: list[History]) -> dict[str, float]:
     told: dict[str, list[float]] = {}
     for history in histories:
         tested = backtest(DELIVERY, history)
-        here = _at_start(history, tested)
-        asked = tested.asked.filter(here)
+        later = _later(tested)
+        here = _at_start(history, later)
+        asked = later.filter(here)
         truth = promised(history, asked)
         told.setdefault("delivered", []).extend(truth["delivered"])
         told.setdefault("committed", []).extend(truth["committed"])

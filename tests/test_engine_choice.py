@@ -11,7 +11,7 @@ import pytest
 from tests.toys import plain
 from tests.toys.plain import Told
 
-from foretell import Quantity, Rolling, Study
+from foretell import Gate, Quantity, Rolling, Study
 from foretell.engine import scores
 from foretell.engine.backtest import Backtest
 from foretell.engine.scores import BLOCKS, gap, score
@@ -135,3 +135,26 @@ def test_without_anybody_meanwhile_the_least_error_serves() -> None:
         {"base": off(5.0, 0.0, 0), "lucky": off(4.8, 2.0, 5)}, target=Quantity(unit="m", levels=(0.1, 0.9))
     )
     assert train(task, plain.history()).model.card.candidate == "lucky"
+
+
+@pytest.mark.parametrize(
+    ("base", "best", "gate", "who", "reason"),
+    [
+        (9.0, 4.9, Gate(metric="mae", least=1000), "usual", "80 settled outcomes are too few to trust by entity"),
+        (9.0, 4.9, Gate(metric="mae", least=1, skill=0.9), "usual", "by entity is only 45.6% better"),
+        (9.0, 9.5, Gate(metric="mae", least=1), "usual", "not even by entity has a lower mae than the baseline's 9"),
+        (4.0, 4.5, Gate(metric="mae", least=1), "base", "not even by entity has a lower mae"),
+        (4.95, 4.9, Gate(metric="mae", least=1000), "base", "too few to trust by entity"),
+    ],
+)
+def test_where_nobody_may_take_over_the_better_of_meanwhile_and_baseline_serves(
+    base: float, best: float, gate: Gate, who: str, reason: str
+) -> None:
+    """Few outcomes are no reason to serve worse than before the first training."""
+    said = {name: errors(np.full(80, off)) for name, off in (("base", base), ("usual", 5.0), ("by entity", best))}
+    candidates: dict[str, Callable[[], Told]] = dict.fromkeys(("base", "usual"), Told)
+    task = plain.task(candidates, target=TARGET, meanwhile="usual", scope="entity", gate=gate)
+    tested = Backtest(task=task, asked=asked(8, 1, 10), raw=said, forecasts=said, skipped={}, folds=())
+    chosen, words = choose(task, tested)
+    assert chosen == who
+    assert reason in words

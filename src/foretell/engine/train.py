@@ -58,8 +58,9 @@ def train(
     """Race the task's candidates over its rolling origins; fit the winner on every settled outcome.
 
     The winner has the least of the gate's metric, provided it beats the baseline by the gate's skill on enough
-    outcomes; otherwise the baseline serves and the card says why. Who answers `meanwhile` does so until another is
-    surely better. Raises NotReady with too little history. `facts` are what there was of each table, for the card.
+    outcomes; otherwise who answers `meanwhile` serves, or the baseline where that is better, and the card says why. Who
+    answers `meanwhile` does so until another is surely better. Raises NotReady with too little history. `facts` are
+    what there was of each table, for the card.
     """
     if task.fewest > 1:
         known = settled(task, history, past_questions(task, history))["entity"].n_unique()
@@ -98,19 +99,17 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
     if usual in measured and name != usual and not _surely(tested, name, usual):
         words = f"{name} has the least {metric} of {len(errors)}, {_figure(best)}, but not surely so"
         return usual, f"{words}: {usual}'s {_figure(measured[usual])} on {scored} outcomes may be chance"
+    skill, why = 1 - best / base if base else 0.0, None
     if name == task.baseline:
-        return task.baseline, f"no candidate has a lower {metric} than the baseline's {_figure(base)}"
-    skill = 1 - best / base if base else 0.0
-    if scored < gate.least:
-        return (
-            task.baseline,
-            f"{scored} settled outcomes are too few to trust {name}; at least {gate.least} are needed",
-        )
-    if skill < gate.skill:
-        return (
-            task.baseline,
-            f"{name} is only {skill:.1%} better than the baseline; {gate.skill:.0%} are asked for",
-        )
+        who = f"not even {each}" if each in measured else "no candidate"
+        why = f"{who} has a lower {metric} than the baseline's {_figure(base)}"
+    elif scored < gate.least:
+        why = f"{scored} settled outcomes are too few to trust {name}; at least {gate.least} are needed"
+    elif skill < gate.skill:
+        why = f"{name} is only {skill:.1%} better than the baseline; {gate.skill:.0%} are asked for"
+    if why:  # who answered so far goes on, unless the baseline is better than that
+        before = errors.get(usual or "")
+        return (task.baseline, why) if usual is None or before is None or before >= base else (usual, why)
     won = f"lowest {metric} of {len(errors)}"
     if name == each:
         won = f"each {task.scope} has who did best there, together {metric}"

@@ -65,21 +65,23 @@ class LogLinear:
         spread = np.sqrt((np.where(there, scaled - mean, 0) ** 2).sum(axis=0) / count)
         level = float(log.mean())
         made = cls(Weighed.of(bags), mean, spread, np.zeros(0, dtype=np.float32), level, np.zeros(0))
-        inputs, even = made._inputs(bags, lengths, numbers), np.ones(len(log))
+        inputs, even = text.beside(*made._parts(bags, lengths, numbers)), np.ones(len(log))
         told = np.abs(text.ridge(inputs, log - level, even, RIDGE))
         size = np.bincount(inputs.indices, inputs.data.astype(np.float64) ** 2, inputs.shape[1])
         told *= np.sqrt(size.sum() / max((size * told**2).sum(), 1e-30))  # altogether as long as before
         inputs.data = inputs.data * told[inputs.indices]
         return replace(made, line=text.ridge(inputs, log - level, even, AGAIN) * told)
 
-    def _inputs(self, bags: Sequence[Sparse], lengths: Sequence[float], numbers: Floats) -> Sparse:
+    def _parts(self, bags: Sequence[Sparse], lengths: Sequence[float], numbers: Floats) -> tuple[Sparse, Floats]:
+        """What is written, and the numbers beside it."""
         apart = _logs(numbers) - self.mean
         scaled = np.divide(apart, self.spread, out=np.zeros_like(apart), where=self.spread > 1e-9)
         beside = np.hstack([np.clip(np.nan_to_num(scaled), -4, 4), np.isnan(numbers)])
-        return text.beside(self.weighed.told(bags, lengths), SHARE * beside)
+        return self.weighed.told(bags, lengths), SHARE * beside
 
     def _along(self, bags: Sequence[Sparse], lengths: Sequence[float], numbers: Floats) -> Floats:
-        return text.along(self._inputs(bags, lengths, numbers), self.line) + self.level
+        told, beside = self._parts(bags, lengths, numbers)
+        return text.along(told, self.line) + beside @ self.line[text.WIDTH :] + self.level
 
     def said(self, bags: Sequence[Sparse], lengths: Sequence[float], numbers: Floats) -> Floats:
         """The number in the middle, and its quantiles in rising order (n x 1 + levels)."""
