@@ -239,7 +239,7 @@ class Linear(Usual):
     """Quantiles of hours by a line through their logarithms, in what is written and in an issue's record."""
 
     needs_training = True
-    cost = Cost(fit=2.0, forecast=1.0)
+    cost = Cost(fit=0.6, forecast=1.0)
 
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Draw the line; return self."""
@@ -366,9 +366,9 @@ EFFORT: Mapping[str, Callable[[], Forecaster]] = {
     "by_type": partial(Usual, "hours", by_type=True),
     "jaccard": partial(Jaccard, "hours"),
     "similar": partial(Similar, "hours"),
+    "linear": partial(Linear, "hours"),
     "boosted": Boosted,
     "own": partial(Boosted, own=True),
-    "linear": partial(Linear, "hours"),
 }
 POINTS: Mapping[str, Callable[[], Forecaster]] = {
     "majority": partial(Usual, "points"),
