@@ -26,8 +26,8 @@ from foretell.engine.outcomes import join
 from foretell.engine.train import Lesson, lesson, train
 
 RACED = {name: MOVE.candidates[name] for name in ("recency", "line", "both")}
-SHOWN, FIFTHS = "shown what others did then", 5
-REGULARS = "BG/NBD"
+SHOWN, REGULARS = "shown what others did then", "BG/NBD"
+FIFTHS = 5
 WORLDS = {"1,000 people, mean of twelve worlds": (1000, 34, range(1, 13)), "100,000 people": (100_000, 34, range(1, 2))}
 Scores = dict[str, float | None]
 
@@ -86,26 +86,29 @@ def shown_others(taught: Lesson, study: Study, outcomes: Frame) -> Frame:
 
 
 def asked(
-    history: History, mark: datetime, others: Mapping[str, Frame] | None = None, *, known: bool = False
+    history: History, mark: datetime, others: Mapping[str, Frame] | None = None, *, buys: bool = False
 ) -> dict[str, Any]:
     """What every candidate and the one that serves said at the mark; `others` have `entity` and a `chance` to judge.
 
-    With `known` so does who was shown what others did after it.
+    With `buys` so do marketing's model, and who was shown what others did after the mark.
     """
     trained = train(MOVE, history.cut(mark))
     questions = everybody(history, mark)
     study = MOVE.study(history.cut(mark), questions)
-    value = MOVE.outcomes(history, questions)["value"]
-    if value.null_count():
+    outcomes = MOVE.outcomes(history, questions)
+    if outcomes["value"].null_count():
         raise ValueError(f"outcomes of {mark} are not known yet")
-    happened = value.to_numpy()
+    happened = outcomes["value"].to_numpy()
     said = {
         name: make().fit(trained.lesson.study, trained.lesson.outcomes).forecast(study).rows
         for name, make in RACED.items()
     }
     said["served"] = trained.model.forecast(study).rows
-    more = {SHOWN: shown_others(trained.lesson, study, MOVE.outcomes(history, questions))} if known else {}
-    for name, other in ({**(others or {}), **more}).items():
+    judged = dict(others or {})
+    if buys:
+        judged[REGULARS] = regulars.chances(history, questions, mark)
+        judged[SHOWN] = shown_others(trained.lesson, study, outcomes)
+    for name, other in judged.items():
         said[name] = questions.select("entity").join(other, on="entity", how="left", maintain_order="left")
     scores = {name: score(happened, rows["chance"].to_numpy()) for name, rows in said.items()}
     return {
@@ -177,8 +180,7 @@ def _online_retail() -> dict[str, Any]:
     for days, mark, least in ((30, datetime(2010, 11, 1, tzinfo=UTC), 0.74), (90, datetime(2010, 9, 1, tzinfo=UTC), 0)):
         history = deals.online_retail(Settings(move_days=days, deed_days=0, moves=["BUY"]))
         words = f"buys within {days} days from {mark:%Y-%m-%d}"
-        mine = everybody(history, mark)
-        found[words] = asked(history, mark, {REGULARS: regulars.chances(history, mine, mark)}, known=True)
+        found[words] = asked(history, mark, buys=True)
         shown(words, found[words])
         auc = found[words]["scores"]["served"]["AUC"]
         wanted = least or found[words]["scores"]["recency"]["AUC"]
@@ -188,8 +190,7 @@ def _online_retail() -> dict[str, Any]:
 
 def _cdnow() -> dict[str, Any]:
     history = deals.cdnow(Settings(move_days=90, deed_days=0, moves=["BUY"]))
-    mark = datetime(1998, 1, 1, tzinfo=UTC)
-    found = asked(history, mark, {REGULARS: regulars.chances(history, everybody(history, mark), mark)}, known=True)
+    found = asked(history, datetime(1998, 1, 1, tzinfo=UTC), buys=True)
     shown("buys within 90 days from 1998-01-01", found)
     auc = found["scores"]["served"]["AUC"]
     return told(found, {"AUC >= 0.82": goal(auc, auc >= 0.82)})

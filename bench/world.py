@@ -33,9 +33,9 @@ RIGHT, F1, SURE, HALF = 0.65, 0.60, 0.70, 0.5  # goals of points; a chance above
 
 def measure() -> dict[str, Any]:
     """The tables, printed."""
-    histories = [_history(seed) for seed in SEEDS]
+    histories = [_made(seed)[0] for seed in SEEDS]
     days, velocity = sprint_days(histories), velocities_told(histories)
-    others = [(_history(seed), world(seed, NOW, sprints=SPRINTS).truth) for seed in OTHERS]
+    others = [_made(seed) for seed in OTHERS]
     effort, points = efforts_told(others), points_told([history for history, _ in others])
     return {
         "days": days,
@@ -56,9 +56,13 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _history(seed: int) -> History:
-    standing = Standpoint(tenant="bench", now=NOW, zone="UTC", settings=Settings())
-    return History(standing, world(seed, NOW, sprints=SPRINTS).tables)
+def _made(seed: int) -> tuple[History, Frame]:
+    """A workspace's history, and the truth about its issues."""
+    standing, made = (
+        Standpoint(tenant="bench", now=NOW, zone="UTC", settings=Settings()),
+        world(seed, NOW, sprints=SPRINTS),
+    )
+    return History(standing, made.tables), made.truth
 
 
 def _served(tested: Backtest) -> dict[str, Frame]:

@@ -1,7 +1,7 @@
 """What can be in a race for who moves, and with which deal: what is usual, a line, and a line and trees together.
 
-Trees by themselves are in no race for who moves: they were never better than with a line by more than chance, and where
-few people moved each candidate more is one more that is best by luck.
+Trees by themselves are in no race for who moves: on the seeded world and on three public records they were as good with
+a line, and where few people moved each candidate more is one more that is best by luck.
 """
 
 from __future__ import annotations
