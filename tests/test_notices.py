@@ -261,12 +261,19 @@ def test_a_job_of_the_schedule_that_failed_is_told_with_why(app: App, post: Mail
 
 @pytest.mark.row("A7")
 def test_a_project_s_lead_is_told_of_what_is_grave_once_in_a_day(app: App, post: Mails, room: Chat) -> None:
-    """The generated workspace has each trouble of the document; only active projects are looked at."""
+    """Nobody has the issues of one project; what else is grave in the workspace changes with the hour of the week.
+
+    Only active projects are looked at.
+    """
     for name, rows in world(3, now(), projects=3, crew=9, sprints=5).tables.items():
         app.import_(f"agile.{name}", rows.drop("entity", "known_at", strict=False))
-    old = now() - timedelta(days=60)
-    still = pl.DataFrame([{"issue": "OLD-1", "project": "OLD", "time": old, "title": "Nobody looks at it"}])
-    app.import_("agile.issues", still)
+    lately, old = now() - timedelta(days=1), now() - timedelta(days=60)
+    bare, ann = {"project": "BARE", "time": lately}, "ann@example.com"
+    app.import_("agile.projects", pl.DataFrame([bare | {"lead": "ann"}]))
+    app.import_("agile.members", pl.DataFrame([bare | {"person": "ann", "email": ann}]))
+    issues = [bare | {"issue": f"BARE-{n}", "title": "Whose is it?"} for n in range(8)]
+    issues.append({"issue": "OLD-1", "project": "OLD", "time": old, "title": "Nobody looks at it"})
+    app.import_("agile.issues", pl.DataFrame(issues))
     for _ in range(2):
         job = app.jobs.start("detect", {"report": "agile.anomalies"})
         sent(app)
@@ -286,7 +293,7 @@ def test_a_project_s_lead_is_told_of_what_is_grave_once_in_a_day(app: App, post:
         for project in leads
     }
     grave = {project: kinds for project, kinds in grave.items() if kinds}
-    assert grave
+    assert (leads["BARE"], grave["BARE"]) == (ann, {"unassigned_issues"})
     told = {one.subject: {each["kind"] for each in one.findings} for one in app.notices.list()}
     assert told == grave
     assert sorted(whom for (whom,), _ in post.got) == sorted(leads[project] for project in grave)
