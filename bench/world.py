@@ -58,10 +58,8 @@ def measure() -> dict[str, Any]:
 
 def _made(seed: int) -> tuple[History, Frame]:
     """A workspace's history, and the truth about its issues."""
-    standing, made = (
-        Standpoint(tenant="bench", now=NOW, zone="UTC", settings=Settings()),
-        world(seed, NOW, sprints=SPRINTS),
-    )
+    standing = Standpoint(tenant="bench", now=NOW, zone="UTC", settings=Settings())
+    made = world(seed, NOW, sprints=SPRINTS)
     return History(standing, made.tables), made.truth
 
 

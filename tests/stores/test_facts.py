@@ -31,7 +31,7 @@ from foretell.contract import DTYPES
 from foretell.domains.traffic.schema import METRICS
 from foretell.errors import Unavailable
 from foretell.stores import facts, quarantine
-from foretell.stores.access import LOGIN, url_of
+from foretell.stores.access import LOGIN, OWNER, url_of
 from foretell.stores.database import Database
 from foretell.stores.server import Server
 from foretell.stores.shape import columns
@@ -388,6 +388,39 @@ def test_a_window_may_reach_back_before_time_began(database: Database, tenant: s
         facts.write(connection, tenant, "traffic", METRICS, frame(METRICS, [row]))
         assert facts.read(connection, tenant, "toy", THINGS, known=START, window=window).height == 1
         assert facts.read(connection, tenant, "traffic", METRICS, known=START, window=window).height == 1
+
+
+def test_one_among_many_is_read_without_the_others_however_often(
+    server: Server, database: Database, tenant: str
+) -> None:
+    names, hours = [f"service {k}" for k in range(30)], [START + k * HOUR for k in range(24 * 60)]
+    known = {"time": hours, "known_at": hours, "value": 1.0, "metric_type": "cpu_usage", "metadata": None}
+    whose = pl.DataFrame({"service": names, "entity": [METRICS.named(name, "cpu_usage") for name in names]})
+    rows = whose.join(pl.DataFrame(known), how="cross").select(*columns(METRICS)).cast(frame(METRICS, []).schema)
+    with database.tenant(tenant) as connection:
+        facts.write(connection, tenant, "traffic", METRICS, rows)
+    told = ", ".join(columns(METRICS))
+    with psycopg.connect(url_of(server, OWNER), autocommit=True) as owner:  # and a thousand tenants of one day
+        owner.execute(
+            f"INSERT INTO traffic.metrics (tenant_id, {told}) SELECT 'small ' || k, {told} FROM traffic.metrics,"
+            " generate_series(1, 1000) k WHERE tenant_id = %s AND service = 'service 1' AND time >= %s",
+            [tenant, hours[-24]],
+        )
+        owner.execute("ANALYZE traffic.metrics")  # as PostgreSQL does by itself within minutes
+
+    def touched(connection: Connection[Any]) -> int:
+        query = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE schemaname = 'traffic'"
+        (count,) = connection.execute(query).fetchone() or (0,)
+        return int(count)
+
+    with database.tenant(tenant) as connection:
+        for some in [whose["entity"][:n].to_list() for n in [8] * 6 + [1] * 24 + [8]]:
+            before = touched(connection)
+            found = facts.read(
+                connection, tenant, "traffic", METRICS, known=hours[-1], window=30 * DAY, only={"entity": some}
+            )
+            assert found.height == 24 * 30 * len(some)
+            assert touched(connection) - before <= found.height + len(some)
 
 
 # ---------------------------------------------------------------- several at once

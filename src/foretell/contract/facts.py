@@ -133,6 +133,9 @@ class Standpoint:
     approved: Mapping[str, Approved] = field(default_factory=dict)
 
 
+_NOTHING = object()  # was made: what is made may be None
+
+
 class History:
     """One tenant's facts as known at its standpoint's `now`, cuttable at any earlier moment."""
 
@@ -153,8 +156,8 @@ class History:
         again that nobody has wanted for longest.
         """
         name = key or make
-        made: T | None = self._made.get(name)
-        if made is None:
+        made: T = self._made.get(name, _NOTHING)
+        if made is _NOTHING:
             self._made[name] = made = make(self)
             while len(self._made) > REMEMBERED:
                 self._made.popitem(last=False)

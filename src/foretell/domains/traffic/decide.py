@@ -63,6 +63,10 @@ def _subject(request: LoadRequest, history: History) -> tuple[str, str, datetime
 def ask(request: LoadRequest, history: History) -> Ask:
     """The whole hours that begin from now on, as many as asked for. Raises NotReady as `subject` does."""
     _, entity, _, _ = subject(request, history)
+    return history.once(lambda history: _asked(entity, request, history), ("ask", entity, request.hours))
+
+
+def _asked(entity: str, request: LoadRequest, history: History) -> Ask:
     at = [(moment - EPOCH) // MICRO for moment in coming(request, history)]
     asked = {"as_of": [(history.now - EPOCH) // MICRO] * len(at), "at": at}
     # From whole microseconds: Polars reads eight datetimes ten times slower.
@@ -79,7 +83,7 @@ def coming(request: LoadRequest, history: History) -> list[datetime]:
 def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAnswer:
     """The hours with their bands, confidence and trigger; with a workload, the replicas for the highest hour."""
     service, entity, measured_at, current = subject(request, history)
-    rows = forecast.rows
+    rows, when = forecast.rows, coming(request, history)
     here = place(history.standpoint.zone, tenant_settings(history))
     trigger = calendars.trigger(history.now, history.standpoint.zone, here)
     config, scaling = None, None
@@ -87,7 +91,9 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
         settings = tenant_settings(history)
         config = workload(request.workload, settings, request.service, request.metric_type)
         rules = Rules.of(history.standpoint, settings, config.service_name or request.service, request.scale_in)
-        doubt = calendars.doubt(coming(request, history), history.standpoint.zone, here)
+        doubt = history.once(
+            lambda history: calendars.doubt(when, history.standpoint.zone, here), ("doubt", request.hours)
+        )
         scaling = ScalingCalculator(settings.safety_factor, rules).calculate_scaling(
             rows["q90" if doubt else "point"].to_list(), config, current_traffic=current, trigger=trigger,
             unit=UNITS.get(request.metric_type, "ms"), doubt=doubt and f"for the upper end of the band: {doubt}",
@@ -97,10 +103,10 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
         hours=[
             Hour(start=at, expected=point, low=low, high=high)
             for at, point, low, high in zip(
-                coming(request, history), rows["point"], rows["q10"], rows["q90"], strict=True
+                when, *(rows[name].to_list() for name in ("point", "q10", "q90")), strict=True
             )
         ],
-        peak_to_mean=_peak_to_mean(history, entity),
+        peak_to_mean=history.once(lambda history: _peak_to_mean(history, entity), ("peak to mean", entity)),
         **_sure(forecast, request, history),
         trigger=trigger,
         method=forecast.evidence["method"][0],
@@ -113,9 +119,10 @@ def _sure(forecast: Forecast, request: LoadRequest, history: History) -> dict[st
     made = forecast.evidence
     if "band" not in made.columns:
         made = factors(history, ask(request, history).questions.hstack(forecast.rows.get_columns()))
-    six = {name: made[name][0] for name in ConfidenceScorer.WEIGHTS}
-    if "confidence" in made.columns:
-        return {"confidence": round(made["confidence"][0], 4), "confidence_is": "calibrated", "factors": six}
+    first = made.row(0, named=True)
+    six = {name: first[name] for name in ConfidenceScorer.WEIGHTS}
+    if "confidence" in first:
+        return {"confidence": round(first["confidence"], 4), "confidence_is": "calibrated", "factors": six}
     return {"confidence": ConfidenceScorer().score(six), "confidence_is": "uncalibrated", "factors": six}
 
 
@@ -128,6 +135,8 @@ def headline(answer: LoadAnswer) -> float:
 def _peak_to_mean(history: History, entity: str) -> float | None:
     """The last week's usual ratio of an hour's highest value to its mean; None where hours hold one value each."""
     grid, now = history.once(hours), hour_of(history.now, history.standpoint.zone)
+    if not (grid.peak > grid.value).any():
+        return None
     until = np.array([(now - EPOCH) // MICRO])
     value, peak = (one[0] for one in newest(grid, [grid.value, grid.peak], pl.Series([entity]), until, 168))
     higher = (value > 0) & (peak > value)
