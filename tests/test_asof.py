@@ -33,10 +33,14 @@ def test_a_record_is_what_was_known_by_then(rows: list[tuple[str, int, int]], as
         [name for name, *_ in rows], micros([hour for _, hour, _ in rows]), np.array([float(v) for *_, v in rows])
     )
     n, mean = record.at([name for name, _ in asked], micros([hour for _, hour in asked]))
+    median = record.median([name for name, _ in asked], micros([hour for _, hour in asked]))
+    beside = record.median([name for name, _ in asked], micros([hour for _, hour in asked]), 0.5)
     for k, (name, hour) in enumerate(asked):
         known = [v for other, when, v in rows if other == name and when <= hour]
         assert n[k] == len(known)
         assert mean[k] == pytest.approx(np.mean(known)) if known else np.isnan(mean[k])
+        assert median[k] == np.median(known) if known else np.isnan(median[k])
+        assert beside[k] == np.median([*known, 0.5])
 
 
 class Nothing(BaseModel):

@@ -122,6 +122,21 @@ def test_a_few_outcomes_of_a_scope_do_not_outweigh_what_is_usual(history: Histor
     assert apart.best(task, both, said)["a"] == "both"
 
 
+def test_who_answers_meanwhile_has_a_head_start(history: History) -> None:
+    """`other` errs by 3 of the baseline's 4 less: it takes over when it has gained five such errors, of 7 outcomes."""
+    candidates = {"base": told(a=4.0, b=4.0), "usual": told(a=4.0, b=4.0), "other": told(a=1.0, b=1.0)}
+    task = plain.task(candidates, scope="entity", meanwhile="usual")
+    few = plain.TASK.questions(history).filter(pl.col("entity") == "a").with_columns(value=10.0).head(7)
+    said = {name: make().forecast(task.study(history, few.drop("value"))).rows for name, make in candidates.items()}
+    for n, who in ((1, "usual"), (6, "usual"), (7, "other")):
+        rows = {name: each.head(n) for name, each in said.items()}
+        assert apart.best(task, few.head(n), rows) == {"": who, "a": who}
+    nobody = plain.task(candidates, scope="entity")
+    assert apart.best(nobody, few.head(1), {name: each.head(1) for name, each in said.items()})["a"] == "other"
+    folds = few.with_columns(fold=pl.int_range(7))
+    assert_frame_equal(apart.raced(task, folds, said).head(7), said["usual"])
+
+
 def test_it_is_saved_and_loaded_to_the_last_bit(task: Task, history: History, tmp_path: Path) -> None:
     model = train(task, history).model
     model.save(tmp_path)

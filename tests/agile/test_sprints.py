@@ -21,7 +21,6 @@ from foretell.engine.predict import Prediction, predict
 from foretell.errors import NotFound
 from foretell.models import throughput
 from foretell.models.forest import Forest
-from foretell.models.scaled import Given, Scaled
 
 MONDAY = datetime(2026, 1, 5, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -233,7 +232,7 @@ def test_the_answer_has_what_the_document_asks_for() -> None:
     answer = said(team())
     assert answer.planned_days == 14
     assert answer.total_story_points == 18
-    assert answer.method == "velocity_based"
+    assert answer.method == "usual_length"
     over = sprints.past(team())["delivered"].to_list()[-5:]
     assert answer.average_velocity == pytest.approx(sum(over) / 5)
     assert "18 points are open" not in " ".join(said(team(last=(1, 1))).risk_factors)
@@ -307,16 +306,37 @@ def made_up(count: int, columns: dict[str, Any], project: Sequence[str]) -> Stud
     return Study(history=facts, questions=asked, features=Block.of_columns(columns))
 
 
-def test_a_project_that_takes_twice_as_long_is_told_so() -> None:
-    random = np.random.default_rng(1)
-    plan, played, late = random.uniform(5, 20, 60), random.uniform(5, 20, 60), np.arange(60) % 2 == 0
-    study = made_up(60, {"a": plan, "b": played, "amid": np.zeros(60)}, ["slow" if one else "fast" for one in late])
-    value = pl.DataFrame({"value": plan * np.where(late, 2.0, 0.5)})
-    one = Scaled(Given({0.5: ("a", 1.0)}), Given({0.5: ("b", 1.0)}), by="project", apart="amid").fit(study, value)
-    assert one.shares == {"0": 1.0}
-    wrong = one.forecast(study).rows["point"].to_numpy() / value["value"].to_numpy()
-    assert wrong[late].mean() == pytest.approx(1.0, abs=0.15)
-    assert wrong[~late].mean() == pytest.approx(1.0, abs=0.15)
+@pytest.mark.parametrize("late", [0.5, 1.0, 1.6])
+def test_a_team_is_told_what_its_sprints_took_beside_their_plan(late: float) -> None:
+    """Each held as much and took so many times its two weeks, but for two; from two on that is what is said.
+
+    But for a tenth: how much a sprint holds is told in days of the team's own few weeks.
+    """
+    sizes = [2.0, 3.0, 4.0]
+    said_of: list[float] = []
+    for count in (0, 1, 2, 3, 8):
+        rows: dict[str, list[Row]] = {"sprints": [], "issues": [], "status_changes": []}
+        for k in range(count + 1):
+            starts, took = MONDAY + 2 * k * LENGTH, 1.0 if k in (4, 6) else late
+            rows["sprints"].append(sprint(f"s{k}", starts))
+            rows["issues"] += [issue(f"s{k}-{n}", f"s{k}", size, starts - DAY) for n, size in enumerate(sizes)]
+            over = [starts + took * share * LENGTH for share in (0.2, 0.6, 1.0)]
+            rows["status_changes"] += [moved(f"s{k}-{n}", "done", one) for n, one in enumerate(over) if k < count]
+        facts = history(rows, MONDAY + 2 * count * LENGTH)
+        block = sprints.features(facts, sprints.asked_at(facts, (0.0,)).tail(1))
+        said_of.append(float(block["usual"][0] / 14))
+    assert said_of == pytest.approx([1.0, late**0.5, late, late, late], rel=0.12)
+
+
+def test_what_is_usual_is_longer_where_more_is_in_the_sprint_and_shorter_where_less_is() -> None:
+    facts = team()
+    usual = [said(team(last=sizes)).estimated_days for sizes in ((1,), (6, 6), (6, 6, 6), (12, 12, 12, 12, 12, 12))]
+    assert usual == sorted(usual)
+    assert usual[2] < usual[1] * 1.2  # within what is usual it matters little
+    assert usual[3] > usual[2] * 2  # beyond it all of it counts
+    days = [said(facts, days_off=off).estimated_days for off in (0, 2, 5)]
+    assert days[1] > days[0] + 1
+    assert days[2] > days[1] + 2
 
 
 def test_a_forest_knows_the_spread_and_the_chance() -> None:

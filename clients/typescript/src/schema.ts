@@ -301,7 +301,7 @@ export interface DurationAnswer {
   days: Record<string, number>;
   by_end: number;
   confidence: number;
-  method: "velocity_based" | "planned_length";
+  method: "velocity_based" | "usual_length" | "planned_length";
   average_velocity: number | null;
   total_story_points: number;
   open_issues: number;

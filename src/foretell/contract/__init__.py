@@ -42,6 +42,7 @@ from foretell.contract.forecasts import (
     Record,
     Study,
     Target,
+    at_most,
     quantile,
 )
 from foretell.contract.replays import OURS, Past, Played, Policy, Replay, Replayed
@@ -135,6 +136,7 @@ __all__ = [
     "Task",
     "Trust",
     "Wanted",
+    "at_most",
     "instants",
     "quantile",
 ]

@@ -65,6 +65,12 @@ def quantile(level: float) -> str:
     return f"q{level * 100:g}"
 
 
+def at_most(said: Floats, levels: Sequence[float], most: float) -> Floats:
+    """The chance of at most so much of each row of quantiles at `levels`; beyond the outermost none, or certainty."""
+    apart = np.maximum.accumulate(said, axis=1) + 1e-9 * np.arange(len(levels))
+    return np.array([np.interp(most, row, levels, left=0.0, right=1.0) for row in apart])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What the method that answers has been worth out of sample, beside the others of its race.

@@ -21,6 +21,7 @@ from foretell.engine.calibration import Calibration
 from foretell.engine.scores import score
 
 SHRUNK = 100.0  # outcomes of a scope that count as much as what the candidates are worth everywhere
+HEAD = 5.0  # times the baseline's error: what all others must have gained in sum on who answers meanwhile
 
 
 def name_of(task: Task) -> str | None:
@@ -118,7 +119,7 @@ def best(task: Task, asked: Frame, said: Mapping[str, Frame]) -> dict[str, str]:
 
     What a candidate is worth beside the baseline in a scope is drawn to what it is worth everywhere.
     """
-    everywhere = _worth(task, asked, said)
+    everywhere = _handicapped(task, asked, said)
     who = {"": min(everywhere, key=everywhere.__getitem__, default=task.baseline)}
     for scope, n in scopes(task, asked).value_counts().iter_rows():
         here = scopes(task, asked) == scope
@@ -137,9 +138,15 @@ def _worth(task: Task, asked: Frame, said: Mapping[str, Frame]) -> dict[str, flo
     return {name: error / base for name, error in errors.items() if error is not None} if base else {}
 
 
+def _handicapped(task: Task, asked: Frame, said: Mapping[str, Frame]) -> dict[str, float]:
+    """The same, with the `HEAD` start of who answers `meanwhile` where the task names somebody."""
+    late = HEAD / asked.height if task.meanwhile in said else 0.0
+    return {name: share + late * (name != task.meanwhile) for name, share in _worth(task, asked, said).items()}
+
+
 def raced(task: Task, asked: Frame, said: Mapping[str, Frame]) -> Frame:
     """What it would have said to `asked`: in each fold by who was best in the folds before, at first the baseline."""
-    chosen = np.full(asked.height, task.baseline, dtype=object)
+    chosen = np.full(asked.height, task.meanwhile or task.baseline, dtype=object)
     fold = asked["fold"].to_numpy()
     for now in np.unique(fold)[1:]:
         past = pl.Series(fold < now)

@@ -106,7 +106,8 @@ class Record:
     def __init__(self, groups: Sequence[Hashable], known: Numbers, value: Floats) -> None:
         """Of rows: whose they are, when they became known (microseconds since 1970), and their value; no NaN."""
         self._known = Known(groups, known)
-        self._sum = np.concatenate([[0.0], np.cumsum(value[self._known.order])])
+        self._value = value[self._known.order]
+        self._sum = np.concatenate([[0.0], np.cumsum(self._value)])
 
     @classmethod
     def of(cls, rows: Frame, group: str, value: str) -> Self:
@@ -120,3 +121,9 @@ class Record:
         n = (last - first).astype(np.float64)
         total = self._sum[last] - self._sum[first]
         return n, np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+
+    def median(self, groups: Iterable[Hashable], moments: Numbers, *more: float) -> Floats:
+        """The median of the values of each group that were known by its moment, and of `more`; NaN of none."""
+        first, last = self._known.until(groups, moments)
+        known = [[*self._value[a:b], *more] for a, b in zip(first, last, strict=True)]
+        return np.array([np.median(values) if values else np.nan for values in known])

@@ -19,6 +19,7 @@ from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.features.asof import Known, Numbers, Record, latest, remembered
 from foretell.features.grid import micros
 from foretell.models.matching import matched
+from foretell.models.nested import Nested, named
 
 PERSON = Choice(of="the person who finishes it")
 READS = (*OF_ISSUES, Read(table="members", window=SEEN, by="project"))
@@ -157,7 +158,8 @@ class Weighted:
     def forecast(self, study: Study) -> Forecast:
         """The chance of every member; null where a project has none."""
         told = scores(study.history, study.questions)
-        return Forecast(rows=shared_out(told, np.exp(SHARP * told["total"].to_numpy()), study.questions.height))
+        weight = np.exp(SHARP * told["total"].to_numpy())
+        return Forecast(rows=named(told["place"], told["person"], weight, study.questions.height))
 
     def save(self, folder: Path) -> None:
         """Write that there is nothing to be written."""
@@ -166,17 +168,6 @@ class Weighted:
     def load(self, folder: Path) -> Self:  # noqa: ARG002
         """Return self."""
         return self
-
-
-def shared_out(told: Frame, weight: Floats, count: int) -> Frame:
-    """Weights of people (`place`, `person`) as chances that sum to one, for so many questions; null of no member."""
-    people = told["person"].unique().sort().to_list() or [""]
-    column = {person: k for k, person in enumerate(people)}
-    table = np.zeros((count, len(people)))
-    table[told["place"].to_numpy(), [column[person] for person in told["person"]]] = weight
-    total = table.sum(axis=1, keepdims=True)
-    share = np.divide(table, total, out=np.full(table.shape, np.nan), where=total > 0)
-    return pl.DataFrame({f"p:{person}": share[:, k] for k, person in enumerate(people)}).fill_nan(None)
 
 
 class Experience:
@@ -188,42 +179,29 @@ class Experience:
     needs_training = True
     cost = Cost(fit=0.1, forecast=0.3)
 
-    def __init__(self) -> None:
-        self.counts: dict[str, dict[str, float]] = {}
-
     def fit(self, study: Study, outcomes: Frame) -> Self:
         """Count; return self."""
         last = study.questions.hstack(outcomes.select("value", over="known_at")).sort("over", "entity")
         last = last.unique("entity", keep="last", maintain_order=True)
         over = last["over"].dt.epoch("s").to_numpy()
         weight = 0.5 ** ((over.max() - over) / 86_400 / HALF_LIFE)
-        for kinds, person, one in zip(_kinds(study.history, last), last["value"], weight.tolist(), strict=True):
-            for kind in kinds:
-                of = self.counts.setdefault(kind, {})
-                of[person] = of.get(person, 0.0) + one
+        self.counts = Nested.of(_kinds(study.history, last), last["value"].to_list(), weight.tolist())
         return self
 
     def forecast(self, study: Study) -> Forecast:
         """The chance of every member; null where a project has none."""
         told = members(study.history, study.questions).select("place", "person")
         kinds = _kinds(study.history, study.questions)
-        chance = [self._chance(kinds[place], person) for place, person in told.iter_rows()]
-        return Forecast(rows=shared_out(told, np.array(chance), study.questions.height))
-
-    def _chance(self, kinds: list[str], person: str) -> float:
-        found = LEAST / 100
-        for kind in kinds:
-            of = self.counts.get(kind, {})
-            found = (of.get(person, 0.0) + DRAWN * found) / (sum(of.values()) + DRAWN)
-        return found
+        chance = [self.counts.share(kinds[place], person, DRAWN, LEAST / 100) for place, person in told.iter_rows()]
+        return Forecast(rows=named(told["place"], told["person"], np.array(chance), study.questions.height))
 
     def save(self, folder: Path) -> None:
         """Write the counts."""
-        (folder / "experience.json").write_text(json.dumps(self.counts))
+        self.counts.save(folder)
 
     def load(self, folder: Path) -> Self:
         """Read them."""
-        self.counts = json.loads((folder / "experience.json").read_text())
+        self.counts = Nested.load(folder)
         return self
 
 
@@ -237,11 +215,6 @@ def _kinds(history: History, asked: Frame) -> list[list[str]]:
 
 
 # ---------------------------------------------------------------- requests and answers
-
-
-def about(request: AssignmentRequest) -> dict[str, list[str]]:
-    """The project that it is about."""
-    return {"project": [request.project or ""]}
 
 
 def ask(request: AssignmentRequest, history: History) -> Ask:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from foretell.contract import Ask, Forecast, Frame, History, instants, quantile
+from foretell.contract import Ask, Forecast, Frame, History, at_most, instants, quantile
 from foretell.domains.agile.models import HOURS, What, ended
 from foretell.domains.agile.schema import (
     Badge,
@@ -31,8 +31,13 @@ WRITTEN = ("title", "description", "type", "priority", "component", "epic")
 BARE = {"sprint": "", "due": None, "reporter": ""}
 
 
-def about(request: IssueRequest) -> dict[str, list[str]]:
-    """The project that it is about."""
+class _OfProject(Protocol):
+    @property
+    def project(self) -> str | None: ...
+
+
+def about(request: _OfProject) -> dict[str, list[str]]:
+    """The project that a request is about."""
     return {"project": [request.project or ""]}
 
 
@@ -126,10 +131,8 @@ def _alike(forecast: Forecast) -> list[Any]:
 
 def _near(row: dict[str, Any], hours: float) -> float:
     """The chance, by the quantiles, that it takes between `hours` / `NEAR` and `hours` x `NEAR`."""
-    levels = np.array(HOURS.levels)
-    at = np.maximum.accumulate([max(0.0, row[quantile(level)]) for level in HOURS.levels])
-    edges = np.interp([hours / NEAR, hours * NEAR], at, levels, left=0.0, right=1.0)
-    return float(np.clip(edges[1] - edges[0], 0.0, 1.0))
+    said = np.array([[max(0.0, row[quantile(level)]) for level in HOURS.levels]])
+    return float((at_most(said, HOURS.levels, hours * NEAR) - at_most(said, HOURS.levels, hours / NEAR))[0])
 
 
 def _reasoning(forecast: Forecast, method: Method, known: int, what: str) -> str:

@@ -8,11 +8,12 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from foretell.contract import Ask, Block, Floats, Forecast, Forecaster, Frame, History, Quantity, quantile
+from foretell.contract import Ask, Block, Floats, Forecast, Forecaster, Frame, History, Quantity, at_most, quantile
 from foretell.domains.agile.duration import question
 from foretell.domains.agile.schema import DeliveryAnswer, SprintRequest
 from foretell.domains.agile.sprints import MICROSECONDS, asked_at, held, past, planned, promised, total
-from foretell.features.asof import latest
+from foretell.features.asof import Known, latest
+from foretell.features.grid import micros
 from foretell.models.forest import Forest
 from foretell.models.scaled import Given, Usual
 
@@ -88,23 +89,18 @@ def told(counts: Mapping[str, Floats], record: Mapping[str, Floats]) -> Block:
 def record(over: Frame, asked: Frame) -> dict[str, Floats]:
     """What the project's sprints with points were like that were over by `as_of`, by the names of `RECORD`.
 
-    `over` has `project`, `known_at`, `committed` and `delivered`, by `known_at`. Newer ones count more.
+    `over` has `project`, `known_at`, `committed` and `delivered`. Newer ones count more.
     """
     done, held_ = pl.col("delivered"), pl.col("committed")
     like = over.filter(held_ > 0).select(
         "project", "known_at", fell_short=(done < held_).cast(pl.Float64), nothing_done=(done <= 0).cast(pl.Float64),
         share_done=(done / held_).clip(0, 2),
     )  # fmt: skip
-    by = {name: (group["known_at"], group.select(*RECORD).to_numpy()) for (name,), group in like.group_by("project")}
-    usual = np.array([*RECORD.values()])
-    out = np.tile(usual, (asked.height, 1))
-    for k, (project, as_of) in enumerate(asked.select("project", "as_of").iter_rows()):
-        if project not in by:
-            continue
-        ends, rows = by[project]
-        n = int((ends <= as_of).sum())
-        weight = FADING ** np.arange(n)[::-1]
-        out[k] = (weight @ rows[:n] + USUAL * usual) / (weight.sum() + USUAL)
+    known, usual = Known.of(like, "project"), np.array([*RECORD.values()])
+    rows, out = like.select(*RECORD).to_numpy()[known.order], np.empty((asked.height, len(RECORD)))
+    for k, (first, last) in enumerate(zip(*known.until(asked["project"], micros(asked["as_of"])), strict=True)):
+        weight = FADING ** np.arange(last - first)[::-1]
+        out[k] = (weight @ rows[first:last] + USUAL * usual) / (weight.sum() + USUAL)
     return dict(zip(RECORD, out.T, strict=True))
 
 
@@ -124,9 +120,7 @@ def under(said: Forecast) -> Floats:
     """The chance of each question that less is delivered than committed: the share of worlds, else by the quantiles."""
     if said.draws is not None:
         return np.asarray((said.draws < -1e-9).mean(axis=1))
-    rows = said.rows.select(map(quantile, DIFFERENCE.levels)).to_numpy()
-    rows = np.maximum.accumulate(rows, axis=1) + 1e-9 * np.arange(rows.shape[1])
-    return np.array([np.interp(-1e-6, one, DIFFERENCE.levels, left=0.0, right=1.0) for one in rows])
+    return at_most(said.rows.select(map(quantile, DIFFERENCE.levels)).to_numpy(), DIFFERENCE.levels, -1e-6)
 
 
 def decide(forecast: Forecast, request: SprintRequest, history: History) -> DeliveryAnswer:

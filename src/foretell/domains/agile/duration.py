@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from foretell.contract import INSTANT, Ask, Floats, Forecast, Frame, History, quantile
-from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, SprintRequest
+from foretell.contract import INSTANT, Ask, Forecast, Frame, History, at_most, quantile
+from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, HowLong, SprintRequest
 from foretell.domains.agile.sprints import DAYS, features, held, past
 from foretell.errors import NotFound
 from foretell.features.asof import latest
@@ -15,12 +15,8 @@ LARGEST = 5  # issues of which it is told what changes without them
 NEAR = 0.2  # of the estimate that it may be wrong by, and still counts as right
 SAID = {"50": 0.5, "85": 0.85, "95": 0.95}
 LIKELY = 0.5  # a chance below that is told as a risk
+METHODS: dict[str, HowLong] = {"planned": "planned_length", "usual": "usual_length"}
 FEW = 3  # sprints that are over, with fewer of them little is known
-
-
-def about(request: SprintRequest) -> dict[str, list[str]]:
-    """The sprint's project."""
-    return {"project": [request.project or ""]}
 
 
 def question(request: SprintRequest, history: History) -> Frame:
@@ -88,7 +84,8 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     days = days * (known["issues"] > 0)
     point = max(0.0, forecast.rows["point"][0]) * (known["issues"] > 0)
     left = known["left"] if asked["at"][0] > history.now else 0.0
-    by_end = [chance(one, left) if known["issues"] else 1.0 for one in days]
+    by_end = (at_most(days, DAYS.levels, left) if known["issues"] else np.ones(len(days))).tolist()
+    near = [float(at_most(days[:1], DAYS.levels, point * share)[0]) for share in (1 - NEAR, 1 + NEAR)]
     late = days[:, DAYS.levels.index(0.85)]
     open_ = _largest(history, asked.head(1), count=None)
     largest = open_.head(LARGEST)
@@ -104,19 +101,12 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     return DurationAnswer(
         project=request.project or "", sprint=request.sprint, estimated_days=point, planned_days=known["length"],
         days={name: float(days[0, DAYS.levels.index(level)]) for name, level in SAID.items()}, by_end=by_end[0],
-        confidence=chance(days[0], point * (1 + NEAR)) - chance(days[0], point * (1 - NEAR)),
-        method="planned_length" if str(forecast.evidence["method"][0]).startswith("planned") else "velocity_based",
+        confidence=near[1] - near[0], method=METHODS.get(str(forecast.evidence["method"][0]), "velocity_based"),
         average_velocity=None if np.isnan(known["velocity"]) else known["velocity"],
         total_story_points=known["points"], open_issues=int(known["issues"]),
         risk_factors=_risks(request, history, known, by_end[0], open_["points"]),
         without=sorted(dropped, key=lambda one: one.days_saved, reverse=True),
     )  # fmt: skip
-
-
-def chance(said: Floats, most: float) -> float:
-    """The chance of at most so much, by the quantiles at `DAYS.levels`; beyond them none, or certainty."""
-    apart = said + 1e-9 * np.arange(len(said))
-    return float(np.interp(most, apart, DAYS.levels, left=0.0, right=1.0))
 
 
 def _risks(

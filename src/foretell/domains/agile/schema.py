@@ -12,6 +12,7 @@ from foretell.domains.agile.tables import Hours, Id, Points, Short, Text, Title
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Method = Literal["ml_model", "similarity", "heuristic"]
+HowLong = Literal["velocity_based", "usual_length", "planned_length"]
 
 
 class Settings(BaseModel):
@@ -309,7 +310,7 @@ class DurationAnswer(BaseModel):
     days: dict[Literal["50", "85", "95"], float]
     by_end: Share
     confidence: Share
-    method: Literal["velocity_based", "planned_length"]
+    method: HowLong
     average_velocity: float | None
     total_story_points: float
     open_issues: int

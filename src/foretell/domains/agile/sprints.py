@@ -13,29 +13,33 @@ import polars as pl
 
 from foretell.contract import Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
 from foretell.domains.agile.features import READS, SEEN, finished
-from foretell.features.asof import latest, remembered
+from foretell.features.asof import Known, Record, latest, remembered
+from foretell.features.grid import micros
 from foretell.models import throughput
 from foretell.models.paths import generator
-from foretell.models.scaled import Given, Scaled
+from foretell.models.scaled import Around, Given
 
 SPRINT_READS = (*READS, Read(table="sprints", window=SEEN, by="project"))
 DAYS = Quantity(unit="days", levels=(0.05, 0.1, 0.25, 0.5, 0.75, 0.85, 0.9, 0.95), lower=0.0)
 PLAYED = {level: (f"played_{quantile(level)}", 1.0) for level in DAYS.levels}
+MIDDLE = PLAYED[0.5][0]
 MOMENTS = (0.0, 0.5)  # of a sprint's time at which it is asked how long it takes
 LONGEST = 3  # times its planned length after which a sprint is given up
 LATELY = 5  # sprints that a velocity is the mean of
 WEEK = timedelta(days=7)
 MICROSECONDS = 86_400_000_000
 WHAT_IF = ("days_off", "capacity")  # columns that questions may have, beside `without`
-ROUGH = 0.35  # log-normal: how far a sprint is from its plan, where nothing tells more
-ROUGHLY = {level: math.exp(ROUGH * NormalDist().inv_cdf(level)) for level in DAYS.levels}
+ROUGH, AMID = 0.35, 0.75  # log-normal: how far a sprint is from what is told, at its start and later
+FILLED = 0.25  # log-log: how much longer a sprint takes that holds more than is usual, up to `FULL` times that
+FULL = 2.0
+LEAST = 0.2  # days: shorter ones count as so much
 
-PLAN = Given({level: ("left", factor) for level, factor in ROUGHLY.items()})
+_around = partial(partial, Around, wide="rough", levels=DAYS.levels)
 CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
-    "velocity": partial(Given, {level: ("rule", factor) for level, factor in ROUGHLY.items()}),
-    "planned": lambda: PLAN,
+    "velocity": _around("rule"),
+    "planned": _around("left"),
     "played": partial(Given, PLAYED),
-    "learned": lambda: Scaled(PLAN, Given(PLAYED), by="project", apart="amid"),
+    "usual": _around("usual"),
 }
 
 
@@ -120,13 +124,10 @@ def _past(history: History) -> Frame:
 def velocities(history: History, asked: Frame) -> Floats:
     """The mean of the points that the project's last `LATELY` sprints delivered by `as_of`; NaN without any."""
     rows = past(history)
-    by = {name: (group["known_at"], group["delivered"].to_numpy()) for (name,), group in rows.group_by("project")}
-    out = np.full(asked.height, np.nan)
-    for k, (project, as_of) in enumerate(asked.select("project", "as_of").iter_rows()):
-        ends, points = by.get(project, (None, None))
-        if ends is not None and points is not None and (n := int((ends <= as_of).sum())):
-            out[k] = points[max(0, n - LATELY) : n].mean()
-    return out
+    known = Known.of(rows, "project")
+    points = rows["delivered"].to_numpy()[known.order]
+    spans = zip(*known.until(asked["project"], micros(asked["as_of"])), strict=True)
+    return np.array([points[max(a, b - LATELY) : b].mean() if b > a else np.nan for a, b in spans])
 
 
 # ---------------------------------------------------------------- until everything is done
@@ -185,13 +186,50 @@ def features(history: History, asked: Frame) -> Block:
     """What is known of a sprint to say how long it takes.
 
     In days: `length` (planned), `left` of it, `rule` (by `velocity`), and `PLAYED`, quantiles of the days played
-    through with `weeks` of the past; zero weeks: a rough guess about what is `left`. Whether it is `amid` (0 or 1),
+    through with `weeks` of the past; zero weeks: a rough guess about what is `left`. `usual` is what is left, times
+    what the project's sprints took beside that (the median, one as planned among them), longer or shorter where this
+    one holds more or less than they did. Whether it is `amid` (0 or 1), and how `rough` all this is (of the logarithm);
     open `points` and `issues`, `velocity` (points a sprint; NaN without a past).
     """
     return remembered(history, asked, _features)
 
 
 def _features(history: History, asked: Frame) -> Block:
+    known = plain = _known(history, asked)
+    if given := [name for name in WHAT_IF if name in asked.columns and asked[name].count()]:
+        plain = _known(history, asked.drop(given))
+    took, full = history.stored.once(_records)
+    whose, moments = _whose(asked, known).to_list(), micros(asked["as_of"])
+    fuller = _beside_left(plain, plain[MIDDLE]) - full.median(whose, moments)
+    within = np.clip(fuller, -math.log(FULL), math.log(FULL))
+    more = np.nan_to_num(FILLED * within + (fuller - within))
+    usual = known["left"] * np.exp(took.median(whose, moments, 0.0) + more)
+    # Fewer hands and days off act on all of it; of nothing to do none is left.
+    usual *= np.divide(known[MIDDLE], plain[MIDDLE], out=np.zeros(asked.height), where=plain[MIDDLE] > 0)
+    return Block((*known.names, "usual"), np.column_stack([known.values, usual]))
+
+
+def _records(history: History) -> tuple[Record, Record]:
+    """What sprints took, and what they should have by what they held, beside what was left of them; in logarithms."""
+    over = history.once(_lasted).filter(pl.col("value").is_not_null())
+    known = _known(history, over)
+    full = np.where(known["weeks"] > 0, _beside_left(known, known[MIDDLE]), np.nan)  # else it is but a guess
+    rows = over.select("known_at", whose=_whose(over, known), took=_beside_left(known, over["value"].to_numpy()))
+    rows = rows.with_columns(full=pl.Series(full).fill_nan(None))
+    return Record.of(rows, "whose", "took"), Record.of(rows, "whose", "full")
+
+
+def _whose(asked: Frame, known: Block) -> pl.Series:
+    """Of whom and when: sprints of one project, at their start or amid them, are like each other."""
+    return asked["project"] + pl.Series(np.where(known["amid"] > 0, "\namid", "\nstart"))
+
+
+def _beside_left(known: Block, days: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(days, LEAST) / known["left"]))
+
+
+def _known(history: History, asked: Frame) -> Block:
+    """All features but the usual."""
     plan, n = planned(history, asked), asked.height
     length, left = (
         ((plan["ends"] - plan[name]).dt.total_microseconds() / MICROSECONDS).to_numpy() for name in ("starts", "origin")
@@ -203,10 +241,11 @@ def _features(history: History, asked: Frame) -> Block:
     with np.errstate(divide="ignore", invalid="ignore"):
         rule = np.where(velocity > 0, points / velocity * length, left)
     played, weeks = _played(history, asked, plan, rows)
-    played = np.where(weeks[:, None] > 0, played, left[:, None] * np.array([*ROUGHLY.values()]))
+    rough, away = np.where(amid > 0, AMID, ROUGH), [NormalDist().inv_cdf(level) for level in DAYS.levels]
+    played = np.where(weeks[:, None] > 0, played, left[:, None] * np.exp(np.outer(rough, away)))
     nothing = total(rows, n) == 0
     columns = {"length": length, "left": left, "points": points, "issues": total(rows, n), "velocity": velocity}
-    columns |= {"amid": amid, "rule": np.where(nothing, 0.0, rule), "weeks": weeks}
+    columns |= {"amid": amid, "rough": rough, "rule": np.where(nothing, 0.0, rule), "weeks": weeks}
     played[nothing] = 0.0
     return Block.of_columns(columns | {name: played[:, k] for k, (name, _) in enumerate(PLAYED.values())})
 
@@ -257,14 +296,16 @@ def _spans(history: History, project: str, as_of: datetime, first: datetime) -> 
 
     Since and until, in days before `first`.
     """
-    mine = history.stored.once(_lasted).filter(pl.col("project") == project, pl.col("as_of") < first)
+    begun = history.stored.once(_lasted).unique("entity", keep="first")
+    mine = begun.filter(pl.col("project") == project, pl.col("as_of") < first)
     since = _ago(mine["as_of"], first)
     took = mine.select(pl.when(pl.col("known_at") <= as_of).then("value").fill_null(np.inf))["value"].to_numpy()
     return np.column_stack([since, np.maximum(since - took, 0.0)])
 
 
 def _lasted(history: History) -> Frame:
-    asked = asked_at(history, (0.0,))
+    """Sprints, at their start and half-way, with how long they took."""
+    asked = asked_at(history, MOMENTS)
     return asked.hstack(outcomes(history, asked).get_columns())
 
 
