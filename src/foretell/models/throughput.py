@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,15 @@ from foretell.contract import Floats
 WEEKS, WORLDS = 12, 400  # weeks of the past that are drawn from, and possible futures
 MOST = 60  # weeks that are played
 IDLE = 0.05  # of the busiest weekday's work: on a weekday with less nobody works
+
+
+def sizes(done: Floats, todo: Sequence[float | None]) -> tuple[Floats, float]:
+    """How large each thing done was, and all to do together; counted, where most of those done have no size (NaN)."""
+    bare = np.isnan(done)
+    if bare.sum() * 2 > len(done) or not np.nansum(done):
+        return np.ones(len(done)), float(len(todo))
+    usual = float(np.nanmean(done))
+    return np.where(bare, usual, done), float(sum(usual if one is None else one for one in todo))
 
 
 def weekly(ago: Floats, sizes: Floats, spans: Floats) -> Floats:

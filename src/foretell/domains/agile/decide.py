@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,13 +31,8 @@ WRITTEN = ("title", "description", "type", "priority", "component", "epic")
 BARE = {"sprint": "", "due": None, "reporter": ""}
 
 
-class _OfProject(Protocol):
-    @property
-    def project(self) -> str | None: ...
-
-
-def about(request: _OfProject) -> dict[str, list[str]]:
-    """The project that a request is about."""
+def about(request: Any) -> dict[str, list[str]]:
+    """The project that a request, of whatever kind, is about."""
     return {"project": [request.project or ""]}
 
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import polars as pl
 
-from foretell.contract import Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
+from foretell.contract import EPOCH, MICRO, Block, Floats, Forecaster, Frame, History, Quantity, Read, quantile
 from foretell.domains.agile.features import READS, SEEN, finished
 from foretell.features.asof import Known, Record, latest, remembered
 from foretell.features.grid import micros
@@ -252,19 +252,21 @@ def _known(history: History, asked: Frame) -> Block:
 
 def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[Floats, Floats]:
     """Quantiles of days for each question, and the weeks of the past that they were drawn from."""
-    over = {name: group for (name,), group in finished(history).group_by("project", maintain_order=True)}
+    over = history.stored.once(_done)
     points = rows.group_by("place").agg("points")
     open_ = dict(zip(points["place"].to_list(), points["points"].to_list(), strict=True))
     out, weeks = np.zeros((asked.height, len(DAYS.levels))), np.zeros(asked.height)
     more = [asked[name].to_list() if name in asked.columns else [None] * asked.height for name in WHAT_IF]
     where = asked.select("entity", "project", "as_of").hstack(plan.get_columns())
     for k, (sprint, project, as_of, starts, ends, origin) in enumerate(where.iter_rows()):
-        done = over[project].filter(pl.col("known_at") <= as_of) if project in over else None
-        if done is None or done.is_empty() or k not in open_:
+        known = over.get(project, np.empty((2, 0)))
+        when, done = known[:, known[0] <= _at(as_of)]
+        if not len(done) or k not in open_:
             continue
         first = origin - -(-(origin - as_of) // WEEK) * WEEK  # whole weeks before a start that is yet to come
-        sizes, todo = _sizes(done["points"], open_[k])
-        drawn = throughput.weekly(_ago(done["known_at"], first), sizes, _spans(history, project, as_of, first))
+        sizes, todo = throughput.sizes(done, open_[k])
+        ago = (_at(first) - when) / MICROSECONDS
+        drawn = throughput.weekly(ago, sizes, _spans(history, project, _at(as_of), _at(first)))
         if not drawn.any():
             continue
         weeks[k], capacity = len(drawn), more[1][k]
@@ -277,30 +279,33 @@ def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[F
     return out, weeks
 
 
-def _sizes(done: pl.Series, open_: list[float | None]) -> tuple[Floats, float]:
-    """How large each finished issue was, and all open ones together: in points; counted, where most have none."""
-    if done.null_count() * 2 > len(done) or not done.sum():
-        return np.ones(len(done)), float(len(open_))
-    sizes = done.fill_null(strategy="mean").to_numpy()
-    return sizes, float(sum(sizes.mean() if one is None else one for one in open_))
+def _at(moment: datetime) -> int:
+    return (moment - EPOCH) // MICRO
 
 
-def _ago(when: pl.Series, moment: datetime) -> Floats:
-    """By how many days each was before a moment."""
-    found: Floats = ((pl.Series([moment]) - when).dt.total_microseconds() / MICROSECONDS).to_numpy()
-    return found
+def _done(history: History) -> dict[str, Floats]:
+    """When the issues of each project were finished (microseconds), and their points, NaN of none; in that order."""
+    rows = finished(history).select("project", pl.col("known_at").dt.epoch("us"), "points")
+    return {name: each.drop("project").to_numpy().T for (name,), each in rows.group_by("project", maintain_order=True)}
 
 
-def _spans(history: History, project: str, as_of: datetime, first: datetime) -> Floats:
+def _spans(history: History, project: str, as_of: int, first: int) -> Floats:
     """When the project had something to do: from each sprint's start until all it held was done, as known at `as_of`.
 
     Since and until, in days before `first`.
     """
-    begun = history.stored.once(_lasted).unique("entity", keep="first")
-    mine = begun.filter(pl.col("project") == project, pl.col("as_of") < first)
-    since = _ago(mine["as_of"], first)
-    took = mine.select(pl.when(pl.col("known_at") <= as_of).then("value").fill_null(np.inf))["value"].to_numpy()
+    begun, known, took = history.stored.once(_begun).get(project, np.empty((3, 0)))
+    since = ((first - begun) / MICROSECONDS)[begun < first]
+    took = np.where(known <= as_of, took, np.inf)[begun < first]
     return np.column_stack([since, np.maximum(since - took, 0.0)])
+
+
+def _begun(history: History) -> dict[str, Floats]:
+    """When each project's sprints began, when it was known how long they took (microseconds), and that (days)."""
+    told = [pl.col(name).dt.epoch("us").cast(pl.Float64).fill_null(np.inf) for name in ("as_of", "known_at")]
+    rows = history.once(_lasted).unique("entity", keep="first")
+    rows = rows.select("project", *told, pl.col("value").fill_null(np.inf))
+    return {name: each.drop("project").to_numpy().T for (name,), each in rows.group_by("project")}
 
 
 def _lasted(history: History) -> Frame:
