@@ -145,8 +145,12 @@ def _handicapped(task: Task, asked: Frame, said: Mapping[str, Frame]) -> dict[st
 
 
 def raced(task: Task, asked: Frame, said: Mapping[str, Frame]) -> Frame:
-    """What it would have said to `asked`: in each fold by who was best in the folds before, at first the baseline."""
-    chosen = np.full(asked.height, task.meanwhile or task.baseline, dtype=object)
+    """What it would have said to `asked`: in each fold by who was best in the folds before.
+
+    In the first who answers `meanwhile` says it, or the baseline.
+    """
+    first = task.meanwhile if task.meanwhile in said else task.baseline
+    chosen = np.full(asked.height, first, dtype=object)
     fold = asked["fold"].to_numpy()
     for now in np.unique(fold)[1:]:
         past = pl.Series(fold < now)
