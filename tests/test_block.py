@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from tests.toys import START, ask, plain
 
 from foretell import Block
+from foretell.contract import at_most
 from foretell.errors import BrokenDomain
 from foretell.features.grid import alike, distinct, mean
 
@@ -61,3 +62,9 @@ def test_a_mean_of_the_rows_before_against_a_loop(steps: int) -> None:
     column = np.where(random.random(30) < 0.3, np.nan, random.integers(0, 9, 30).astype(float))
     seen = [[x for x in column[max(0, k - steps) : k].tolist() if not math.isnan(x)] for k in range(30)]
     np.testing.assert_array_equal(mean(column, steps), [sum(x) / len(x) if x else math.nan for x in seen])
+
+
+def test_the_chance_of_at_most_so_much_is_told_by_quantiles() -> None:
+    said, levels = np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), (0.1, 0.5, 0.9)
+    for most, wanted in ((0.5, [0, 0, 1]), (1.0, [0.1, 0, 1]), (3.0, [0.7, 0.1, 1]), (3.1, [0.72, 1, 1])):
+        assert at_most(said, levels, most) == pytest.approx(wanted, abs=1e-6)  # the second row crosses: never falling

@@ -18,15 +18,12 @@ OWN = 5  # outcomes of a group that its own quantiles are taken of
 
 
 class Given:
-    """Quantiles that are features, by level (0.5 among them) the name of the feature and what it is multiplied with.
-
-    The point is the median's.
-    """
+    """Quantiles that are features: by level (0.5 among them) the feature's name. The point is the median's."""
 
     needs_training = False
     cost = Cost(forecast=0.01)
 
-    def __init__(self, columns: Mapping[float, tuple[str, float]]) -> None:
+    def __init__(self, columns: Mapping[float, str]) -> None:
         self.columns = dict(sorted(columns.items()))
 
     def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - all is in the features
@@ -35,8 +32,7 @@ class Given:
 
     def forecast(self, study: Study) -> Forecast:
         """What the features say."""
-        names, factors = zip(self.columns[0.5], *self.columns.values(), strict=True)
-        said = study.features.of_names(names) * np.array(factors)
+        said = study.features.of_names([self.columns[0.5], *self.columns.values()])
         return Forecast(rows=Block(("point", *map(quantile, self.columns)), said).frame())
 
     def save(self, folder: Path) -> None:
@@ -47,18 +43,11 @@ class Given:
         return self
 
 
-class Around:
+class Around(Given):
     """A feature, and quantiles around it: log-normal, as wide as another feature says (of the logarithm)."""
-
-    needs_training = False
-    cost = Cost(forecast=0.01)
 
     def __init__(self, column: str, *, wide: str, levels: Sequence[float]) -> None:
         self.column, self.wide, self.levels = column, wide, tuple(levels)
-
-    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - all is in the features
-        """Learn nothing; return self."""
-        return self
 
     def forecast(self, study: Study) -> Forecast:
         """What the features say."""
@@ -66,13 +55,6 @@ class Around:
         away = np.array([0.0, *(NormalDist().inv_cdf(level) for level in self.levels)])
         said = middle[:, None] * np.exp(np.outer(study.features[self.wide], away))
         return Forecast(rows=Block(("point", *map(quantile, self.levels)), said).frame())
-
-    def save(self, folder: Path) -> None:
-        """Nothing is learned."""
-
-    def load(self, folder: Path) -> Self:  # noqa: ARG002
-        """Return self."""
-        return self
 
 
 class Usual:

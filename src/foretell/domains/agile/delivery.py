@@ -28,7 +28,7 @@ LEARNED = (
     "added", "removed", "log_added", "log_removed", "log_start", "log_done", "log_open", "log_held", "log_issues",
     "points_an_issue", *RECORD,
 )  # fmt: skip
-BURNT = {level: (f"burnt_{quantile(level)}", 1.0) for level in DIFFERENCE.levels}
+BURNT = {level: f"burnt_{quantile(level)}" for level in DIFFERENCE.levels}
 
 
 def questions(history: History) -> Frame:
@@ -81,7 +81,7 @@ def told(counts: Mapping[str, Floats], record: Mapping[str, Floats]) -> Block:
     short = np.clip(burnt, done, np.maximum(points, done)) - points
     burning = {
         name: short + ((0.5 - level) * 2 * (done - points - short) if level < 0.5 else (1 - 2 * level) * short)
-        for level, (name, _) in BURNT.items()
+        for level, name in BURNT.items()
     }
     return Block.of_columns(made | burning | {"points_an_issue": points / (issues + 1)})
 

@@ -21,8 +21,8 @@ from foretell.models.scaled import Around, Given
 
 SPRINT_READS = (*READS, Read(table="sprints", window=SEEN, by="project"))
 DAYS = Quantity(unit="days", levels=(0.05, 0.1, 0.25, 0.5, 0.75, 0.85, 0.9, 0.95), lower=0.0)
-PLAYED = {level: (f"played_{quantile(level)}", 1.0) for level in DAYS.levels}
-MIDDLE = PLAYED[0.5][0]
+PLAYED = {level: f"played_{quantile(level)}" for level in DAYS.levels}
+MIDDLE = PLAYED[0.5]
 MOMENTS = (0.0, 0.5)  # of a sprint's time at which it is asked how long it takes
 LONGEST = 3  # times its planned length after which a sprint is given up
 LATELY = 5  # sprints that a velocity is the mean of
@@ -247,7 +247,7 @@ def _known(history: History, asked: Frame) -> Block:
     columns = {"length": length, "left": left, "points": points, "issues": total(rows, n), "velocity": velocity}
     columns |= {"amid": amid, "rough": rough, "rule": np.where(nothing, 0.0, rule), "weeks": weeks}
     played[nothing] = 0.0
-    return Block.of_columns(columns | {name: played[:, k] for k, (name, _) in enumerate(PLAYED.values())})
+    return Block.of_columns(columns | {name: played[:, k] for k, name in enumerate(PLAYED.values())})
 
 
 def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[Floats, Floats]:
