@@ -1,4 +1,4 @@
-"""The daily refresh of everybody's features, of a hundred thousand people of the seeded world: as a worker does it.
+"""A hundred thousand people of the seeded world: everybody's features made anew, tasks trained, as a worker does.
 
 `python -m bench.daily NAME TENANT …` does a part in a process of its own and prints its figures as a line of JSON.
 """
@@ -25,12 +25,13 @@ from foretell.domains.realestate.tables import TABLES
 
 PEOPLE = 100_000
 TASK = "realestate.move"
+LEARNED = ("realestate.move", "realestate.contact", "realestate.value")
 LONGEST = 180.0  # seconds that a night's refresh may take; the document says an hour
 LATER = timedelta(days=1)  # of facts that come between two nights
 
 
 def measure() -> dict[str, Any]:
-    """Seconds and memory of the first refresh, the next night's after a day's facts, and one more that day; printed."""
+    """Seconds and memory of refreshes (the first, the next after a day's facts, one more) and trainings; printed."""
     with place() as here:
         told = measured(here)
     came, runs = told["came"], told["runs"]
@@ -39,6 +40,9 @@ def measure() -> dict[str, Any]:
         "\nits memory is not counted; no model is trained, and so what features are worth to one is not worked out\n"
     )
     rows: list[list[object]] = [["all facts taken in", number(came["seconds"]), "", "", "", ""]]
+    for name, one in told["learned"].items():
+        words = f"training {name}, from {one['outcomes']:,} outcomes of {one['entities']:,}"
+        rows.append([words, number(one["seconds"]), number(one["memory"]), "", "", ""])
     for words, one in runs.items():
         told_of = (f"{one[key]:,}" for key in ("entities", "compared", "drifts"))
         rows.append([words, number(one["seconds"]), number(one["memory"]), *told_of])
@@ -62,7 +66,8 @@ def measured(here: Place) -> dict[str, Any]:
     (later,) = here.child("come", "bench", str(here.folder), "later", module="bench.daily")
     runs[f"the next, after {later['rows']:,} facts"] = here.child("refresh", "bench", "0", module="bench.daily")[0]
     runs["again that day"] = here.child("refresh", "bench", "0", module="bench.daily")[0]
-    return {"came": came, "later": later, "runs": runs}
+    learned = {name: here.child("learn", "bench", name, module="bench.daily")[0] for name in LEARNED}
+    return {"came": came, "later": later, "runs": runs, "learned": learned}
 
 
 # ---------------------------------------------------------------- children
@@ -113,8 +118,20 @@ def refresh(tenant: str, ago: str) -> list[dict[str, Any]]:
     return [{**done, "seconds": seconds, "memory": peak(), "features": len(told), "drifts": drifts}]
 
 
+def learn(tenant: str, task: str) -> list[dict[str, Any]]:
+    """A task is trained, and what is worth knowing is that it can be: how long it takes, and how much memory."""
+    with App.open(tenant) as app:
+        start = time.perf_counter()
+        trained, _ = app.train(task)
+        seconds = time.perf_counter() - start
+    entities, outcomes = trained.lesson.study.questions["entity"].n_unique(), trained.lesson.outcomes.height
+    return [{"seconds": seconds, "memory": peak(), "entities": entities, "outcomes": outcomes}]
+
+
 if __name__ == "__main__":
     import sys
 
-    children: dict[str, Callable[..., list[dict[str, Any]]]] = {"people": people, "come": come, "refresh": refresh}
+    children: dict[str, Callable[..., list[dict[str, Any]]]] = {
+        "people": people, "come": come, "refresh": refresh, "learn": learn,
+    }  # fmt: skip
     print(json.dumps(children[sys.argv[1]](*sys.argv[2:])))

@@ -188,6 +188,29 @@ def test_reads_that_are_too_narrow_are_caught() -> None:
     caught(planted(features=of_all), "the declared reads are too narrow: they change feature recent", "1 of 1")
 
 
+def test_reads_that_are_too_narrow_to_learn_are_caught() -> None:
+    bare = [Read(table="values", window=2 * DAY, columns=("value",))]
+    caught(planted(reads=bare), "sound, plain: the declared reads are too narrow: no past questions", 'column "time"')
+
+    def few(history: History) -> Frame:
+        return plain.TASK.questions(history).head(500 if "arrived" in history["values"].columns else 400)
+
+    def arrived(seed: int) -> Sample:
+        made = sample(seed)
+        values = made.history["values"].with_columns(arrived="known_at")
+        return replace(made, history=History(made.history.standpoint, {"values": values}))
+
+    seen = [Read(table="values", window=2 * DAY, columns=("time", "value"))]
+    domain = replace(planted(reads=seen, questions=few), sample=arrived)
+    caught(domain, "sound, plain: the declared reads are too narrow: they change the past questions")
+
+    def of_all(history: History, questions: Frame) -> Frame:
+        mean = history["values"].group_by(at="time").agg(pl.col("known_at").max(), pl.col("value").mean())
+        return questions.join(mean, on="at", how="left", maintain_order="left").select("value", "known_at")
+
+    caught(planted(outcomes=of_all), "the declared reads are too narrow: they change the outcome's value", "1 of 1")
+
+
 class Reads(Shift):
     """Reads more of the history than the features do."""
 

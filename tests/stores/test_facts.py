@@ -341,6 +341,35 @@ def test_the_first_entities_are_those_that_facts_have_now(database: Database, te
         assert facts.entities(connection, tenant, "toy", DEEDS) == ["11 ü/%", "Z"]
 
 
+def test_a_share_of_the_entities_is_the_same_in_every_table(database: Database, tenant: str) -> None:
+    names = [f"{n} ü" for n in range(400)]
+    deeds = [
+        whole(DEEDS, {"number": n, "town": f"{name}/b", "signed": START, "price": 1.0}) for n, name in enumerate(names)
+    ]
+    things = [thing(shop=name, at=START + HOUR * n) for name in names for n in range(3)]
+    with database.tenant(tenant) as connection:
+        facts.write(connection, tenant, "toy", THINGS, frame(THINGS, things))
+        facts.write(connection, tenant, "toy", DEEDS, frame(DEEDS, deeds))
+        assert facts.count(connection, tenant, "toy", THINGS) == 400
+
+        def read(table: Table, share: float, *, others: bool = False) -> Frame:
+            return facts.read(connection, tenant, "toy", table, known=LAST, share=share, others=others)
+
+        quarter, half = read(THINGS, 0.25), read(THINGS, 0.5)
+        some, more = ({*rows["entity"]} for rows in (quarter, half))
+        assert some < more
+        assert 60 < len(some) < 140
+        assert 150 < len(more) < 250
+        assert quarter.height == 3 * len(some)  # all that there is of each
+        assert {*read(DEEDS, 0.25)["entity"]} == some
+        assert quarter.equals(read(THINGS, 1.0).filter(pl.col("entity").is_in([*some])))
+        every = read(DEEDS, 0.25, others=True).sort("number")
+        assert {*every["entity"]} == {*some, ""}
+        known, bare = read(DEEDS, 1.0).sort("number"), pl.when(pl.col("entity").is_in([*some])).then("entity")
+        assert every.equals(known.with_columns(entity=bare.otherwise(pl.lit(""))))
+        assert read(DEEDS, 0.0).is_empty()
+
+
 def test_corrections_of_many_entities_find_their_rows(database: Database, tenant: str) -> None:
     times = [FIRST, START, LAST]
     sent = [thing(shop=f"'{n}%s\\", at=times[n % 3], number=float(n)) for n in range(300)]

@@ -104,6 +104,7 @@ TASK = Task(
     name="who",
     target=Choice(of="colleague"),
     reads=[Read(table="tickets", window=60 * DAY)],
+    told_by=[Read(table="taken", window=60 * DAY)],
     request=NewTicket,
     answer=Who,
     ask=what_if,

@@ -92,6 +92,7 @@ TASK = Task(
     name="returns",
     target=Chance(event="the order comes back"),
     reads=[Read(table="orders", window=60 * DAY)],
+    told_by=[Read(table="ends", window=60 * DAY)],
     request=About,
     answer=Risk,
     ask=lambda request, history: Ask(questions=ask([request.entity], [history.now], [request.at])),

@@ -83,6 +83,7 @@ TASK = Task(
     name="coffee",
     target=Quantity(unit="°C"),
     reads=[Read(table="cups", window=DAY)],
+    told_by=[Read(table="readings", window=DAY)],
     request=About,
     answer=Number,
     ask=wish,

@@ -61,6 +61,7 @@ TASK = Task(
     name="minutes",
     target=Quantity(unit="minutes", lower=0),
     reads=[Read(table="orders", window=DAY)],
+    told_by=[Read(table="done", window=DAY)],
     request=NewOrder,
     answer=Number,
     ask=what_if,

@@ -205,7 +205,7 @@ class App:
         and deployment are written at the end, all of it or nothing. Raises NotReady, also for facts of fewer than
         `least` days.
         """
-        declared, history = self.desk.task(task), self.history(task, as_of, days=days)
+        declared, history = self.desk.task(task), self.desk.lessons(task, as_of, days=days)
         there = spans(self.desk.domain(task).tables, declared, history)
         for name, span in there.items():
             if span.days < least:
@@ -260,7 +260,7 @@ class App:
         self, task: str, *, as_of: AsOf = None, rolling: Rolling | None = None, budget: float | None = None
     ) -> Backtest:
         """Ask every candidate of a task old questions, with the old knowledge."""
-        return backtest(self.desk.task(task), self.history(task, as_of), rolling=rolling, budget=budget)
+        return backtest(self.desk.task(task), self.desk.lessons(task, as_of), rolling=rolling, budget=budget)
 
     def replay(
         self,
@@ -374,7 +374,7 @@ class App:
     def watch(self, task: str, *, as_of: AsOf = None) -> dict[str, float | None]:
         """How the forecasts that were served turned out: every metric, beside the counts of open and void outcomes."""
         rows, first, last = ledger.turned_out(self.desk, task, "forecast")
-        turned_out = watch(self.desk.task(task), self.history(task, as_of), rows)
+        turned_out = watch(self.desk.task(task), self.desk.reviewed(task, rows, as_of), rows)
         with self.desk.transaction() as connection:
             records.monitored(connection, self.tenant, task, first, last, rows.height, turned_out)
         return turned_out
@@ -385,7 +385,7 @@ class App:
         if champion is None:
             raise nothing_trained(task)
         rows, _, _ = ledger.turned_out(self.desk, task, "raw", champion.card.version)
-        model = recalibrate(champion, self.history(task, as_of), rows)
+        model = recalibrate(champion, self.desk.reviewed(task, rows, as_of), rows)
         kept = shelf.put(self.desk, model)
         with self.desk.transaction() as connection:
             registry.alone(connection, self.tenant, task)

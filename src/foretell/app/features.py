@@ -102,7 +102,7 @@ class Features:
 
         Of the facts of the last `days`, or all. Raises NotReady where no outcome is known.
         """
-        return lesson(self.desk.task(task), self.desk.known(task, as_of, days=days)).frame()
+        return lesson(self.desk.task(task), self.desk.lessons(task, as_of, days=days)).frame()
 
     def statistics(self, task: str, *, days: int = 7) -> Sequence[Statistic]:
         """What a task's features were like in the last `days`, as its refreshes saw them: by day and name."""

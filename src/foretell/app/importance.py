@@ -26,7 +26,7 @@ def importance(desk: Tenancy, task: Task, *, as_of: AsOf = None, grouped: bool =
         model, _ = shelf.serving(desk, connection, task, deployed)
     if model is None:
         raise nothing_trained(task.name)
-    return weighed(model, desk.known(task.name, as_of), _groups(desk.domain(task.name)) if grouped else each)
+    return weighed(model, desk.lessons(task.name, as_of), _groups(desk.domain(task.name)) if grouped else each)
 
 
 def _groups(domain: Domain) -> Groups:

@@ -176,7 +176,7 @@ def detected(app: App, told: Detect) -> dict[str, Any]:
     domain = app.desk.domain(told.report)
     with app.desk.transaction(snapshot=True) as connection:
         standing = app.desk.standpoint(connection, domain, None, registry.look(connection, app.tenant, [], []))
-        reads = {read.table: Need(window=read.window, only=None) for read in report.reads}
+        reads = {read.table: Need(window=read.window) for read in report.reads}
         subjects = report.watched(app.desk.history(connection, domain, standing, reads))
     counts = {}
     for one in subjects:

@@ -135,7 +135,7 @@ class Notices:
             return []
         domain = self.desk.domain(report.name)
         standing = self.desk.standpoint(connection, domain, None, look)
-        reads = {read.table: Need(window=read.window, only=None) for read in report.reads}
+        reads = {read.table: Need(window=read.window) for read in report.reads}
         told = report.audience(self.desk.history(connection, domain, standing, reads), notice.subject)
         return [address for address in told if MAIL.fullmatch(address)]
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def due(app: App, task: str) -> Decision:
-    """The decision by the task's own rules. Raises as `App.history` does."""
-    declared, champion, history = app.desk.task(task), app.champion(task), app.history(task)
+    """The decision by the task's own rules. Raises as `App.train` does."""
+    declared, champion, history = app.desk.task(task), app.champion(task), app.desk.lessons(task)
     known = counts(join(declared, history, past_questions(declared, history)))["settled"]
     turned_out: dict[str, float | None] = {}
     if champion:
         with suppress(NotReady):  # it has not served anything yet
             served, _, _ = ledger.turned_out(app.desk, task, "forecast", champion.card.version)
-            turned_out = watch(declared, history, served)
+            turned_out = watch(declared, app.desk.reviewed(task, served), served)
     card = champion.card if champion else None
     return decide(declared, card, now=history.now, outcomes=known, served=turned_out)

@@ -61,7 +61,8 @@ class Reviews:
         rows = [one for one in served for _ in range(one.prediction_count)]
         values = [_text(one.request.get(by), by) for one in rows]
         high = [one.answer.get("level") == "HIGH" for one in rows]
-        return parity(declared, self.desk.known(task), ledger.read(served, "forecast"), (by, values), high)
+        asked = ledger.read(served, "forecast")
+        return parity(declared, self.desk.reviewed(task, asked), asked, (by, values), high)
 
 
 def _since(days: int) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ from foretell.app.declared import report_of, task_of
 from foretell.app.house import House
 from foretell.app.tenant_settings import TENANT, TenantSettings, in_force
 from foretell.app.work import Work
-from foretell.contract import EPOCH, Approved, Domain, Format, History, Report, Standpoint, Table, Task
-from foretell.engine.collect import Need
+from foretell.contract import EPOCH, Approved, Domain, Format, Frame, History, Report, Standpoint, Table, Task
+from foretell.engine.collect import Need, lessons, reviewed
 from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
 
@@ -136,12 +136,44 @@ class Tenancy:
     ) -> History:
         """The facts of a task's or table's domain as known at `as_of`, in a transaction; see `App.history`."""
         domain = self.domain(name)
+        return self._read(name, as_of, lambda _: everything(domain, days), recorded)
+
+    def lessons(self, name: str, as_of: AsOf = None, *, days: int | None = None) -> History:
+        """What a task learns from, as known at `as_of`: the tables and columns that it reads, the last `days` or all.
+
+        Of more entities than it learns from it is an even part.
+        """
+        domain, task = self.domain(name), self.task(name)
+        return self._read(
+            name, as_of, lambda connection: lessons(task, domain.tables, days, self._share(connection, domain, task))
+        )
+
+    def reviewed(self, name: str, asked: Frame, as_of: AsOf = None) -> History:
+        """What tells at `as_of` what came of a task's questions `asked`."""
+        return self._read(name, as_of, lambda _: reviewed(self.task(name), self.domain(name).tables, asked))
+
+    def _share(self, connection: Any, domain: Domain, task: Task) -> float:
+        """The share of the entities that a task learns from, by the first table that it reads of each."""
+        by_entity = [read.table for read in task.reads if read.by == "entity"]
+        if task.learners is None or not by_entity:
+            return 1.0
+        (table,) = (table for table in domain.tables if table.name == by_entity[0])
+        return min(1.0, task.learners / max(1, facts.count(connection, self.tenant, domain.name, table)))
+
+    def _read(
+        self,
+        name: str,
+        as_of: AsOf,
+        narrow: Callable[[Any], Mapping[str, Need]],
+        recorded: datetime | None = None,
+    ) -> History:
+        domain = self.domain(name)
         with self.transaction(snapshot=True) as connection:
             at = as_of if isinstance(as_of, datetime) else None
             look = registry.look(connection, self.tenant, [], [], at)
             standing = self.standpoint(connection, domain, as_of, look)
             with logs.queried(self.tenant, name):
-                return self.history(connection, domain, standing, everything(domain, days), recorded)
+                return self.history(connection, domain, standing, narrow(connection), recorded)
 
     def history(
         self,
@@ -156,14 +188,13 @@ class Tenancy:
         for table in domain.tables:
             if narrow and table.name not in narrow:
                 continue
-            need = narrow.get(table.name)
-            of = need.only if need else None
+            need = narrow.get(table.name) or Need(window=None)
             read = [
                 facts.read(
                     connection, self.tenant, domain.name, table, known=standing.now, recorded=recorded,
-                    window=need.window if need else None, only=only, sees=need.sees if need else lambda _: True,
+                    window=need.window, only=only, sees=need.sees, share=need.share, others=need.others,
                 )
-                for only in (({by: values} for by, values in of.items()) if of else [None])
+                for only in (({by: values} for by, values in need.only.items()) if need.only else [None])
             ]  # fmt: skip
             # One row may be found by several columns.
             both = read[0] if len(read) == 1 else pl.concat(read).unique(maintain_order=True).sort("known_at")
@@ -200,4 +231,4 @@ def instant(as_of: AsOf) -> AsOf:
 
 def everything(domain: Domain, days: int | None) -> dict[str, Need]:
     """The need of a domain's tables, all of them, `days` back; of everything where that is None."""
-    return {} if days is None else {t.name: Need(window=timedelta(days=days), only=None) for t in domain.tables}
+    return {} if days is None else {t.name: Need(window=timedelta(days=days)) for t in domain.tables}

@@ -241,7 +241,9 @@ class Task:
     gate: Gate
     about: Callable[[Request], Mapping[str, Sequence[str]]] | None = None
     lookups: Sequence[Lookup] = ()
+    told_by: Sequence[Read] = ()  # what outcomes and past questions are taken from, beside `reads`
     fewest: int = 1  # entities whose outcome is known, with fewer nothing is trained
+    learners: int | None = None  # entities that are learned from at most: of more an even part; None: all
     # Who answers until a model is trained, and then until one is surely better; None: the first who needs no training,
     # and then who has the lowest error.
     meanwhile: str | None = None

@@ -18,6 +18,8 @@ from foretell.errors import Unavailable
 from foretell.stores.shape import by_time, columns, identity
 
 CORRECTS = sql.Identifier("corrects a fact")  # no column of a table can have such a name
+PARTS = 1 << 20  # of which a share of the entities is some
+PART = f"(hashtextextended(entity, 0) & {PARTS - 1})"  # that an entity is in
 FEW = 100  # entities that a statement names
 
 UNIT, NOTHING = "\x1f", "\x1e"  # between texts, and in the place of one that is missing; never part of one
@@ -188,6 +190,8 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
     only: Mapping[str, Sequence[str]] | None = None,
     between: tuple[datetime | None, datetime | None] = (None, None),
     sees: Callable[[str], bool] = lambda _: True,
+    share: float = 1.0,
+    others: bool = False,
 ) -> Frame:
     """The facts of a tenant's table that were known at `known`, oldest first, as recorded at `recorded` (None: now).
 
@@ -195,7 +199,8 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
     younger than the beginning of an import that is still running may gain its rows.
 
     `window` keeps what became known so long before `known`; `only` the rows whose column has one of the values;
-    `between` those whose own time lies from the one moment up to, not at, the other. The columns are those of
+    `between` those whose own time lies from the one moment up to, not at, the other; `share` those of about so many of
+    the entities, the same in every table; with `others` the rest is there too, as nobody's. The columns are those of
     `shape.columns` that `sees` lets through, instants UTC.
     """
     kinds = {name: kind for name, kind in columns(table).items() if sees(name)}
@@ -209,6 +214,8 @@ def read(  # noqa: PLR0913 - each a way to look at the same rows
             "since": _before(known, window),
             "earliest": _before(_before(known, window), table.late or timedelta()),
         }
+    if share < 1:
+        values["others" if others else "part"] = int(share * PARTS)
     given = frozenset(name for name, value in values.items() if value is not None)
     alone = len(only.get("entity", ())) == 1 < len(kinds)  # nothing but its name would come
     told = tuple(name for name in kinds if not (alone and name == "entity"))
@@ -248,13 +255,19 @@ def _query(domain: str, table: Table, only: tuple[str, ...], given: frozenset[st
     if by_time(table):  # what the index can do
         where += [f"{time} <= %(known)s", *([f"{time} > %(earliest)s"] if "since" in given else [])]
     where += [f"{sql.Identifier(column).as_string()} = ANY(%(only_{column})s)" for column in only]
+    where += [f"{PART} < %(part)s"] if "part" in given else []
     where += [f"{time} {sign} %({name})s" for name, sign in (("first", ">="), ("last", "<")) if name in given]
     kinds = columns(table)
     return (
         sql.SQL("SELECT {} FROM (SELECT {} FROM {} WHERE {} ORDER BY known_at, {}) facts")
         .format(
             sql.SQL(", ").join(_gathered(name, kinds[name]) for name in wanted),
-            _names(wanted),
+            sql.SQL(", ").join(
+                sql.SQL(f"CASE WHEN {PART} < %(others)s THEN entity ELSE '' END AS entity")
+                if name == "entity" and "others" in given
+                else sql.Identifier(name)
+                for name in wanted
+            ),
             table_name(domain, table),
             sql.SQL(" AND ".join(where)),
             _names(identity(table)),
@@ -340,3 +353,10 @@ def entities(
         "SELECT DISTINCT entity FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity' ORDER BY entity LIMIT {}"
     )
     return [name for (name,) in connection.execute(query.format(table_name(domain, table), tenant, most)).fetchall()]
+
+
+def count(connection: Connection[Any], tenant: str, domain: str, table: Table) -> int:
+    """How many entities a tenant's table has facts of."""
+    query = sql.SQL("SELECT count(DISTINCT entity) FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity'")
+    row = connection.execute(query.format(table_name(domain, table), tenant)).fetchone()
+    return int(row[0]) if row else 0

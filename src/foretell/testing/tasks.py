@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -82,13 +83,39 @@ def the_reads_are_enough(trial: Trial) -> None:
 
 
 def _read(trial: Trial, narrow: History, asked: Frame) -> Frame:
-    try:
+    with _enough(trial, f"no features for {about(asked, 0)}"):
         return _features(trial.task.study(narrow, asked))
+
+
+@contextmanager
+def _enough(trial: Trial, missing: str) -> Iterator[None]:
+    """Raise BrokenDomain where the block can't do with what is read."""
+    try:
+        yield
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
-        raise BrokenDomain(
-            f"{trial.where}: the declared reads are too narrow: no features for {about(asked, 0)}: {words}"
-        ) from error
+        raise BrokenDomain(f"{trial.where}: the declared reads are too narrow: {missing}: {words}") from error
+
+
+def the_reads_are_enough_to_learn(trial: Trial) -> None:
+    """What is learned from is read: the same questions with no other tables, the same outcomes with no other facts."""
+    reads, whole = (*trial.task.reads, *trial.task.told_by), trial.history
+    with _enough(trial, "no past questions"):
+        there = {
+            name: whole[name].select(
+                c for c in whole[name].columns if any(read.table == name and read.sees(c) for read in reads)
+            )
+            for name in {read.table: None for read in reads}
+        }
+        asked = trial.task.questions(History(whole.standpoint, there))
+    if not asked.equals(trial.task.questions(whole)):
+        raise BrokenDomain(f"{trial.where}: the declared reads are too narrow: they change the past questions")
+    few, told = trial.few, _outcomes(trial, whole, trial.few)
+    for places in groups(few.height):
+        with _enough(trial, f"no outcome of {about(few[places], 0)}"):
+            found = _outcomes(trial, narrowed(whole, reads, few[places]), few[places])
+        words = "the declared reads are too narrow: they change the outcome's {column}"
+        same(trial.where, words, few[places], found, told[places], said=("with what is read", WHOLE))
 
 
 def an_outcome_comes_after_its_question(trial: Trial) -> None:
@@ -160,6 +187,7 @@ CHECKS: tuple[Callable[[Trial], None], ...] = (
     no_feature_is_infinite,
     the_future_changes_no_feature,
     the_reads_are_enough,
+    the_reads_are_enough_to_learn,
     an_outcome_comes_after_its_question,
     an_outcome_never_changes,
 )

@@ -54,6 +54,7 @@ MOVE = Task(
     rolling=ROLLING,
     gate=Gate(metric="log_loss", least=100),
     budget=180.0,
+    learners=people.LEARNERS,
     whom="person",
     vector=people.vector,
     routes=routes.MOVE,
@@ -76,6 +77,7 @@ TYPE = Task(
     headline=decide.kind_headline,
     rolling=ROLLING,
     gate=Gate(metric="log_loss", least=100),
+    learners=people.LEARNERS,
     whom="person",
     vector=people.vector,
     routes=routes.KIND,
@@ -97,6 +99,7 @@ CONTACT = Task(
     headline=contact.headline,
     rolling=Rolling(folds=3, span=timedelta(days=30), every=timedelta(days=7)),
     gate=Gate(metric="log_loss", least=100),
+    learners=people.LEARNERS,
     whom="person",
     routes=routes.CONTACT,
 )

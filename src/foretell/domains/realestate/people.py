@@ -37,6 +37,7 @@ READS = (
 READ_BY_PERSON = tuple(read.table for read in READS if read.by == "entity")
 GIVEN = "given"  # the column of features that came with a request, as JSON; one that is null there is as facts tell
 MOST = 150_000  # old questions that are learned from
+LEARNERS = 30_000  # people that are learned from: half a year of them is more questions than that
 
 
 def settings(history: History) -> Settings:
