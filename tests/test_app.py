@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from foretell.app import App, shelf
+from foretell.app.basis import Basis
 from foretell.app.declared import domains
 from foretell.domains.traffic.sample import END, ZONE, sample
 from foretell.engine.model import Card
@@ -211,3 +212,49 @@ def test_refusals_say_what_there_is(app: App) -> None:
         app.predict("traffic.load", {"service": "donations"}, as_of=datetime.now(UTC) + HOUR)
     with fresh() as empty, pytest.raises(NotReady):
         empty.train("traffic.load")
+
+
+def test_rows_may_be_a_pandas_frame_or_a_list(app: App) -> None:
+    some = rows().select("service", "metric_type", "time", "known_at", "value").head(20)
+    with fresh() as made:
+        assert made.import_("traffic.metrics", some.to_pandas()).accepted == 20
+        assert made.import_("traffic.metrics", some.to_dicts()).unchanged == 20
+        for wrong, words in (("metrics.csv", "not str; for a file there is import_file"), ([1], "misses time, value")):
+            with pytest.raises(InvalidRequest, match=words):
+                made.import_("traffic.metrics", wrong)
+    with pytest.raises(NotFound, match=r"formats are agile\.jira"):
+        app.import_("agile.jirra", some)
+
+
+def test_a_moment_may_be_text_and_needs_an_offset(app: App) -> None:
+    then = END - timedelta(days=1)
+    asked = {"service": "donations"}
+    said = app.predict("traffic.load", asked, as_of=then.isoformat())
+    assert said.answer == app.predict("traffic.load", asked, as_of=then).answer
+    assert app.history("traffic.load", then.isoformat()).now == then
+    plain = then.replace(tzinfo=None)
+    for wrong in (plain, plain.isoformat(), f"{plain:%Y-%m-%d}"):
+        with pytest.raises(InvalidRequest, match="has no offset; write") as error:
+            app.predict("traffic.load", asked, as_of=wrong)
+        told = str(error.value).split("write ")[1].split(" for UTC")[0]
+        app.predict("traffic.load", asked, as_of=told)  # what is advised is taken
+
+
+def test_a_model_that_stands_earlier_does_not_take_the_place_of_a_later_one() -> None:
+    with fresh() as made:
+        made.import_("traffic.metrics", rows())
+        asked = {"service": "donations"}
+        made.train("traffic.load", as_of=END - timedelta(days=1), budget=1.0)
+        serving = made.predict("traffic.load", asked, as_of="latest").card.version
+        trained, verdict = made.train("traffic.load", as_of=END - timedelta(days=3), budget=1.0)
+        assert not verdict.promote
+        assert verdict.reason.startswith("the model in service was trained as of later")
+        assert trained.model.card.version != serving
+        assert made.predict("traffic.load", asked, as_of="latest").card.version == serving
+
+
+def test_an_answer_about_the_past_says_what_it_knew_in_hindsight(app: App) -> None:
+    task = app.desk.task("traffic.load")
+    for as_of, knew in (("latest", False), (END - timedelta(days=5), True)):
+        said = app.predict("traffic.load", {"service": "donations"}, as_of=as_of)
+        assert Basis.of(task, said).hindsight is knew

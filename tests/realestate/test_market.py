@@ -123,3 +123,12 @@ def test_an_answer_tells_the_newest_index_and_a_wider_range_farther_ahead() -> N
     assert near.growth == pytest.approx(near.index / near.index_known - 1)
     with pytest.raises(NotFound, match=r"realestate\.markets"):
         answer(history, area="nowhere")
+
+
+@pytest.mark.parametrize("hours", [0, -3, -12, 8])
+def test_a_month_is_the_one_that_begins_about_then_by_whatever_clock(hours: int) -> None:
+    """Its first day by the clocks of Athens is the day before in UTC."""
+    steady = made(100 * np.exp(0.005 * np.arange(60))[None, :].repeat(3, axis=0))
+    moved = steady["markets"].with_columns(pl.col("time", "known_at") + timedelta(hours=hours))
+    said, usual = (answer(one, area="a1", months=12) for one in (History(steady.standpoint, {"markets": moved}), steady))
+    assert (said.index_known, said.index) == (usual.index_known, pytest.approx(usual.index, rel=1e-6))

@@ -18,6 +18,7 @@ from foretell import Frame, History
 from foretell.contract import QUESTION
 from foretell.domains.traffic import LOAD, features, schema
 from foretell.domains.traffic.engineer import FeatureEngineer
+from foretell.domains.traffic.models import weekly_naive
 from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
 
@@ -246,3 +247,26 @@ def test_the_days_on_which_the_clocks_change() -> None:
         assert set(said["day_of_month"]) == {float(day)}
         for name, back in (("lag_1h", 1), ("lag_24h", 24), ("lag_168h", 168)):
             assert said[name].to_list() == [9.0 * 24 + k - back for k in range(count)]
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Europe/Athens", (2025, 10, 26)), ("America/New_York", (2025, 3, 9))])
+def test_what_is_usual_goes_by_the_clocks_after_they_were_set(zone: str, day: tuple[int, int, int]) -> None:
+    """A load that is the same every day by the clocks is told to the hour in the weeks after they were set."""
+
+    def load(moment: datetime) -> float:
+        return 36.0 + 400.0 * (moment.astimezone(ZoneInfo(zone)).hour == 2)
+
+    turn = local(zone, *day) + 12 * HOUR
+    first = turn - 50 * DAY
+    hours = [first + HOUR * k for k in range(24 * 80)]
+    frame = metrics([(hour, load(hour), hour + HOUR) for hour in hours], service="batch")
+    for after in (1, 3, 10, 27):
+        now = clock_hour(turn + after * DAY, zone)
+        seen = history(frame.filter(pl.col("known_at") <= now), now, zone)
+        questions = asked(*(("batch/requests_per_minute", now, now + HOUR * k) for k in range(24)))
+        told = made(seen, questions)
+        truth = [load(at) for at in questions["at"].to_list()]
+        assert np.allclose(told["scale"].to_numpy(), truth), after
+        study = LOAD.study(seen, questions)
+        assert weekly_naive().forecast(study).rows["point"].to_list() == truth
+        assert told["lag_168h"].to_list() == [load(at - 168 * HOUR) for at in questions["at"].to_list()]

@@ -69,6 +69,12 @@ def test_the_documents_examples_to_the_cent(predictions: list[float], replicas: 
     }
 
 
+def test_who_takes_replicas_away_speaks_of_no_surge() -> None:
+    said = ScalingCalculator(1).calculate_scaling([120.0], config(), current_traffic=115.0)
+    assert said.reason == "Predicted peak of 120 requests/min, 115 now, needs fewer replicas"
+    assert said.recommended_replicas < said.current_replicas
+
+
 @pytest.mark.row("T8")
 @pytest.mark.parametrize(
     ("peak", "factor", "replicas"),
@@ -82,7 +88,7 @@ def test_rounded_up_twice_with_a_floor_of_1_and_a_cap_of_50(peak: float, factor:
 def test_a_cap_that_bites_is_told_with_what_would_be_needed() -> None:
     said = scaled(1000.0, 50)
     assert (said.recommended_replicas, said.cost_impact_hourly) == (50, 0.0)
-    assert "60 replicas would be needed, 50 is the most" in said.reason
+    assert "60 replicas would be needed at a safety factor of 3, 50 is the most" in said.reason
     assert "the most" not in scaled(800.0).reason
 
 

@@ -396,3 +396,9 @@ def test_nothing_of_another_tenant_can_be_reached(
         problem(stranger.post(f"{LOAD}/predict", json=DONATIONS, params=LATEST), 409, "NotReady")
     assert ledger(client, limit=1) == before
     assert good(client.get(f"{LOAD}/models")) == [theirs]
+
+
+def test_a_field_that_a_request_does_not_have_is_refused(client: httpx.Client) -> None:
+    answer = client.post(f"{LOAD}/predict", params={"as_of": "latest"}, json={"service": "donations", "hour": 12})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "hour: there is no such field here"

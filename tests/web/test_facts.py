@@ -231,6 +231,16 @@ def test_other_names_are_mapped(client: httpx.Client) -> None:
     assert kept(client)[0]["value"] == 2.0
 
 
+def test_what_columns_were_taken_for_is_told(client: httpx.Client) -> None:
+    rows = [{"zeit": "2024-06-01T00:00:00Z", "rpm": 5.0, "dienst": "api"}]
+    answer = client.post(METRICS, json={"rows": rows})
+    assert answer.status_code == 200
+    notes = " ".join(answer.json()["notes"])
+    assert "time was read from zeit" in notes
+    assert "value was read from rpm" in notes
+    assert "not used: dienst" in notes
+
+
 def test_more_toldthan_a_request_takes_are_refused_with_the_line_to_type(client: httpx.Client, app: App) -> None:
     line = f"foretell import traffic.metrics FILE --tenant {app.tenant}"
     lines = "".join(f"{FIRST + timedelta(seconds=k):%Y-%m-%dT%H:%M:%SZ},{k}\n" for k in range(100_001))

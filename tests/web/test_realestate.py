@@ -188,6 +188,9 @@ def test_the_document_s_description_is_where_it_says(client: httpx.Client) -> No
 
 
 def test_somebody_of_whom_nothing_is_known_is_not_made_up(client: httpx.Client) -> None:
-    answer = client.post("/v1/predict/move-probability", json={"entity_id": "nobody"}, params=AS_OF)
-    assert answer.status_code == 422
-    assert "nothing is known of nobody" in answer.json()["detail"]
+    for path in ("move-probability", "contact-timing"):
+        answer = client.post(f"/v1/predict/{path}", json={"entity_id": "nobody"}, params=AS_OF)
+        assert answer.status_code == 422
+        detail = answer.json()["detail"]
+        assert "nothing is known of nobody; bring them into realestate.people" in detail
+        assert "p00000" not in detail  # who else there is, is nobody's business

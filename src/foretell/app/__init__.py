@@ -95,13 +95,13 @@ class App:
     def import_(
         self,
         table: str,
-        rows: Frame,
+        rows: Any,
         *,
         zone: str | None = None,
         interval: timedelta | None = None,
         source: str = "rows",
     ) -> Imported:
-        """Take a batch of rows into a table (`traffic.metrics`), in one transaction.
+        """Take a batch of rows (a Polars or pandas frame, a list of mappings) into a table, in one transaction.
 
         A row with the key of an earlier one corrects it; what was recorded before stays. Rows that break a rule are
         kept apart with it (`quarantine`). Clock times without a zone are of `zone`, the tenant's if None; with

@@ -12,9 +12,14 @@ from pydantic import BaseModel, SerializeAsAny
 from foretell.contract import Quantity, Task
 from foretell.engine.predict import Prediction
 
+ENOUGH = 100  # outcomes of one, with fewer what a band held is told of all
+
 
 class Interval(BaseModel):
-    """The band that comes with every number, and which share of outcomes it held in the backtest."""
+    """The 80 % band of every number, whatever an answer shows, and which share of outcomes it held in the backtest.
+
+    Of a task without that band it is the widest. The share is that of whom is asked about, with outcomes enough.
+    """
 
     level: float
     covered: float | None
@@ -56,7 +61,10 @@ class Confidence(BaseModel):
 
 
 class Basis(BaseModel):
-    """Which version said it by which method, why not the champion if so, and what that has been worth."""
+    """Which version said it by which method, why not the champion if so, and what that has been worth.
+
+    With `hindsight` the version learned from what came after `as_of`: such an answer about the past proves nothing.
+    """
 
     prediction_id: UUID | None
     recommendation_id: UUID | None
@@ -65,6 +73,7 @@ class Basis(BaseModel):
     method: str
     fallback: str | None
     as_of: datetime
+    hindsight: bool = False
     cached: bool
     interval: Interval | None
     freshness: Freshness | None
@@ -78,8 +87,7 @@ class Basis(BaseModel):
         mine = card.scores.get(card.candidate, {})
         interval = skill = freshness = None
         if isinstance(target, Quantity):
-            level = round(max(target.levels) - min(target.levels), 9)
-            interval = Interval(level=level, covered=mine.get("coverage"))
+            interval = _interval(target, said)
         if card.scores:
             metric = task.gate.metric
             base = card.scores.get(card.baseline, {}).get(metric)
@@ -92,9 +100,21 @@ class Basis(BaseModel):
             prediction_id=said.id, recommendation_id=said.recommendation, version=card.version,
             trained_at=card.trained_at if card.scores else None,
             method=said.method, fallback=said.fallback, as_of=said.as_of, cached=said.cached,
+            hindsight=card.learned_from is not None and card.learned_from[1] >= said.as_of,
             interval=interval, freshness=freshness, skill=skill,
             confidence=card.trust and Confidence.model_validate(card.trust, from_attributes=True),
         )  # fmt: skip
+
+
+def _interval(target: Quantity, said: Prediction) -> Interval:
+    """What the band has held."""
+    held = said.forecast.record.held if said.forecast.record else {}
+    if not {0.1, 0.9} <= {*target.levels}:
+        card = said.card
+        covered = card.scores.get(card.candidate, {}).get("coverage")
+        return Interval(level=round(max(target.levels) - min(target.levels), 9), covered=covered)
+    count, mine = held.get(said.questions["entity"][0], (0, 0.0))
+    return Interval(level=0.8, covered=mine if count >= ENOUGH else held.get("", (0, None))[1])
 
 
 def _there(task: Task, said: Prediction) -> tuple[int, float, float] | None:

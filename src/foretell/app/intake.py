@@ -51,7 +51,7 @@ class Imported:
 class Intake:
     """Batches of one table for one tenant; with `dry`, checked and not stored.
 
-    `origin` says where the rows come from and how to read them.
+    `origin` says where the rows come from and how to read them, `notes` what was made of their columns.
     """
 
     desk: Tenancy
@@ -59,16 +59,20 @@ class Intake:
     table: Table
     origin: quarantine.Origin
     dry: bool = False
+    notes: tuple[str, ...] = ()
     written: facts.Written = field(default_factory=lambda: facts.Written(accepted=0, revised=0, unchanged=0))
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.table)
 
-    def check(self, rows: Frame, *, ordered: bool = True) -> Ingested:
-        """Hold a batch to its table's rules; rows not `ordered` as they were written leave doubled hours unread."""
+    def check(self, rows: Any, *, ordered: bool = True) -> Ingested:
+        """Hold a batch to its table's rules; rows not `ordered` as they were written leave doubled hours unread.
+
+        `rows` are a Polars or pandas frame, or a list of mappings. Raises InvalidRequest for anything else.
+        """
         try:
             return ingest(
-                self.table, rows, zone=self.origin.zone, now=datetime.now(UTC),
+                self.table, framed(rows), zone=self.origin.zone, now=datetime.now(UTC),
                 interval=self.origin.interval, ordered=ordered,
             )  # fmt: skip
         except pl.exceptions.PanicException as error:
@@ -130,7 +134,7 @@ class Intake:
             **written,
             rejected=self.tally.rejected,
             rules=dict(self.tally.rules),
-            notes=self.tally.notes,
+            notes=(*self.notes, *self.tally.notes),
             quality=self.tally.quality(),
         )
 
@@ -143,6 +147,7 @@ def intake(
     zone: str | None = None,
     interval: timedelta | None = None,
     dry: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Intake:
     """The intake of a table (`traffic.metrics`); clock times are of `zone`, the tenant's if None. Raises NotFound."""
     domain, declared = desk.table(table)
@@ -151,7 +156,24 @@ def intake(
     with desk.transaction() as connection:
         own = desk.zone(connection)
     origin = quarantine.Origin(source=source, zone=zone or own, interval=interval)
-    return Intake(desk=desk, domain=domain, table=declared, origin=origin, dry=dry)
+    return Intake(desk=desk, domain=domain, table=declared, origin=origin, dry=dry, notes=notes)
+
+
+def framed(rows: Any) -> Frame:
+    """Rows as a frame: a Polars one as it is, a pandas one, or a list of mappings. Raises InvalidRequest for others."""
+    if isinstance(rows, pl.DataFrame):
+        return rows
+    try:
+        if isinstance(rows, list | tuple):
+            return pl.from_dicts(rows, infer_schema_length=None)
+        if type(rows).__module__.partition(".")[0] == "pandas":
+            return pl.from_pandas(rows)
+    except (TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+        raise InvalidRequest(f"the rows can't be read: {first_line(error)}") from None
+    raise InvalidRequest(
+        f"rows are a Polars or pandas frame, or a list of mappings, not {type(rows).__name__}; for a file there is"
+        " import_file, with a plan of its columns"
+    )
 
 
 def again(quarantined: Frame) -> Frame:

@@ -41,8 +41,8 @@ def body_of(task: Task, url: str | None, sent: bytes) -> tuple[Body, bool]:
 
 
 def _refused(error: ValidationError) -> InvalidRequest:
-    wrong = error.errors(include_url=False, include_input=False, include_context=False)
-    return InvalidRequest("; ".join(_words(problem) for problem in wrong[:MOST]))
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return InvalidRequest("; ".join(_words(problem) for problem in problems[:MOST]))
 
 
 def writable(value: Any) -> None:
@@ -60,4 +60,15 @@ def writable(value: Any) -> None:
 
 
 def _words(problem: Any) -> str:
-    return f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+    return f"{'.'.join(map(str, problem['loc'])) or 'body'}: {wrong(problem)}"
+
+
+WRONG = {
+    "extra_forbidden": "there is no such field here",
+    "timezone_aware": "it has no offset from UTC; write 2026-03-01T12:00:00Z, or +03:00 at its end",
+}
+
+
+def wrong(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a field, in words; `problem` is pydantic's."""
+    return WRONG.get(problem["type"], str(problem["msg"]))

@@ -23,8 +23,9 @@ from foretell.stores import facts, registry
 
 LONGEST = 50  # characters that anybody writes a moment in
 
-AsOf = datetime | Literal["latest"] | None
-"""A moment, `latest` (when the newest fact became known), or None: now."""
+Moment = datetime | Literal["latest"] | None
+AsOf = Moment | str
+"""A moment (ISO 8601 with an offset, if it is text), `latest` (when the newest fact became known), or None: now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,10 @@ class Tenancy:
         domain = self.domain(name)
         tables = {f"{domain.name}.{table.name}": table for table in domain.tables}
         if name not in tables:
-            raise NotFound(f"no table {name!r}; there are {', '.join(tables)}")
+            formats = ", ".join(self.formats(name))
+            raise NotFound(
+                f"no table {name!r}; there are {', '.join(tables)}{f'; formats are {formats}' * bool(formats)}"
+            )
         return domain, tables[name]
 
     # ------------------------------------------------------------ what was known when
@@ -167,7 +171,7 @@ class Tenancy:
         narrow: Callable[[Any], Mapping[str, Need]],
         recorded: datetime | None = None,
     ) -> History:
-        domain = self.domain(name)
+        domain, as_of = self.domain(name), instant(as_of)
         with self.transaction(snapshot=True) as connection:
             at = as_of if isinstance(as_of, datetime) else None
             look = registry.look(connection, self.tenant, [], [], at)
@@ -202,7 +206,7 @@ class Tenancy:
         return History(standing, tables)
 
 
-def as_of_told(text: str | None) -> AsOf:
+def as_of_told(text: str | None) -> Moment:
     """What people write for a moment: ISO 8601 with an offset, or `latest`. Raises InvalidRequest."""
     if text is None or text == "latest":
         return cast("Literal['latest'] | None", text)
@@ -212,16 +216,27 @@ def as_of_told(text: str | None) -> AsOf:
         found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that a URL made a space of
     except ValueError:
         raise InvalidRequest(f"as_of {text}: write 2026-03-01T12:00:00Z, or latest") from None
-    if found.tzinfo is None:
-        raise InvalidRequest(f"as_of {text} has no offset; write {text}Z for UTC, or {text}+03:00")
-    return found
+    return _offset(found)
 
 
-def instant(as_of: AsOf) -> AsOf:
-    """The same in UTC. Raises InvalidRequest for a moment before 1970, which no history reaches."""
+def _offset(moment: datetime) -> datetime:
+    """The same, if it says how far it is from UTC. Raises InvalidRequest."""
+    if moment.tzinfo is None:
+        plain = moment.isoformat()
+        raise InvalidRequest(f"as_of {plain} has no offset; write {plain}Z for UTC, or {plain}+03:00")
+    return moment
+
+
+def instant(as_of: AsOf) -> Moment:
+    """The same in UTC, text as `as_of_told` reads it.
+
+    Raises InvalidRequest for a moment without an offset, or before 1970, which no history reaches.
+    """
+    if isinstance(as_of, str):
+        as_of = as_of_told(as_of)
     if not isinstance(as_of, datetime):
         return as_of
-    if as_of.year < 1971 and as_of < EPOCH:
+    if _offset(as_of).year < 1971 and as_of < EPOCH:
         raise InvalidRequest(f"as_of {as_of} lies before 1970")
     try:
         return as_of.astimezone(UTC)

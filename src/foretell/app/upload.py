@@ -85,7 +85,7 @@ def _taken(
     if rows.is_empty():
         rows = pl.DataFrame(schema=dict.fromkeys(desk.table(table)[1].kinds, pl.String))
     plan = guess(desk.table(table)[1], rows, given, interval=interval_of(interval))
-    taken = intake(desk, table, "request", zone=zone, interval=plan.interval)
+    taken = intake(desk, table, "request", zone=zone, interval=plan.interval, notes=plan.guessed())
     done = taken.check(plan.apply(rows))
     if key is None:
         taken.store(done)

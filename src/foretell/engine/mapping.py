@@ -76,6 +76,15 @@ class Plan:
             raise InvalidRequest(f"there is no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
         return frame.select(pl.col(source).alias(name) for name, source in self.columns.items())
 
+    def guessed(self) -> tuple[str, ...]:
+        """What was made of columns of other names, and which stay out, in words."""
+        taken = [
+            f"{name} was read from {source} ({self.why[name]})"
+            for name, source in self.columns.items()
+            if self.why[name] != "given" and source != name
+        ]
+        return (*taken, *([f"not used: {', '.join(self.unused)}"] if self.unused else []))
+
     def lines(self) -> list[str]:
         """The plan in words, a line for each column, and what follows for times and for columns left out."""
         width = max(map(len, self.columns), default=0)

@@ -156,7 +156,7 @@ def _forecast(plans: list[_Plan], models: Mapping[str, Model], *, light: bool) -
                 fallback=fallback,
                 own_facts=plan.ask.history is not None or bool(plan.ask.facts),
                 as_of=history.now,
-                known_at=history.once(newest),
+                known_at=history.stored.once(newest),  # what came along is not on record
                 cached=cached,
                 repeated=repeated,
             )

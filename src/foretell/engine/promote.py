@@ -31,11 +31,14 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
 
     Only questions asked after the champion was trained count (on older ones it would know the outcome), and that it has
     an answer to. With fewer than the gate's `least` of them the newer model is promoted, for it knows more; unless it
-    learned from a much shorter time. Both are calibrated day by day on these questions alone; the challenger must be
-    better by the gate's `margin`.
+    learned from a much shorter time. One that stands earlier than the champion is not promoted. Both are calibrated day
+    by day on these questions alone; the challenger must be better by the gate's `margin`.
     """
     if champion is None:
         return Verdict(promote=True, reason="nothing served before")
+    if champion.card.trained_at > trained.model.card.trained_at:
+        then = f"{champion.card.trained_at:%Y-%m-%d %H:%M} UTC"
+        return Verdict(promote=False, reason=f"the model in service was trained as of later, {then}")
     task, tested = trained.model.task, trained.backtest
     name, metric = trained.model.card.candidate, task.gate.metric
     since = tested.asked["as_of"] >= champion.card.trained_at

@@ -49,6 +49,45 @@ def off_hour(zone: str) -> int:
     return -int(standard.total_seconds() // 60) % 60
 
 
+@cache
+def _set(zone: str) -> tuple[Places, Places]:
+    """When the clocks of a zone are set (microseconds since 1970), and by how many hours they are ahead of UTC.
+
+    The hours are those before the first time, and from each on; what is not a whole hour is rounded.
+    """
+
+    def ahead(moments: pl.Series) -> Places:
+        local = moments.dt.convert_time_zone(zone)
+        offset = local.dt.base_utc_offset() + local.dt.dst_offset()
+        return np.round(offset.dt.total_minutes().to_numpy() / 60).astype(np.int64)
+
+    days = pl.datetime_range(datetime(1970, 1, 1), datetime(2070, 1, 1), "1d", eager=True, time_zone="UTC")  # noqa: DTZ001
+    of_day = micros(days)[:-1][np.diff(ahead(days)) != 0]
+    every = (of_day[:, None] + np.arange(25) * 3_600_000_000).ravel()
+    hours = ahead(pl.Series(every, dtype=pl.Int64).cast(INSTANT)).reshape(-1, 25)
+    first = (hours != hours[:, :1]).argmax(axis=1)
+    when = of_day + first * 3_600_000_000
+    begin = ahead(days.head(1))
+    return when, np.concatenate([begin, hours[:, -1]])
+
+
+def turned(moments: Places, ago: Places, zone: str) -> Places:
+    """`ago`, hours back from each moment, such that the clocks of a zone show then what they show at the moment.
+
+    Moments x hours, moments in microseconds since 1970; one row for all where the clocks were not set meanwhile. Of an
+    hour that was never, the one before it.
+    """
+    when, ahead = _set(zone)
+    longest = int(ago.max()) * 3_600_000_000
+    first, last = int(moments.min(initial=2**62)) - longest, int(moments.max(initial=-(2**62)))
+    if np.searchsorted(when, first, side="right") == np.searchsorted(when, last, side="right"):
+        return ago[None, :]
+    then = moments[:, None] - ago * 3_600_000_000
+    now, before = (ahead[np.searchsorted(when, each, side="right")] for each in (moments, then))
+    turned: Places = ago - (now[:, None] - before)
+    return turned
+
+
 @dataclass(frozen=True)
 class Grid:
     """One row for every step of each entity from its first value to its last; NaN where a value is missing.
@@ -115,6 +154,12 @@ class Grid:
         micro = self.step // timedelta(microseconds=1)
         rows = [(time - self.first[code]) // micro for time in times]
         return [np.where(known & (r >= 0) & (r < self.size[code]), self.base[code] + r, -1) for r in rows]
+
+    def times(self, rows: Places) -> Places:
+        """When rows begin, microseconds since 1970; the empty ones before an entity's first count back from that."""
+        whose = np.minimum(np.searchsorted(self.base + self.size, rows, side="right"), len(self.base) - 1)
+        times: Places = self.first[whose] + (rows - self.base[whose]) * (self.step // timedelta(microseconds=1))
+        return times
 
     def frame(self) -> Frame:
         """The grid as a frame: `entity`, `time`, `value` and `peak`; missing values null, empty rows left out."""

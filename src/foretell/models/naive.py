@@ -20,7 +20,10 @@ A value is known at the end of its step, unless the series has a column `known_a
 
 
 class SeasonalNaive:
-    """Says the newest known value a whole number of seasons before; the band is its own past errors."""
+    """Says the newest known value a whole number of seasons before; the band is its own past errors.
+
+    Seasons of whole days are counted on the tenant's clocks.
+    """
 
     needs_training = False
     cost = Cost(forecast=0.02)
@@ -55,9 +58,10 @@ class SeasonalNaive:
         season = self.season // timedelta(microseconds=1)
         ahead = (pl.col("at") + self.step - pl.col("as_of")).dt.total_microseconds()
         back = ((ahead + season - 1) // season).clip(1)  # whole seasons until the value was known
-        asked = asked.with_columns(first=pl.col("at") - pl.duration(microseconds=back * season))
+        asked = asked.with_columns(back=back)
         for k in range(self.tries):
-            asked = asked.with_columns(past=pl.col("first") - k * self.season).join(
+            past = self._before((pl.col("back") + k) * season, study.history.standpoint.zone)
+            asked = asked.with_columns(past=past).join(
                 series.select("entity", past="time", **{f"v{k}": "value", f"known{k}": "known_at"}),
                 on=["entity", "past"],
                 how="left",
@@ -72,6 +76,15 @@ class SeasonalNaive:
         )
         columns = [(pl.col("point") + pl.col(quantile(q)).fill_null(0)).alias(quantile(q)) for q in self.levels]
         return Forecast(rows=asked.select("point", *columns))
+
+    def _before(self, span: pl.Expr, zone: str) -> pl.Expr:
+        """So many microseconds before `at`; whole days by the clocks of the zone, which may have been set meanwhile."""
+        plain = pl.col("at") - pl.duration(microseconds=span)
+        if self.season % timedelta(days=1):
+            return plain
+        clock = pl.col("at").dt.convert_time_zone(zone).dt.replace_time_zone(None) - pl.duration(microseconds=span)
+        then = clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        return then.dt.convert_time_zone("UTC").fill_null(plain)
 
     def _spread(self, series: Frame) -> Frame:
         """Quantiles of the seasonal difference over the window, at each moment a value became known."""

@@ -16,7 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from foretell.app import App
 from foretell.app.house import House
 from foretell.app.pool import Pool, Verb
-from foretell.app.tenancy import AsOf, Tenancy, as_of_told
+from foretell.app.tenancy import Moment, Tenancy, as_of_told
 from foretell.app.tokens import Keys, Role, Who
 from foretell.errors import Forbidden, Unavailable
 from foretell.web.meter import Meter
@@ -189,11 +189,11 @@ Working = Annotated[App, _slow(*READERS)]
 
 async def _standing(  # async, for a plain one would go through the thread pool
     as_of: Annotated[str | None, Query(max_length=50, description="A moment with its offset, or `latest`.")] = None,
-) -> AsOf:
+) -> Moment:
     return as_of_told(as_of)
 
 
-Standing = Annotated[AsOf, Depends(_standing)]
+Standing = Annotated[Moment, Depends(_standing)]
 """Standing when: now if nothing is said."""
 
 

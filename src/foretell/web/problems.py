@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from foretell import errors
+from foretell.app.requests import wrong
 from foretell.contract import Domain, Route
 from foretell.errors import ForetellError, InvalidRequest
 
@@ -119,9 +120,9 @@ async def _foretell(request: Request, error: Exception) -> JSONResponse:
 
 async def _fields(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    wrong = [_field(each) for each in error.errors()]
-    detail = "; ".join(f"{each.field}: {each.message}" for each in wrong[:5])
-    told = Problem(title="InvalidRequest", status=422, code="InvalidRequest", detail=detail, errors=wrong)
+    fields = [_field(each) for each in error.errors()]
+    detail = "; ".join(f"{each.field}: {each.message}" for each in fields[:5])
+    told = Problem(title="InvalidRequest", status=422, code="InvalidRequest", detail=detail, errors=fields)
     return dressed(request.scope, told, InvalidRequest)
 
 
@@ -130,7 +131,7 @@ def _field(told: Mapping[str, Any]) -> FieldError:
     if told["type"] == "json_invalid":
         return FieldError(field="body", message=f"it is not JSON: {told['msg'].removeprefix('Invalid JSON: ')}")
     where = told["loc"][1:] or told["loc"]
-    return FieldError(field=".".join(map(str, where)), message=str(told["msg"]))
+    return FieldError(field=".".join(map(str, where)), message=wrong(told))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

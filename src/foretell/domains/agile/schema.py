@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from foretell.contract import Severity
 from foretell.domains.agile.tables import Hours, Id, Points, Short, Text, Title
@@ -29,6 +29,8 @@ class Settings(BaseModel):
 
 class IssueRequest(BaseModel):
     """An issue that is on record, by its name; or a new one, by its project and what is written."""
+
+    model_config = ConfigDict(extra="forbid")
 
     project: Id | None = None
     issue: Id | None = None
@@ -111,6 +113,8 @@ class PointsAnswer(BaseModel):
 class AssignmentRequest(BaseModel):
     """An issue that somebody shall do, or a sprint whose open issues shall be shared out."""
 
+    model_config = ConfigDict(extra="forbid")
+
     project: Id | None = None
     issue: Id | None = None
     sprint: Id | None = None
@@ -163,6 +167,8 @@ class AssignmentAnswer(BaseModel):
 class SprintRequest(BaseModel):
     """A sprint by its name."""
 
+    model_config = ConfigDict(extra="forbid")
+
     sprint: Id
     project: Id | None = None
 
@@ -188,6 +194,8 @@ class SprintRisks(BaseModel):
 class ProjectRequest(BaseModel):
     """A project by its name."""
 
+    model_config = ConfigDict(extra="forbid")
+
     project: Id
 
 
@@ -207,6 +215,8 @@ class Larger(BaseModel):
 
 class ScaleRequest(BaseModel):
     """Answers to "which is bigger?", of issues of a project that has no points yet, and the points that there are."""
+
+    model_config = ConfigDict(extra="forbid")
 
     project: Id
     pairs: Annotated[list[Larger], Field(max_length=1000)] = []

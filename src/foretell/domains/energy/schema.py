@@ -78,6 +78,8 @@ class OutputRequest(BaseModel):
     A place is answered by the nearest plant within the settings' `nearby_km`; else by what a kW there would put out.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     plant: Plant | None = None
     latitude: Latitude | None = None
     longitude: Longitude | None = None
@@ -184,6 +186,8 @@ class OutputAnswer(BaseModel):
 
 class WatchRequest(BaseModel):
     """How a plant has done in the last days beside what the weather should have given."""
+
+    model_config = ConfigDict(extra="forbid")
 
     plant: Plant
     days: Annotated[int, Field(ge=3, le=60)] = 14

@@ -19,13 +19,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from foretell.contract import Ask, Block, Cost, Floats, Forecast, Forecaster, Frame, History, Read, Study
-from foretell.domains.realestate.people import settings
+from foretell.domains.realestate.people import known, settings
 from foretell.domains.realestate.schema import ContactAnswer, ContactRequest, Slot
+from foretell.errors import NotReady
 from foretell.features.windows import Rows
 
 SEEN = timedelta(days=36_525)
-READS = tuple(
-    Read(table=name, window=SEEN) for name in ("sessions", "accesses", "emails", "alerts", "searches", "contacts")
+ACTIVE = ("sessions", "accesses", "emails", "alerts", "searches", "contacts")
+READS = (
+    Read(table="people", window=SEEN, columns=()),  # who was never active is answered too, if they are there
+    *(Read(table=name, window=SEEN) for name in ACTIVE),
 )
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SLOTS = tuple(f"{day} {hour:02}" for day in DAYS for hour in range(24))
@@ -48,10 +51,7 @@ def active(history: History) -> Frame:
 def _active(history: History) -> Frame:
     doing = pl.col("event").is_in(["open", "click", "reply"])
     of = {"emails": doing, "alerts": doing, "contacts": pl.col("answered")}
-    told = [
-        history[read.table].filter(of.get(read.table, pl.lit(value=True))).select("entity", "known_at")
-        for read in READS
-    ]
+    told = [history[name].filter(of.get(name, pl.lit(value=True))).select("entity", "known_at") for name in ACTIVE]
     every = pl.concat(told).sort("entity", "known_at")
     before = pl.col("known_at").shift(1).over("entity")
     every = every.filter(before.is_null() | (pl.col("known_at") - before >= APART))
@@ -78,7 +78,9 @@ def outcomes(history: History, asked: Frame) -> Frame:
 
 
 def ask(request: ContactRequest, history: History) -> Ask:
-    """One question."""
+    """One question. Raises NotReady for somebody of whom nothing is known."""
+    if request.person not in known(history):
+        raise NotReady(f"nothing is known of {request.person}; bring them into realestate.people")
     now = history.now
     return Ask(questions=pl.DataFrame({"entity": [request.person], "as_of": [now], "at": [now]}).cast(TYPES))
 

@@ -32,7 +32,7 @@ def about(request: PersonRequest) -> Mapping[str, Sequence[str]]:
 def ask(request: PersonRequest, history: History) -> Ask:
     """One question, with what is given in the place of features."""
     if not request.features and request.person not in known(history):
-        raise NotReady(f"nothing is known of {request.person}")
+        raise NotReady(f"nothing is known of {request.person}; bring them into realestate.people")
     days = timedelta(days=settings(history).move_days)
     # Series by series: a frame with a schema takes five times as long to make.
     row = [

@@ -45,6 +45,7 @@ MOST = 60_000  # questions to learn from
 RIDGE = 30.0  # usual outcomes that growth going on counts as
 FEW = 60  # outcomes so far ahead that their own quantiles are taken of
 USUAL = 0.004  # growth of a month
+EAST = timedelta(hours=13)  # by which a month may have begun before UTC's: by whose clock a day was meant, no row says
 WHOLE = 1e5  # areas lie so many months apart in a book
 
 
@@ -58,7 +59,7 @@ class Book:
 
     def __init__(self, history: History) -> None:
         told = history["markets"].filter(pl.col("index") > 0).sort("known_at", "time", maintain_order=True)
-        told = told.with_columns(month=pl.Series(months(told["time"])))
+        told = told.with_columns(month=pl.Series(months(told["time"] + EAST)))
         told = told.unique(["area", "month"], keep="first", maintain_order=True)
         # The newest month known, as one became known: an old one that comes late is not the newest.
         self.told = told.with_columns(newest=pl.col("month").cum_max().over("area"))

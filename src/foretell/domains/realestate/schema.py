@@ -50,6 +50,8 @@ class PersonRequest(BaseModel):
     The home they live in and its market are found in the facts where they are left out.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     person: Id
     property: Id | None = None
     area: Id | None = None
@@ -106,6 +108,8 @@ class TypeAnswer(BaseModel):
 class ContactRequest(BaseModel):
     """A person; the best `count` hours of a week are named, of those in which the tenant may call."""
 
+    model_config = ConfigDict(extra="forbid")
+
     person: Id
     count: Annotated[int, Field(ge=1, le=24)] = 3
 
@@ -146,6 +150,8 @@ class HomeDescribed(Described):
 
 class ValueRequest(BaseModel):
     """A home on record by its `property`, or one that is described; its value now and in so many months."""
+
+    model_config = ConfigDict(extra="forbid")
 
     property: Id | None = None
     home: HomeDescribed | None = None
@@ -202,6 +208,8 @@ class ValueAnswer(BaseModel):
 
 class MarketRequest(BaseModel):
     """A market, and in how many months from now its index is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
 
     area: Id
     months: Annotated[int, Field(ge=1, le=60)] = 12

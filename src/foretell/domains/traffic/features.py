@@ -7,6 +7,7 @@ newest of them to `at`: the next hour is step 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -29,6 +30,7 @@ from foretell.features.grid import (
     off_hour,
     over,
     share,
+    turned,
 )
 
 HOUR = timedelta(hours=1)
@@ -89,14 +91,16 @@ def features(history: History, asked: Frame) -> Block:
     """The 19 features of the documents, and those beyond them; one row a question, in the order asked.
 
     Rolling windows and `lag_1h` end with the newest complete hour; `lag_24h` and `lag_168h` count from `at`. Ratios are
-    relative to `scale`, the usual value of that hour of the week. A missing number is NaN.
+    relative to `scale`, the usual value of that hour of the week by the tenant's clocks: where they were set meanwhile,
+    past days and weeks are an hour nearer or farther. A missing number is NaN.
     """
     zone, settings = history.standpoint.zone, tenant_settings(history)
     grid = history.once(hours)
     begun, when = hours_of(micros(asked["as_of"]), zone), micros(asked["at"])
     start, at = grid.places(asked["entity"], begun, when)
     step = (when - begun) // 3_600_000_000 + 1
-    made = windows(grid.value, start) | _recent(grid.value, start, at, step)
+    ago = [turned(moments, AGO, zone) for moments in (when, begun - 3_600_000_000)]
+    made = windows(grid.value, start) | _recent(grid, (start, at, step), ago, zone)
     made |= calendars.hours(when, zone, settings)
     return Block.of_columns({name: made[name] for name in (*NINETEEN, *BEYOND)})
 
@@ -118,37 +122,44 @@ def windows(value: Floats, places: Places) -> dict[str, Floats]:
     return dict(zip(ROLLING, over([value], places, 24, rolling), strict=True))
 
 
-def _usual(value: Floats, first: int) -> tuple[Floats, Floats]:
+def _usual(grid: Grid, first: int, zone: str) -> tuple[Floats, Floats]:
     """For each hour from the row `first` on: the mean of the four weeks before it, and the median of its weeks.
 
     The second is what is usual; where weeks are missing, the mean is. NaN in the rows before `first`.
     """
+    value = grid.value
     average, usual = np.full((2, len(value)), np.nan)
     rows = np.arange(first, len(value))
-    weekly = median(back(value, rows, WEEKS))
+    weekly = median(back(value, rows, turned(grid.times(rows), WEEKS, zone))) if len(rows) else np.zeros(0)
     begin = max(0, first - 672)
     average[first:] = mean(value[begin:], 672)[first - begin :]
     usual[first:] = np.fmax(np.where(np.isnan(weekly), average[first:], weekly), 0.02 * average[first:])
     return average, usual
 
 
-def _recent(value: Floats, start: Places, at: Places, step: Places) -> dict[str, Floats]:
-    """The lags, and the recent past relative to the usual value of the hour asked about."""
-    average, usual = _usual(value, max(0, int(start.min(initial=len(value))) - 169))
+def _recent(grid: Grid, places: tuple[Places, Places, Places], ago: Sequence[Places], zone: str) -> dict[str, Floats]:
+    """The lags, and the recent past relative to the usual value of the hour asked about.
+
+    `places` are the rows of standpoints and of hours asked about, and the steps between; `ago` is `AGO` by the clocks,
+    from the hour asked about and from the newest complete one.
+    """
+    value, (start, at, step), (back_from, back_to) = grid.value, places, ago
+    average, usual = _usual(grid, max(0, int(start.min(initial=len(value))) - 169), zone)
     past = over([value, usual], start, 169, _standing)
     now, normally, level = past[0], past[1], back(average, start)
-    known = step[:, None] <= AGO  # so many hours before the one asked about that was complete at `as_of`
-    there = np.where(known, back(value, at, AGO), np.nan)
+    known = step[:, None] <= back_from  # so many hours before the one asked about that was complete at `as_of`
+    there = np.where(known, back(value, at, back_from), np.nan)
     days, weeks = there[:, :7], there[:, 7:]
+    lags = np.where(step[:, None] <= AGO[[0, 7]], back(value, at, AGO[[0, 7]]), np.nan)  # hours, as the documents count
     weekly = median(weeks)
     scale = np.fmax(np.where(np.isnan(weekly), level, weekly), 0.02 * level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        carried = _bounded(now[:, None] * there / back(value, start, 1 + AGO) / scale[:, None], 10)
+        carried = _bounded(now[:, None] * there / back(value, start, 1 + back_to) / scale[:, None], 10)
         by_day, by_week = carried[:, :7], carried[:, 7:]
-        ratios = _bounded(days / np.where(known[:, :7], back(usual, at, AGO[:7]), np.nan), 10)
+        ratios = _bounded(days / np.where(known[:, :7], back(usual, at, back_from[:, :7]), np.nan), 10)
         relative = weeks / scale[:, None]
         made = [
-            now, days[:, 0], weeks[:, 0], step.astype(float), scale, level, scale / level,
+            now, *lags.T, step.astype(float), scale, level, scale / level,
             _bounded(scale / normally, 20), *past[2:],
             days[:, 0] / scale, days[:, 1] / scale, ratios[:, 0], ratios[:, 6], median(ratios), *relative.T,
             np.fmax.reduce(relative, axis=1) - np.fmin.reduce(relative, axis=1),

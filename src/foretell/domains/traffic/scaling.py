@@ -107,6 +107,8 @@ class ScalingCalculator:
         replicas, notes = self._within(self.needed(peak, config.capacity_per_pod), current, cost)
         if current_traffic is None:
             words = f"Predicted peak of {peak:.0f} {unit}"
+        elif peak > current_traffic and replicas < current:
+            words = f"Predicted peak of {peak:.0f} {unit}, {current_traffic:.0f} now, needs fewer replicas"
         elif peak > current_traffic:
             words = f"Predicted surge from {current_traffic:.0f} to {peak:.0f} {unit}"
         else:
@@ -130,7 +132,7 @@ class ScalingCalculator:
         replicas = min(max(current, rules.least), bound) if held else wanted
         notes = [held] if held else []
         if needed > bound:
-            notes.append(f"{needed} replicas would be needed, {why}")
+            notes.append(f"{needed} replicas would be needed at a safety factor of {self.safety_factor:g}, {why}")
         elif held and current > bound:
             notes.append(why)
         return replicas, notes

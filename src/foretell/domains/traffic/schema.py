@@ -123,6 +123,8 @@ class LoadRequest(BaseModel):
     tenant's settings have no rule for it.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     service: Name = "default"
     otherwise: Name | None = None
     metric_type: MetricType = "requests_per_minute"
