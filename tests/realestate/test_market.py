@@ -130,5 +130,8 @@ def test_a_month_is_the_one_that_begins_about_then_by_whatever_clock(hours: int)
     """Its first day by the clocks of Athens is the day before in UTC."""
     steady = made(100 * np.exp(0.005 * np.arange(60))[None, :].repeat(3, axis=0))
     moved = steady["markets"].with_columns(pl.col("time", "known_at") + timedelta(hours=hours))
-    said, usual = (answer(one, area="a1", months=12) for one in (History(steady.standpoint, {"markets": moved}), steady))
-    assert (said.index_known, said.index) == (usual.index_known, pytest.approx(usual.index, rel=1e-6))
+    said, usual = (
+        answer(one, area="a1", months=12) for one in (History(steady.standpoint, {"markets": moved}), steady)
+    )
+    assert said.index_known == usual.index_known
+    assert said.index == pytest.approx(usual.index, rel=1e-6)

@@ -233,7 +233,7 @@ def test_other_names_are_mapped(client: httpx.Client) -> None:
 
 def test_what_columns_were_taken_for_is_told(client: httpx.Client) -> None:
     rows = [{"zeit": "2024-06-01T00:00:00Z", "rpm": 5.0, "dienst": "api"}]
-    answer = client.post(METRICS, json={"rows": rows})
+    answer = client.post(FACTS, json={"rows": rows})
     assert answer.status_code == 200
     notes = " ".join(answer.json()["notes"])
     assert "time was read from zeit" in notes

@@ -94,6 +94,8 @@ export interface Band {
 
 /**
  * Which version said it by which method, why not the champion if so, and what that has been worth.
+ *
+ * With `hindsight` the version learned from what came after `as_of`: such an answer about the past proves nothing.
  */
 export interface Basis {
   prediction_id: string | null;
@@ -103,6 +105,7 @@ export interface Basis {
   method: string;
   fallback: string | null;
   as_of: string;
+  hindsight?: boolean;
   cached: boolean;
   interval: foretell__app__basis__Interval | null;
   freshness: Freshness | null;
@@ -1121,7 +1124,9 @@ export interface WorkloadConfig {
 }
 
 /**
- * The band that comes with every number, and which share of outcomes it held in the backtest.
+ * The 80 % band of every number, whatever an answer shows, and which share of outcomes it held in the backtest.
+ *
+ * Of a task without that band it is the widest.
  */
 export interface foretell__app__basis__Interval {
   level: number;

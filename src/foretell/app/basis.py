@@ -12,13 +12,11 @@ from pydantic import BaseModel, SerializeAsAny
 from foretell.contract import Quantity, Task
 from foretell.engine.predict import Prediction
 
-ENOUGH = 100  # outcomes of one, with fewer what a band held is told of all
-
 
 class Interval(BaseModel):
     """The 80 % band of every number, whatever an answer shows, and which share of outcomes it held in the backtest.
 
-    Of a task without that band it is the widest. The share is that of whom is asked about, with outcomes enough.
+    Of a task without that band it is the widest.
     """
 
     level: float
@@ -87,7 +85,8 @@ class Basis(BaseModel):
         mine = card.scores.get(card.candidate, {})
         interval = skill = freshness = None
         if isinstance(target, Quantity):
-            interval = _interval(target, said)
+            low, high = target.band
+            interval = Interval(level=round(high - low, 9), covered=mine.get("coverage"))
         if card.scores:
             metric = task.gate.metric
             base = card.scores.get(card.baseline, {}).get(metric)
@@ -104,17 +103,6 @@ class Basis(BaseModel):
             interval=interval, freshness=freshness, skill=skill,
             confidence=card.trust and Confidence.model_validate(card.trust, from_attributes=True),
         )  # fmt: skip
-
-
-def _interval(target: Quantity, said: Prediction) -> Interval:
-    """What the band has held."""
-    held = said.forecast.record.held if said.forecast.record else {}
-    if not {0.1, 0.9} <= {*target.levels}:
-        card = said.card
-        covered = card.scores.get(card.candidate, {}).get("coverage")
-        return Interval(level=round(max(target.levels) - min(target.levels), 9), covered=covered)
-    count, mine = held.get(said.questions["entity"][0], (0, 0.0))
-    return Interval(level=0.8, covered=mine if count >= ENOUGH else held.get("", (0, None))[1])
 
 
 def _there(task: Task, said: Prediction) -> tuple[int, float, float] | None:

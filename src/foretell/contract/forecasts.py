@@ -32,6 +32,11 @@ class Quantity:
         """The columns every forecast of this quantity has."""
         return ["point", *(quantile(level) for level in self.levels)]
 
+    @property
+    def band(self) -> tuple[float, float]:
+        """The levels of the 80 % band; of the widest where they are not among the quantity's."""
+        return (0.1, 0.9) if {0.1, 0.9} <= {*self.levels} else (min(self.levels), max(self.levels))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chance:

@@ -61,7 +61,7 @@ def _quantity(target: Quantity, rows: Frame, value: pl.Series, baseline: Frame |
         "mape": metrics.mape(y, point),
         **relative,
         "pinball": metrics.pinball(y, said, levels),
-        "coverage": metrics.coverage(y, said[:, 0], said[:, -1]),
+        "coverage": metrics.coverage(y, *(rows[quantile(level)].to_numpy() for level in target.band)),
         "interval_score": metrics.interval_score(y, said[:, 0], said[:, -1], levels[-1] - levels[0]),
     }
 
