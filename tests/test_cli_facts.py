@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from foretell.app import App
 from foretell.cli import cli, main
+from foretell.engine.reading import WORDS
 from foretell.errors import ForetellError, InvalidRequest, NotFound, Refused
 from foretell.stores import quarantine, registry
 
@@ -389,7 +390,7 @@ BAD = {
     "2024-06-01 05:00,,,": "value is missing",
     "2999-06-01 06:00,6,,": "known_at lies in the future",
     "2024-03-31 03:30,7,,": f"time does not exist in {ATHENS} (clocks set forward)",
-    "someday,8,,": "time can't be read as a time that exists",
+    "someday,8,,": f"time can't be read as {WORDS['instant']}",
     ",9,,": "time is missing",
     "2024-06-01 10:00,10,,speed": "metric_type must be one of requests_per_minute, error_rate",
     "2024-06-01 11:00,-11,,speed": "value must be ≥ 0",

@@ -66,8 +66,14 @@ def test_a_good_row_comes_in_with_its_defaults() -> None:
         ({"value": "many"}, "value can't be read as a number"),
         ({"pieces": "many"}, "pieces can't be read as a"),
         ({"pieces": "2.5"}, "pieces can't be read as a"),
-        ({"time": "noon"}, "time can't be read as a time that exists"),
-        ({"time": "2024-02-30T12:00:00Z"}, "time can't be read as a time that exists"),
+        (
+            {"time": "noon"},
+            "time can't be read as a time that exists (2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks)",
+        ),
+        (
+            {"time": "2024-02-30T12:00:00Z"},
+            "time can't be read as a time that exists (2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks)",
+        ),
         ({"day": "tomorrow"}, "day can't be read as a date"),
         ({"value": float("nan")}, "value is not a finite number"),
         ({"value": float("inf")}, "value is not a finite number"),
@@ -507,7 +513,10 @@ def test_a_long_row_is_kept_in_part() -> None:
 def test_times_that_other_programs_can_not_hold_are_rejected() -> None:
     said, done = times("20240-05-01T12:00:00", "9999-12-31T12:00:00Z", "2024-05-01T12:00:00Z")
     assert said == [None, None, utc(2024, 5, 1, 12)]
-    assert rules(done) == ["time can't be read as a time that exists"] * 2
+    assert (
+        rules(done)
+        == ["time can't be read as a time that exists (2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks)"] * 2
+    )
     assert rules(one(day="10000-01-01")) == ["day can't be read as a date"]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AS_OF = click.option("--as-of", "as_of", help="Standing when: a moment with its offset, or `latest`; now if left out.")
+SHOWN = 60  # characters of a request in a list
 BUDGET = click.option("--budget", type=float, help="Seconds that the race may cost, as the candidates estimate.")
 
 
@@ -236,7 +237,9 @@ def predictions_list(task: str, tenant: str, limit: int, as_json: bool) -> None:
     for each in found:
         one = each.served
         said = f", {len(each.feedback)} said something of it" if each.feedback else ""
-        click.echo(f"{one.prediction_id}  {one.predicted_at:%Y-%m-%d %H:%M:%S}  {one.method}  {one.version}{said}")
+        about = ", ".join(f"{k} {v}" for k, v in one.request.items() if isinstance(v, str | int | float) and v != "")
+        when = f"{one.predicted_at:%Y-%m-%d %H:%M:%S} UTC"
+        click.echo(f"{one.prediction_id}  {when}  {one.method}  {one.version}  {about[:SHOWN]}{said}")
 
 
 @predictions.command("feedback")

@@ -99,7 +99,10 @@ class Model:
         if any(column.null_count() for column in said.rows.get_columns()):
             missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
             whom = study.questions.filter(missing)["entity"].unique().sort().to_list()
-            raise NotReady(f"{self.card.candidate} has too little history of {', '.join(whom[:5])} to answer")
+            raise NotReady(
+                f"too little is known to answer about {', '.join(whom[:5])}, even for {self.card.candidate}: bring more"
+                f" facts that {self.task.name} rests on ({', '.join({read.table: None for read in self.task.reads})})"
+            )
         return said
 
     def save(self, folder: Path) -> None:

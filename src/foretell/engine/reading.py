@@ -18,7 +18,7 @@ WORDS: Mapping[Kind, str] = {
     "integer": "a whole number",
     "boolean": "a boolean",
     "date": "a date",
-    "instant": "a time that exists",
+    "instant": "a time that exists (2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks)",
     "object": "a JSON object",
 }
 TRUTH = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
