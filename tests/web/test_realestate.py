@@ -126,6 +126,9 @@ def test_features_that_are_given_count_instead_of_what_is_known(client: httpx.Cl
     wrong = client.post(path, json={"entity_id": PERSON, "features": {"no_such_feature": 1.0}}, params=AS_OF)
     assert wrong.status_code == 422
     assert "no_such_feature" in str(wrong.json())
+    never = client.post(path, json={"entity_id": PERSON, "features": {"session_count_30d": -4}}, params=AS_OF)
+    assert never.status_code == 422
+    assert "session_count_30d is -4, and 0 at least" in never.json()["detail"]
 
 
 @pytest.mark.row("R5")

@@ -18,7 +18,7 @@ from foretell.app.models import nothing_trained
 from foretell.app.refreshing import lately
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
-from foretell.contract import Block, Catalogue, Feature, Frame, History, Request, Task
+from foretell.contract import Block, Catalogue, Frame, History, Request, Task
 from foretell.engine.importance import Importance
 from foretell.engine.model import card_read
 from foretell.engine.train import lesson
@@ -110,8 +110,7 @@ class Features:
 
     def validate(self, domain: str, values: Mapping[str, float | None]) -> tuple[bool, list[str]]:
         """Whether features may have these values, by what is declared of them; and what is wrong, in words."""
-        declared = {one.name: one for one in self.catalogue(domain).features}
-        wrong = [said for name, value in values.items() for said in _wrong(name, declared.get(name), value)]
+        wrong = self.catalogue(domain).wrong(values)
         return not wrong, wrong
 
     def _stand(self, task: Task, requests: Sequence[Body], as_of: AsOf) -> tuple[History, list[Request]]:
@@ -154,20 +153,6 @@ def _of(task: Task, history: History, asked: Sequence[Frame], names: Sequence[st
         raise NotFound(f"{task.name} has no feature {unknown[0]!r}; there are {', '.join(block.names)}")
     wanted = block.frame().fill_nan(None).select(names or block.names)
     return pl.concat([questions.select("entity", "as_of", "at"), wanted], how="horizontal")
-
-
-def _wrong(name: str, declared: Feature | None, value: float | None) -> Iterator[str]:
-    if declared is None:
-        yield f"no feature is named {name!r}"
-        return
-    if value is None:
-        return
-    if declared.low is not None and value < declared.low:
-        yield f"{name} is {value:g}, and {declared.low:g} at least"
-    if declared.high is not None and value > declared.high:
-        yield f"{name} is {value:g}, and {declared.high:g} at most"
-    if declared.kind == "integer" and not float(value).is_integer():
-        yield f"{name} is {value:g}, and a whole number"
 
 
 def export(frame: Frame, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -68,6 +68,15 @@ class Feature:
         per = "" if self.per is None else f" per {self.per}"
         return f"{self.how} of {self.of}{per}, over rows of {self.table} by {self.by}, {back}"
 
+    def wrong(self, value: float) -> Iterator[str]:
+        """What is wrong with a value, in words."""
+        if self.low is not None and value < self.low:
+            yield f"{self.name} is {value:g}, and {self.low:g} at least"
+        if self.high is not None and value > self.high:
+            yield f"{self.name} is {value:g}, and {self.high:g} at most"
+        if self.kind == "integer" and not float(value).is_integer():
+            yield f"{self.name} is {value:g}, and a whole number"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalogue:
@@ -79,6 +88,16 @@ class Catalogue:
     entity_type: str
     features: tuple[Feature, ...]
     frames: Mapping[str, Callable[[History], Frame]] = field(default_factory=dict)
+
+    def wrong(self, values: Mapping[str, float | None]) -> list[str]:
+        """What is wrong with values of features by their names, in words; one that is missing is none."""
+        known, found = {one.name: one for one in self.features}, []
+        for name, value in values.items():
+            if name not in known:
+                found.append(f"no feature is named {name!r}")
+            elif value is not None:
+                found += known[name].wrong(value)
+        return found
 
     def names(self, *groups: str) -> tuple[str, ...]:
         """The features of these groups; without any, all."""

@@ -14,7 +14,7 @@ from foretell.contract import Ask, Forecast, Frame, History, instants
 from foretell.domains.realestate.catalogue import CATALOGUE
 from foretell.domains.realestate.people import GIVEN, known, settings
 from foretell.domains.realestate.schema import Level, MoveAnswer, PersonRequest, Reason, TypeAnswer
-from foretell.errors import NotReady
+from foretell.errors import InvalidRequest, NotReady
 
 TOP, UPPER = 0.8, 0.5  # ranks from which on, by capacity, a chance is HIGH, and MEDIUM
 FEATURES = {one.name: one for one in CATALOGUE.features}
@@ -30,7 +30,12 @@ def about(request: PersonRequest) -> Mapping[str, Sequence[str]]:
 
 
 def ask(request: PersonRequest, history: History) -> Ask:
-    """One question, with what is given in the place of features."""
+    """One question, with what is given in the place of features.
+
+    Raises NotReady for somebody of whom nothing is known, InvalidRequest for features that can't be.
+    """
+    if wrong := CATALOGUE.wrong(request.features or {}):
+        raise InvalidRequest(f"features: {'; '.join(wrong[:5])}")
     if not request.features and request.person not in known(history):
         raise NotReady(f"nothing is known of {request.person}; bring them into realestate.people")
     days = timedelta(days=settings(history).move_days)
