@@ -16,6 +16,12 @@
 The class name is the public error code. HTTP status lives in `web`, exit codes in `cli`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
 
 class ForetellError(Exception):
     """Anything foretell refuses or can't do; its message says what happened and what to do next."""
@@ -73,3 +79,31 @@ class BrokenDomain(ForetellError):  # noqa: N818
 def first_line(error: BaseException) -> str:
     """What a foreign error says in a line; several of them go on for pages. Its class where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+class Spot(NamedTuple):
+    """A place in somebody's code."""
+
+    file: str
+    line: int
+    function: str
+    package: str
+
+    @property
+    def short(self) -> str:
+        """The place from its package on: whose machine it is on is nobody's business."""
+        parts, name = Path(self.file).parts, self.package.rpartition(".")[2]
+        start = max((place for place, part in enumerate(parts[:-1]) if part == name), default=len(parts) - 1)
+        return f"{'/'.join(parts[start:])}:{self.line} in {self.function}"
+
+
+def spot(error: BaseException, packages: Iterable[str]) -> Spot | None:
+    """Where in the code of these packages an error arose: the innermost place; None where it is in none of them."""
+    found, names, step = None, [*packages], error.__traceback__
+    while step is not None:
+        code, module = step.tb_frame.f_code, str(step.tb_frame.f_globals.get("__name__", ""))
+        for name in names:
+            if module == name or module.startswith(f"{name}."):
+                found = Spot(code.co_filename, step.tb_lineno, code.co_name, name)
+        step = step.tb_next
+    return found

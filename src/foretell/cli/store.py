@@ -88,9 +88,12 @@ def restore(file: Path, erased: Path | None) -> None:
 def doctor(as_json: bool) -> None:
     """Say what runs, how large it is, what is wrong and what to type; ends with 1 if something is. Starts nothing."""
     from foretell import upkeep
+    from foretell.app.declared import found_domains
     from foretell.settings import ForetellSettings
 
-    seen = upkeep.doctor(ForetellSettings(), _tables())
+    installed, wrong = found_domains()  # a doctor looks on where every other command refuses
+    seen = upkeep.doctor(ForetellSettings(), {name: domain.tables for name, domain in installed.items()})
+    seen.problems[:0] = wrong
     click.echo(json.dumps(asdict(seen)) if as_json else "\n".join(_lines(seen)))
     if seen.problems:
         sys.exit(1)
