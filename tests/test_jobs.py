@@ -21,7 +21,7 @@ from foretell.app import App, kinds
 from foretell.app.jobs import ATTEMPTS, run
 from foretell.app.kinds import Kind, Told
 from foretell.app.opening import stores
-from foretell.app.tokens import Keys
+from foretell.app.tokens import Keys, rotate
 from foretell.app.work import Ended, Work
 from foretell.app.worker import work
 from foretell.errors import InvalidRequest, NotFound, Refused, Unauthorized, Unavailable
@@ -35,10 +35,15 @@ TRAIN = {"task": LOAD, "budget": 0.01}
 @pytest.fixture
 def app(alone: Path) -> Iterator[App]:
     with tenancy() as made:
-        with above(alone) as connection:  # what other tests left there is nobody's here
-            connection.execute("SET search_path TO foretell_queue")
-            connection.execute("DELETE FROM procrastinate_jobs")
+        forgotten(alone)  # what other tests left there is nobody's here
         yield made
+
+
+def forgotten(alone: Path) -> None:
+    """Let the queue know of no job."""
+    with above(alone) as connection:
+        connection.execute("SET search_path TO foretell_queue")
+        connection.execute("DELETE FROM procrastinate_jobs")
 
 
 def counted(app: App, table: str) -> int:
@@ -219,6 +224,34 @@ def test_a_number_that_we_did_not_seal_is_refused(app: App) -> None:
     assert app.jobs.get(put.job_id).state == "waiting"
     told = ForetellSettings(secret="s" * 40, secret_before="t" * 40)
     Keys.of(told).unseal("text", Keys.of(ForetellSettings(secret="t" * 40)).seal("text"))  # while it is changed
+
+
+def test_one_whose_seal_no_longer_holds_fails_with_those_words(app: App) -> None:
+    """It was sealed, its worker was lost, and the secret was changed twice before the next one started."""
+    waits, runs = app.jobs.start("clean", {}).job_id, app.jobs.start("clean", {}).job_id
+    with app.desk.transaction() as connection:
+        jobs.begin(connection, app.tenant, runs)
+    for _ in range(2):
+        rotate(ForetellSettings())
+    work(wait=False, beat=0.5)
+    for number in (waits, runs):
+        told = app.jobs.get(number)
+        assert (told.state, told.error, told.result) == ("failed", "Unauthorized", None)
+        assert "sealed with another secret" in str(told.message)
+        assert "start the job again" in str(told.message)
+
+
+def test_one_whose_worker_is_gone_is_cancelled(app: App, alone: Path) -> None:
+    number = app.jobs.start("clean", {}).job_id
+    with app.desk.transaction() as connection:
+        jobs.begin(connection, app.tenant, number)
+    forgotten(alone)
+    work(wait=False, beat=0.5)
+    assert app.jobs.get(number).state == "running"  # nobody knows of it
+    assert app.jobs.cancel(number).cancelled
+    work(wait=False, beat=0.5)
+    told = app.jobs.get(number)
+    assert (told.state, told.result, told.error) == ("cancelled", None, None)
 
 
 def test_what_waits_is_cancelled_at_once_and_what_runs_at_its_next_step(

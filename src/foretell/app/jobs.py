@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from foretell.app.requests import request_of
 from foretell.app.tenancy import Tenancy
 from foretell.app.work import Ended, Work
 from foretell.contract import Finding
-from foretell.errors import ForetellError, InvalidRequest, NotFound, Refused, Unavailable
+from foretell.errors import ForetellError, InvalidRequest, NotFound, Refused, Unauthorized, Unavailable
 from foretell.stores import jobs, records
 from foretell.stores.jobs import Again, State
 from foretell.stores.jobs import Job as Job  # noqa: PLC0414 - web and cli name it too
@@ -76,6 +77,8 @@ class Jobs:
             if found.ended_at:
                 raise Refused(f"the job {job} has ended already: {found.state}")
             jobs.cancel(connection, self.desk.tenant, job)
+            if found.state == "running":  # its worker may be gone, and with it the queue's word of it
+                _deliver(self.desk, connection, found)
             records.audit(connection, self.desk.tenant, self.desk.who, "cancel", found.kind, {"job": str(job)})
             return jobs.get(connection, self.desk.tenant, job)
 
@@ -85,10 +88,16 @@ def put(desk: Tenancy, connection: Any, kind: str, told: BaseModel, run_key: str
     declared, plain = KINDS[kind], told.model_dump(mode="json")
     job, new = jobs.add(connection, desk.tenant, kind, declared.subject(told), plain, desk.who, run_key)
     if new:
-        seal = desk.house.keys.seal(f"{desk.tenant}/{job.job_id}")
-        jobs.deliver(connection, desk.tenant, job.job_id, declared.queue, seal)
+        _deliver(desk, connection, job)
         records.audit(connection, desk.tenant, desk.who, "job", kind, {"job": str(job.job_id), **plain})
     return job
+
+
+def _deliver(desk: Tenancy, connection: Any, job: Job) -> None:
+    """Put a job into its queue, sealed; it is done once, however often it is there."""
+    queue = KINDS[job.kind].queue if job.kind in KINDS else "maintenance"
+    seal = desk.house.keys.seal(f"{desk.tenant}/{job.job_id}")
+    jobs.deliver(connection, desk.tenant, job.job_id, queue, seal)
 
 
 def _kind(name: str) -> Kind:
@@ -110,17 +119,32 @@ def run(house: House, tenant: str, number: str, seal: str) -> None:
     work = Work(job)
     began = time.perf_counter()
     state, result, error = _done(Tenancy(house=house, tenant=tenant, who=job.asked_by, work=work), job)
-    desk = Tenancy(house=house, tenant=tenant, who=job.asked_by)
-    with desk.transaction() as connection:
-        jobs.end(connection, tenant, job, state, result=result, error=error)
-        if state == "failed" and error and job.asked_by == SCHEDULE and job.kind != "notify":
-            words = f"{job.kind} {job.subject} failed".replace("  ", " ")
-            lost = Finding(kind=f"{job.kind}_failed", severity="high", words=words, evidence={"job": str(job.job_id)})
-            tell(desk, connection, job.subject or job.kind, [lost])
+    _end(Tenancy(house=house, tenant=tenant, who=job.asked_by), job, state, result, error)
     took = time.perf_counter() - began
     log.info("job %s %s of %s: %s after %.1f s", job.kind, job.subject, tenant, state, took)
     if state == "waiting":
         raise Again(FIRST * 2 ** (job.attempts - 1) * random.uniform(1, 1.5))  # noqa: S311 - no secret
+
+
+def refuse(house: House, tenant: str, number: str, why: Unauthorized) -> None:
+    """Let a job fail that no worker believes any more; what ended meanwhile is left alone."""
+    desk = Tenancy(house=house, tenant=tenant, who="a worker")
+    with desk.transaction() as connection:
+        job = jobs.begin(connection, tenant, UUID(number))
+    if job is not None:
+        _end(replace(desk, who=job.asked_by), job, "failed", None, (why.code, str(why)))
+
+
+def _end(
+    desk: Tenancy, job: Job, state: State, result: dict[str, Any] | None, error: tuple[str, str] | None
+) -> None:  # fmt: skip
+    """Write down what came of a job; of one that failed at its time without anybody waiting, people are told."""
+    with desk.transaction() as connection:
+        jobs.end(connection, desk.tenant, job, state, result=result, error=error)
+        if state == "failed" and error and job.asked_by == SCHEDULE and job.kind != "notify":
+            words = f"{job.kind} {job.subject} failed".replace("  ", " ")
+            lost = Finding(kind=f"{job.kind}_failed", severity="high", words=words, evidence={"job": str(job.job_id)})
+            tell(desk, connection, job.subject or job.kind, [lost])
 
 
 def _done(desk: Tenancy, job: Job) -> tuple[State, dict[str, Any] | None, tuple[str, str] | None]:

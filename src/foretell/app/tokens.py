@@ -81,7 +81,10 @@ class Keys:
         """Raise Unauthorized for a text that we did not write."""
         known = (replace(self, secrets=[secret]).seal(text) for secret in self.secrets)
         if not any(hmac.compare_digest(each, seal) for each in known):
-            raise Unauthorized(f"{text}: this job is sealed with another secret; is FORETELL_SECRET the servers' own?")
+            raise Unauthorized(
+                f"{text}: this job is sealed with another secret; is FORETELL_SECRET the servers' own? Where it was"
+                " changed twice since, start the job again"
+            )
 
     def read(self, token: str) -> Who:
         """Whose a token is. Raises Unauthorized for one that is not good, with the reason."""

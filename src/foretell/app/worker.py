@@ -10,11 +10,11 @@ from typing import Any
 
 from foretell.app.declared import domains
 from foretell.app.house import House
-from foretell.app.jobs import run
+from foretell.app.jobs import refuse, run
 from foretell.app.opening import stores
 from foretell.app.schedule import tick
 from foretell.engine.timetable import last_due
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, Unauthorized
 from foretell.stores import queue, schedules
 from foretell.stores.access import WORKER
 from foretell.stores.database import Database
@@ -45,12 +45,21 @@ def work(*, beat: float, wait: bool = True, own: Mapping[str, tuple[str, Deed]] 
     try:
         asyncio.run(
             queue.work(
-                eyes.url, lambda tenant, job, seal: run(house, tenant, job, seal), beat=beat, beside=beside, wait=wait
+                eyes.url, lambda tenant, job, seal: _take(house, tenant, job, seal), beat=beat, beside=beside, wait=wait
             )
         )
     finally:
         eyes.close()
         house.close()
+
+
+def _take(house: House, tenant: str, job: str, seal: str) -> None:
+    """Do a job; one whose seal does not hold fails with those words, or it would stay on record for ever."""
+    try:
+        run(house, tenant, job, seal)
+    except Unauthorized as error:
+        log.warning("job %s of %s is refused: %s", job, tenant, error)
+        refuse(house, tenant, job, error)
 
 
 def _look(house: House, eyes: Database, own: Mapping[str, tuple[str, Deed]]) -> None:
