@@ -130,3 +130,17 @@ def test_when_backups_are_made_can_be_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert upkeep.backup_at(ForetellSettings(backup_at="off")) is None
     with pytest.raises(Misconfigured, match=r"export FORETELL_BACKUP_AT='0 2 \* \* \*'"):
         upkeep.backup_at(ForetellSettings(backup_at="at night"))
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "doctor"])
+def test_a_time_of_backups_that_is_none_is_refused_before_anything_starts(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FORETELL_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("FORETELL_BACKUP_AT", "never")
+    done = CliRunner().invoke(cli, [command])
+    assert isinstance(done.exception, Misconfigured)
+    assert str(done.exception).startswith("FORETELL_BACKUP_AT: 'never' is no time: write it as in '0 2 * * 1'")
+    assert "type: export FORETELL_BACKUP_AT='0 2 * * *', or off" in str(done.exception)
+    assert done.output == ""
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from foretell.errors import Misconfigured
+from foretell.engine.timetable import checked
+from foretell.errors import InvalidRequest, Misconfigured
 
 DOCUMENTED: Mapping[str, str] = {
     "database": "DATABASE_URL",  # else DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD make one
@@ -57,6 +58,16 @@ def _smtp(url: str) -> str:
         raise ValueError("it is no mail server; write smtp://user:password@host:587, or smtps://…:465")
     _ = told.port
     return url
+
+
+NIGHTLY = "0 2 * * *"
+
+
+def _time(told: str) -> str:
+    try:
+        return told if told == "off" else checked(told)
+    except InvalidRequest as error:
+        raise ValueError(f"{error}; type: export FORETELL_BACKUP_AT='{NIGHTLY}', or off") from None
 
 
 def _origins(told: str) -> str:
@@ -106,7 +117,7 @@ class ForetellSettings(BaseSettings):
     read_only: bool = False  # whether the database is opened as one who reads all, and writes predictions alone
     jobs: bool = True  # whether `foretell serve` runs a worker beside it
     beat: Annotated[float, Field(ge=0.1, le=300)] = 5.0  # seconds between a worker's signs of life; three count as lost
-    backup_at: str | None = None  # when a worker backs everything up, as cron writes it (UTC): 0 2 * * *, or off
+    backup_at: Annotated[str, AfterValidator(_time)] | None = None  # when a worker backs everything up, as cron (UTC)
     backups: Path | None = None  # the folder that goes into; `backups` in `home` if not given
     backups_kept: Annotated[int, Field(ge=1, le=1000)] = 7  # the newest, older ones are deleted
     mail: Annotated[str, AfterValidator(_smtp)] | None = None  # the server that notices go by: smtp://user:…@host:587

@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from foretell.contract import Table
-from foretell.engine.timetable import checked as checked_cron
-from foretell.errors import ForetellError, InvalidRequest, Misconfigured, NotFound, Unavailable
-from foretell.settings import ForetellSettings, source
+from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
+from foretell.settings import NIGHTLY, ForetellSettings, source
 from foretell.stores import blobs_in, launcher, outdated
 from foretell.stores import migrate as migrating
 from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, VISITOR, url_of
@@ -83,24 +82,15 @@ def backup(settings: ForetellSettings, file: Path) -> Told:
     return backed_up(admin, Blobs(_blobs(settings)), file)
 
 
-NIGHTLY = "0 2 * * *"
-
-
 def backup_at(settings: ForetellSettings) -> str | None:
     """When everything is backed up without anybody asking, as cron writes it (UTC); None where it is not.
 
-    If nothing is said it is at 02:00, unless the database is another one and nobody may back that up. Raises
-    Misconfigured.
+    If nothing is said it is at 02:00, unless the database is another one and nobody may back that up.
     """
     told = settings.backup_at
     if told == "off" or (told is None and settings.database and not settings.database_owner):
         return None
-    try:
-        return checked_cron(told or NIGHTLY)
-    except InvalidRequest as error:
-        raise Misconfigured(
-            f"FORETELL_BACKUP_AT: {error}; type: export FORETELL_BACKUP_AT='{NIGHTLY}', or off"
-        ) from None
+    return told or NIGHTLY
 
 
 def nightly(settings: ForetellSettings, now: datetime) -> dict[str, Any]:
