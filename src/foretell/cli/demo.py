@@ -117,7 +117,7 @@ def _replay(console: Console, story: Story, picture: Path) -> None:
 
 def _serve(console: Console, settings: ForetellSettings) -> None:
     """Answer over HTTP, and say how to ask: the documented paths, as of the data's last hour."""
-    from foretell.web.server import serve
+    from foretell.web.server import prepare, serve
 
     story, port = STORIES[0], _port()
     keys = Keys.of(settings)
@@ -131,6 +131,7 @@ def _serve(console: Console, settings: ForetellSettings) -> None:
             flush=True,
         )
     told = ForetellSettings(host="127.0.0.1", port=port, workers=1)
+    prepare(told)
     with beside(told):
         serve(told)
 

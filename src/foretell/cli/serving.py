@@ -32,13 +32,15 @@ from foretell.cli.jobs import beside
 def serve(**options: str | float | bool | None) -> None:
     """Answer over HTTP until told to end; requests in flight are finished."""
     from foretell.settings import ForetellSettings
+    from foretell.web.server import prepare
     from foretell.web.server import serve as answer
 
     # Over the environment, for the processes that answer are started with it.
     os.environ |= {f"FORETELL_{name.upper()}": str(value) for name, value in options.items() if value is not None}
     settings = ForetellSettings()
-    click.echo(f"foretell answers on http://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
+    prepare(settings)
     with beside(settings):
+        click.echo(f"foretell answers on http://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
         answer(settings)
 
 

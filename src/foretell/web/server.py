@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +27,7 @@ from foretell.app import cores, logs
 from foretell.app.declared import domains
 from foretell.app.house import House
 from foretell.app.tokens import Keys
+from foretell.errors import Misconfigured
 from foretell.settings import ForetellSettings
 from foretell.web import api, cached, decisions, documented, jobs, problems
 from foretell.web.door import Door
@@ -34,13 +37,42 @@ from foretell.web.quick import QuickRoute
 
 PATIENCE = 120  # seconds that requests in flight have to finish when the server is told to end
 WELL = 1.0  # seconds in which a database that is well answers
+LAST = 65535  # of the ports
 VERSION = version("foretell")
 
 
-def serve(settings: ForetellSettings) -> None:
-    """Answer until told to end. Raises what hinders the processes that answer before the first is started."""
+def prepare(settings: ForetellSettings) -> None:
+    """Look for what hinders a server, before anything of it is started. Raises Misconfigured, and as `House.open`."""
+    _free(settings)
     House.open().close()
     Keys.of(settings)
+
+
+def _free(settings: ForetellSettings) -> None:
+    """Raise Misconfigured where nothing can listen at the settings' host and port."""
+    try:
+        for family, kind, _, _, place in socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind) as probe:
+                if os.name == "posix":  # what ended a moment ago hinders nobody
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(place)
+    except socket.gaierror:
+        raise Misconfigured(f"there is no address {settings.host} at this machine; type: --host 127.0.0.1") from None
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program listens there, perhaps another foretell" if taken else str(error.strerror)
+        other = settings.port + 1 if settings.port < LAST else settings.port - 1
+        instead = "--host 127.0.0.1" if error.errno == errno.EADDRNOTAVAIL else f"--port {other if taken else 8000}"
+        where = f"{settings.host}:{settings.port}"
+        raise Misconfigured(f"foretell can't answer on {where}: {why}; type: foretell serve {instead}") from None
+
+
+def serve(settings: ForetellSettings) -> None:
+    """Answer until told to end; what hinders it was looked for with `prepare`."""
     with TemporaryDirectory(prefix="foretell-meters-") as folder:
         if settings.workers > 1:
             os.environ[FOLDER] = folder  # known before a worker first looks; one alone keeps its figures to itself
