@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import BaseModel
-from tests.toys import DAY, HOUR, About, Nothing, choice, late_outcomes, plain
+from tests.toys import DAY, HOUR, About, Nothing, choice, installed, late_outcomes, plain
 from tests.toys.plain import Said
 
-from foretell import Chance, Choice, Cost, Domain, Forecast, Frame, History, Quantity, Read, Sample, Study, Table
+from foretell import Chance, Choice, Cost, Domain, Forecast, Frame, Gate, History, Quantity, Read, Sample, Study, Table
 from foretell.engine.outcomes import settled
 from foretell.errors import BrokenDomain
 from foretell.testing import check_domain, check_model
@@ -80,6 +80,7 @@ class Shift:
 
 TASK = replace(
     plain.TASK,
+    name="sound.plain",
     reads=[Read(table="values", window=2 * DAY)],
     features=features,
     candidates={"zero": plain.Told, "shift": Shift},
@@ -89,7 +90,7 @@ TABLE = Table(name="values", row=Value, key=("entity", "time"), time="time", ent
 
 def sample(seed: int) -> Sample:
     history = plain.history(seed=seed)
-    return Sample(history=history, requests={"plain": [About(entity=e, at=history.now) for e in ("a", "b")]})
+    return Sample(history=history, requests={"sound.plain": [About(entity=e, at=history.now) for e in ("a", "b")]})
 
 
 DOMAIN = Domain(
@@ -111,6 +112,79 @@ def caught(domain: Domain, *words: str) -> None:
 def test_a_sound_domain_passes() -> None:
     check_domain(DOMAIN)
     check_domain(DOMAIN, seed=7)
+
+
+# ---------------------------------------------------------------- what is declared
+
+
+def named(name: str) -> Domain:
+    """The sound domain with its task named so."""
+
+    def renamed(seed: int) -> Sample:
+        made = sample(seed)
+        return replace(made, requests={name: made.requests["sound.plain"]})
+
+    return replace(DOMAIN, tasks=[replace(TASK, name=name)], sample=renamed)
+
+
+def test_names_by_which_nobody_finds_a_thing_are_caught() -> None:
+    for name in ("plain", "traffic.plain"):
+        caught(
+            named(name), f"sound: a task or report is named {name!r}, by which nobody finds it; name it 'sound.plain'"
+        )
+    for name in ("sound.Plain", "sound.a.b", "sound."):
+        caught(named(name), "sound: a task or report is named '", "write it in small letters, digits and underscores")
+    caught(replace(DOMAIN, name="Sound"), "Sound: a domain is named 'Sound'; write it in small letters")
+    caught(replace(DOMAIN, tasks=[TASK, TASK]), "sound: 'sound.plain' is there twice; only one of them would be found")
+
+
+def test_a_table_to_read_that_is_not_there_is_caught() -> None:
+    other = Read(table="value", window=DAY)
+    for change in ({"reads": [*TASK.reads, other]}, {"told_by": [other]}):
+        caught(planted(**change), "sound, sound.plain: there is no table 'value' to read; there are values")
+
+
+def test_a_request_about_a_column_that_no_read_names_is_caught() -> None:
+    about = planted(about=lambda request: {"customer": [request.entity]})
+    caught(about, "sound, sound.plain: about names 'customer', which no read has as its `by`; the reads have entity")
+    check_domain(planted(about=lambda request: {"entity": [request.entity]}), deep=False)
+
+
+def test_a_gate_that_can_not_be_measured_is_caught() -> None:
+    for metric in ("pinbal", "r2", "brier"):
+        words = (
+            f"sound, sound.plain: the gate's metric is {metric!r}; for a Quantity there are pinball, mae, rmse, mape"
+        )
+        caught(planted(gate=Gate(metric=metric)), words)
+
+
+def test_questions_that_are_there_twice_are_caught() -> None:
+    def twice(history: History) -> Frame:
+        asked = plain.TASK.questions(history)
+        return pl.concat([asked, asked.head(3)])
+
+    caught(
+        planted(questions=twice), "sound, sound.plain: 6 of 483 past questions are there more than once; the first is"
+    )
+
+
+def test_outcomes_that_are_not_the_targets_are_caught() -> None:
+    def told(value: pl.Expr) -> Any:
+        return lambda history, questions: plain.outcomes(history, questions).with_columns(value=value)
+
+    text = pl.col("value").cast(pl.String)
+    caught(planted(outcomes=told(text)), "sound, sound.plain: the outcomes are String; those of a Quantity are numbers")
+    endless = pl.col("value") / 0
+    caught(
+        planted(outcomes=told(endless)), "sound, sound.plain: the outcomes of a Quantity are finite; for the question"
+    )
+    chance = planted(target=Chance(event="it rains"), gate=Gate(metric="brier"))
+    caught(chance, "sound, sound.plain: the outcomes of a Chance are 0 or 1; for the question about", "it is ")
+
+
+def test_features_that_are_no_frame_are_caught() -> None:
+    array = planted(features=lambda history, questions: features(history, questions).to_numpy())
+    caught(array, "sound, sound.plain: features are of ndarray; give a polars frame, or a Block")
 
 
 # ---------------------------------------------------------------- features and outcomes
@@ -135,7 +209,7 @@ def late_leak(history: History, questions: Frame) -> Frame:
 def test_a_feature_that_knows_the_future_is_caught(made: Any) -> None:
     caught(
         planted(features=made),
-        "sound, plain: cutting the future away changes feature recent of",
+        "sound, sound.plain: cutting the future away changes feature recent of",
         "for the question about ",
         "asked at 2024-01-",
         " as known then, ",
@@ -152,7 +226,11 @@ def merged(history: History, questions: Frame) -> Frame:
 
 
 def test_features_that_depend_on_the_order_or_number_of_questions_are_caught() -> None:
-    caught(planted(features=counted), "sound, plain: the order of the questions changes feature recent", " shuffled, ")
+    caught(
+        planted(features=counted),
+        "sound, sound.plain: the order of the questions changes feature recent",
+        " shuffled, ",
+    )
     caught(planted(features=merged), "sound, ", "plain: ", "rows of features for", "One row per question, in any order")
 
 
@@ -164,21 +242,23 @@ def test_outcomes_that_depend_on_the_order_or_number_of_questions_are_caught() -
         found = plain.outcomes(history, questions)
         return pl.concat([found, found])
 
-    caught(planted(outcomes=ordered), "sound, plain: the order of the questions changes the outcome's ")
-    caught(planted(outcomes=doubled), "sound, plain: outcomes must give", "one row a question")
+    caught(planted(outcomes=ordered), "sound, sound.plain: the order of the questions changes the outcome's ")
+    caught(planted(outcomes=doubled), "sound, sound.plain: outcomes must give", "one row a question")
 
 
 def test_an_infinite_feature_is_caught() -> None:
     def infinite(history: History, questions: Frame) -> Frame:
         return features(history, questions) / (questions["at"].dt.hour() % 7).cast(pl.Float64).sign()
 
-    caught(planted(features=infinite), "sound, plain: feature recent is infinite for the question about")
+    caught(planted(features=infinite), "sound, sound.plain: feature recent is infinite for the question about")
 
 
 def test_reads_that_are_too_narrow_are_caught() -> None:
     narrow = [Read(table="values", window=12 * HOUR)]
-    caught(planted(reads=narrow), "sound, plain: the declared reads are too narrow: they change feature recent")
-    caught(planted(reads=[]), "sound, plain: the declared reads are too narrow: no features", "KeyError: 'values'")
+    caught(planted(reads=narrow), "sound, sound.plain: the declared reads are too narrow: they change feature recent")
+    caught(
+        planted(reads=[]), "sound, sound.plain: the declared reads are too narrow: no features", "KeyError: 'values'"
+    )
 
     def of_all(history: History, questions: Frame) -> Frame:
         at = history["values"].group_by("known_at").agg(recent=pl.col("value").mean())
@@ -190,7 +270,9 @@ def test_reads_that_are_too_narrow_are_caught() -> None:
 
 def test_reads_that_are_too_narrow_to_learn_are_caught() -> None:
     bare = [Read(table="values", window=2 * DAY, columns=("value",))]
-    caught(planted(reads=bare), "sound, plain: the declared reads are too narrow: no past questions", 'column "time"')
+    caught(
+        planted(reads=bare), "sound, sound.plain: the declared reads are too narrow: no past questions", 'column "time"'
+    )
 
     def few(history: History) -> Frame:
         return plain.TASK.questions(history).head(500 if "arrived" in history["values"].columns else 400)
@@ -202,7 +284,7 @@ def test_reads_that_are_too_narrow_to_learn_are_caught() -> None:
 
     seen = [Read(table="values", window=2 * DAY, columns=("time", "value"))]
     domain = replace(planted(reads=seen, questions=few), sample=arrived)
-    caught(domain, "sound, plain: the declared reads are too narrow: they change the past questions")
+    caught(domain, "sound, sound.plain: the declared reads are too narrow: they change the past questions")
 
     def of_all(history: History, questions: Frame) -> Frame:
         mean = history["values"].group_by(at="time").agg(pl.col("known_at").max(), pl.col("value").mean())
@@ -226,7 +308,9 @@ class Reads(Shift):
 
 def test_a_candidate_or_an_answer_that_reads_more_than_declared_is_caught() -> None:
     both = {"zero": plain.Told, "shift": Reads}
-    caught(planted(candidates=both), "sound, plain, candidate shift: the declared reads are too narrow: they change")
+    caught(
+        planted(candidates=both), "sound, sound.plain, candidate shift: the declared reads are too narrow: they change"
+    )
 
     def decide(forecast: Forecast, request: About, history: History) -> Said:
         return Said(said=[forecast.rows["point"][0] + history["values"].height])
@@ -248,7 +332,7 @@ def open_as_zero_known_in_time(history: History, questions: Frame) -> Frame:
 
 @pytest.mark.parametrize("made", [open_as_zero, open_as_zero_known_in_time])
 def test_an_open_outcome_counted_as_zero_is_caught(made: Any) -> None:
-    caught(planted(outcomes=made), "sound, plain: an open outcome is not null; for the question", "0.0, known at")
+    caught(planted(outcomes=made), "sound, sound.plain: an open outcome is not null; for the question", "0.0, known at")
 
 
 def open_as_zero_for_now(history: History, questions: Frame) -> Frame:
@@ -286,7 +370,7 @@ def forgotten(history: History, questions: Frame) -> Frame:
     ],
 )
 def test_an_outcome_that_changes_later_is_caught(made: Any, words: str) -> None:
-    caught(planted(outcomes=made), f"sound, plain: {words}; for the question about", " as known at 2024-01-")
+    caught(planted(outcomes=made), f"sound, sound.plain: {words}; for the question about", " as known at 2024-01-")
 
 
 def test_an_outcome_known_at_its_own_as_of_is_caught() -> None:
@@ -294,7 +378,9 @@ def test_an_outcome_known_at_its_own_as_of_is_caught() -> None:
         found = plain.outcomes(history, questions)
         return found.select("value", known_at=pl.when(pl.col("known_at").is_not_null()).then(questions["as_of"]))
 
-    caught(planted(outcomes=at_once), "sound, plain: an outcome is known at its own as_of", "for the question about")
+    caught(
+        planted(outcomes=at_once), "sound, sound.plain: an outcome is known at its own as_of", "for the question about"
+    )
 
 
 # ---------------------------------------------------------------- the sample
@@ -336,8 +422,8 @@ def test_facts_that_break_their_table_are_caught() -> None:
 
 
 def test_requests_that_are_not_the_tasks_are_caught() -> None:
-    caught(changed(lambda made, _: replace(made, requests={})), "sound, plain: the sample has no request")
-    other = changed(lambda made, _: replace(made, requests={"plain": [Nothing()]}))
+    caught(changed(lambda made, _: replace(made, requests={})), "sound, sound.plain: the sample has no request")
+    other = changed(lambda made, _: replace(made, requests={"sound.plain": [Nothing()]}))
     caught(other, "the sample's request is a Nothing, not a About")
 
 
@@ -347,24 +433,31 @@ def test_requests_that_are_not_the_tasks_are_caught() -> None:
 def test_an_answer_that_moves_the_wrong_way_is_caught() -> None:
     caught(
         planted(headline=lambda answer: -answer.said[0]),
-        "sound, plain: the answer moves the wrong way: its headline falls from",
+        "sound, sound.plain: the answer moves the wrong way: its headline falls from",
         "for request About(entity='a'",
     )
 
 
 def test_an_answer_that_never_moves_is_caught() -> None:
-    caught(planted(headline=lambda answer: 1.0), "sound, plain: the answer never moves")
+    caught(planted(headline=lambda answer: 1.0), "sound, sound.plain: the answer never moves")
 
     def same(forecast: Forecast, request: choice.NewTicket, history: History) -> choice.Who:
         return choice.Who(who="ann", chance=1.0, others={})
 
     always = replace(choice.DOMAIN, tasks=[replace(choice.TASK, decide=same)])
-    caught(always, "tickets, who: the answer never moves", "whichever of p:ann, p:bob, p:cem is almost certain")
+    caught(
+        installed(always),
+        "tickets, tickets.who: the answer never moves",
+        "whichever of p:ann, p:bob, p:cem is almost certain",
+    )
 
 
 def test_a_chance_that_moves_the_wrong_way_is_caught() -> None:
     wrong = replace(late_outcomes.TASK, headline=lambda answer: 1 - answer.chance)
-    caught(replace(late_outcomes.DOMAIN, tasks=[wrong]), "returns, returns: the answer moves the wrong way")
+    caught(
+        installed(replace(late_outcomes.DOMAIN, tasks=[wrong])),
+        "returns, returns.returns: the answer moves the wrong way",
+    )
 
 
 MUCH: dict[str, Any] = {"said": ["much"]}
@@ -374,37 +467,37 @@ def test_an_answer_that_is_not_valid_is_caught() -> None:
     class Positive(Said):
         pass
 
-    caught(planted(answer=Positive), "sound, plain: decide gives a Said, not a Positive")
+    caught(planted(answer=Positive), "sound, sound.plain: decide gives a Said, not a Positive")
     caught(
         planted(decide=lambda forecast, request, history: Said.model_construct(**MUCH)),
-        "sound, plain: the answer to request About(",
+        "sound, sound.plain: the answer to request About(",
         "is not valid",
     )
     nan = planted(decide=lambda forecast, request, history: Said(said=[1.0, float("nan")]))
-    caught(nan, "sound, plain: the answer to request About(", "is not valid")
+    caught(nan, "sound, sound.plain: the answer to request About(", "is not valid")
     caught(planted(headline=lambda answer: float("inf")), "the headline of the answer to request About(", "is inf")
 
 
 def test_a_baseline_that_no_candidate_beats_is_caught() -> None:
     caught(
         planted(candidates={"shift": Shift, "zero": plain.Told}),
-        "sound, plain: no candidate beats the baseline: mae 0.",
+        "sound, sound.plain: no candidate beats the baseline: mae 0.",
         "of shift, zero ",
     )
-    caught(planted(candidates={"shift": Shift}), "sound, plain: no candidate beats the baseline", "nothing")
+    caught(planted(candidates={"shift": Shift}), "sound, sound.plain: no candidate beats the baseline", "nothing")
 
 
 def test_nobody_answers_meanwhile_who_can_not() -> None:
-    caught(planted(meanwhile="nobody"), "sound, plain: meanwhile is 'nobody', which is no candidate; there are ")
+    caught(planted(meanwhile="nobody"), "sound, sound.plain: meanwhile is 'nobody', which is no candidate; there are ")
     trained = next(name for name, make in TASK.candidates.items() if make().needs_training)
-    caught(planted(meanwhile=trained), f"sound, plain: {trained}, which is to answer meanwhile, needs training")
+    caught(planted(meanwhile=trained), f"sound, sound.plain: {trained}, which is to answer meanwhile, needs training")
 
 
 def test_a_mistake_is_told_with_its_domain_task_and_check() -> None:
     def broken(history: History, questions: Frame) -> Frame:
         raise ZeroDivisionError("oh")
 
-    caught(planted(outcomes=broken), "sound, plain: ZeroDivisionError: oh", "One row per question, in any order")
+    caught(planted(outcomes=broken), "sound, sound.plain: ZeroDivisionError: oh", "One row per question, in any order")
 
 
 # ---------------------------------------------------------------- forecasters
@@ -456,7 +549,8 @@ def test_a_forecaster_that_peeks_at_the_future_is_caught() -> None:
     refused(Peeks, "model Peeks: cutting the future away changes point", " as known then")
     refused(Worlds, "model Worlds: cutting the future away changes draws of", "480.0 on the whole history")
     caught(
-        planted(candidates={"zero": plain.Told, "peeks": Peeks}), "sound, plain, candidate peeks: cutting the future"
+        planted(candidates={"zero": plain.Told, "peeks": Peeks}),
+        "sound, sound.plain, candidate peeks: cutting the future",
     )
 
 
@@ -526,7 +620,7 @@ def test_quantiles_that_cross_are_caught() -> None:
     refused(lambda: plain.Told(1.0, width=-2.0), "gives quantiles that cross; for the question about", "q10 2.0")
     caught(
         planted(candidates={"zero": lambda: plain.Told(width=-1.0), "shift": Shift}),
-        "sound, plain, candidate zero gives quantiles that cross",
+        "sound, sound.plain, candidate zero gives quantiles that cross",
     )
 
 

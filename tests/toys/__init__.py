@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from pydantic import BaseModel
 
-from foretell import Frame, History, Standpoint
+from foretell import Domain, Frame, History, Sample, Standpoint
 from foretell.contract import QUESTION
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -49,3 +50,14 @@ def ask(entity: Sequence[str], as_of: Sequence[datetime], at: Sequence[datetime]
 def number(rows: Frame) -> Number:
     """The first row of a quantity's forecast as an answer."""
     return Number(value=rows["point"][0], low=rows["q10"][0], high=rows["q90"][0])
+
+
+def installed(domain: Domain) -> Domain:
+    """A toy with its tasks named as they must be where it is installed."""
+
+    def sample(seed: int) -> Sample:
+        made = domain.sample(seed)
+        return replace(made, requests={f"{domain.name}.{task}": asked for task, asked in made.requests.items()})
+
+    tasks = [replace(task, name=f"{domain.name}.{task.name}") for task in domain.tasks]
+    return replace(domain, tasks=tasks, sample=sample)

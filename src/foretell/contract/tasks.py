@@ -272,6 +272,8 @@ class Task:
         Raises BrokenDomain unless there is one row of features a question, all of them numbers.
         """
         made = self.features(history, questions) if self.features else Block((), np.empty((questions.height, 0)))
+        if not isinstance(made, Block | Frame):
+            raise BrokenDomain(f"{self.name}: features are of {type(made).__name__}; give a polars frame, or a Block")
         try:
             features = made if isinstance(made, Block) else Block.of(made)
         except BrokenDomain as error:

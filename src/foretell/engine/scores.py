@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
 from foretell import metrics
 from foretell.contract import Chance, Choice, Frame, Quantity, Target, quantile
+
+GATES: Mapping[type[Target], tuple[str, ...]] = {
+    Quantity: ("pinball", "mae", "rmse", "mape", "interval_score"),
+    Chance: ("brier", "log_loss", "calibration_error"),
+    Choice: ("log_loss", "calibration_error"),
+}
+"""What a gate may measure, by the kind of target: lower is better, and no baseline is needed."""
 
 BLOCKS, FEWEST = 20, 8  # that a standard error is found with at most, and at least
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from foretell.contract import Domain, Forecaster, Frame, History, Study, Target
 from foretell.errors import BrokenDomain
-from foretell.testing import answers, exam, facts, reports, sources, tasks
+from foretell.testing import answers, declared, exam, facts, reports, sources, tasks
 from foretell.testing.exam import Exam, Places
 from foretell.testing.trial import Trial
 
@@ -32,7 +32,7 @@ def check_domain(domain: Domain, *, seed: int = 1, deep: bool = True) -> None:
     """
     sample = domain.sample(seed)
     world = facts.World(domain=domain, sample=sample, seed=seed)
-    for whole in (*facts.CHECKS, *sources.CHECKS):
+    for whole in (*facts.CHECKS, *declared.CHECKS, *sources.CHECKS):
         _run(whole, world, domain.name, whole)
     for task in domain.tasks:
         where = f"{domain.name}, {task.name}"

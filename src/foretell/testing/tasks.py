@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from foretell.contract import Frame, History, Study
+from foretell.contract import Choice, Frame, History, Quantity, Study
 from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
 from foretell.errors import BrokenDomain
@@ -30,6 +30,35 @@ def who_answers_meanwhile_can(trial: Trial) -> None:
         raise BrokenDomain(f"{trial.where}: meanwhile is {name!r}, which is no candidate; there are {there}")
     if trial.task.candidates[name]().needs_training:
         raise BrokenDomain(f"{trial.where}: {name}, which is to answer meanwhile, needs training")
+
+
+def no_past_question_is_there_twice(trial: Trial) -> None:
+    """No past question is there twice: its outcome would count double."""
+    double = trial.questions.filter(trial.questions.is_duplicated())
+    if double.height:
+        raise BrokenDomain(
+            f"{trial.where}: {double.height} of {trial.questions.height} past questions are there more than once; the"
+            f" first is {about(double, 0)}"
+        )
+
+
+def outcomes_are_the_targets(trial: Trial) -> None:
+    """Outcomes are what the target says: of a quantity finite numbers, of a chance 0 or 1."""
+    asked = trial.pick(MANY)
+    value, target = _outcomes(trial, trial.history, asked)["value"], trial.task.target
+    if isinstance(target, Choice):
+        return
+    kind = type(target).__name__
+    if not (value.dtype.is_numeric() or value.dtype in (pl.Boolean, pl.Null)):
+        raise BrokenDomain(f"{trial.where}: the outcomes are {value.dtype}; those of a {kind} are numbers")
+    number = value.cast(pl.Float64)
+    wrong = ~number.is_finite() if isinstance(target, Quantity) else ~number.is_in([0.0, 1.0])
+    if wrong.any():
+        k = int(wrong.arg_true()[0])
+        said = "finite" if isinstance(target, Quantity) else "0 or 1"
+        raise BrokenDomain(
+            f"{trial.where}: the outcomes of a {kind} are {said}; for {about(asked, k)} it is {value[k]!r}"
+        )
 
 
 def one_row_a_question_in_any_order(trial: Trial) -> None:
@@ -183,7 +212,9 @@ def _outcomes(trial: Trial, history: History, asked: Frame) -> Frame:
 
 CHECKS: tuple[Callable[[Trial], None], ...] = (
     who_answers_meanwhile_can,
+    no_past_question_is_there_twice,
     one_row_a_question_in_any_order,
+    outcomes_are_the_targets,
     no_feature_is_infinite,
     the_future_changes_no_feature,
     the_reads_are_enough,
