@@ -10,7 +10,7 @@ from tests.plugged import plugged
 
 from foretell.app.declared import domains, found_domains
 from foretell.cli import cli
-from foretell.errors import Misconfigured
+from foretell.errors import Misconfigured, Spot
 
 FAULTS = {
     "needs": ("import json\n\nimport not_there\n", "ModuleNotFoundError: No module named 'not_there'", ":3"),
@@ -60,3 +60,12 @@ def test_one_that_is_no_domain_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(Misconfigured, match=r"foretell\.domains:other is not a Domain named 'other'"):
         domains()
+
+
+def test_a_place_is_told_from_its_package_on() -> None:
+    for file, package, words in (
+        ("/home/helpdesk/lib/helpdesk/parts/sums.py", "helpdesk", "helpdesk/parts/sums.py:7 in total"),
+        ("/srv/foretell/domains/traffic/features.py", "foretell.domains.traffic", "traffic/features.py:7 in total"),
+        ("/home/me/helpdesk.py", "helpdesk", "helpdesk.py:7 in total"),
+    ):
+        assert Spot(file, 7, "total", package).short == words

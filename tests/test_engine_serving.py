@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -244,6 +246,20 @@ def test_a_mistake_in_a_domain_harms_no_other_request(where: str) -> None:
     assert "plain" in str(second)
     assert isinstance(first, Prediction)
     assert isinstance(third, Prediction)
+
+
+def test_a_mistake_in_a_domain_is_told_with_its_place() -> None:
+    (said,) = predict([(SERVED, About(entity="b", at=START))], plain.history(), champion(plain.history()))
+    assert re.fullmatch(
+        r"plain: ZeroDivisionError: a mistake in a domain \(test_engine_serving\.py:\d+ in decide\)", str(said)
+    )
+
+    def deep(forecast: Forecast, request: About, history: History) -> Said:
+        return Said(said=json.loads("{"))  # the innermost place is not its own
+
+    (said,) = predict([(replace(SERVED, decide=deep), About(entity="a", at=START))], plain.history(), {})
+    assert str(said).endswith(f"(test_engine_serving.py:{deep.__code__.co_firstlineno + 1} in deep)")
+    assert str(Path(__file__).parent) not in str(said)
 
 
 def test_requests_of_one_task_are_forecast_together() -> None:

@@ -497,7 +497,12 @@ def test_a_mistake_is_told_with_its_domain_task_and_check() -> None:
     def broken(history: History, questions: Frame) -> Frame:
         raise ZeroDivisionError("oh")
 
-    caught(planted(outcomes=broken), "sound, sound.plain: ZeroDivisionError: oh", "One row per question, in any order")
+    place = f"(test_testing.py:{broken.__code__.co_firstlineno + 1} in broken)"
+    caught(
+        planted(outcomes=broken),
+        f"sound, sound.plain: ZeroDivisionError: oh {place}",
+        "One row per question, in any order",
+    )
 
 
 # ---------------------------------------------------------------- forecasters

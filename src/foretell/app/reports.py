@@ -10,6 +10,7 @@ from foretell.app.histories import history_of, look_of
 from foretell.app.requests import Body, request_of
 from foretell.app.tenancy import AsOf, Tenancy, instant
 from foretell.contract import Answer, History, Report, Request
+from foretell.engine.blame import blamed
 from foretell.engine.predict import newest
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound
 from foretell.stores import anomalies
@@ -89,4 +90,4 @@ def computed(declared: Report, request: Request, history: History) -> Answer:
     except ForetellError:
         raise
     except Exception as error:
-        raise BrokenDomain(f"{declared.name}: {type(error).__name__}: {error}") from error
+        raise BrokenDomain(f"{declared.name}: {blamed(error, declared)}") from error

@@ -17,6 +17,7 @@ import polars as pl
 from foretell.contract import INSTANT, Answer, Ask, Forecast, Frame, History, Record, Request, Task
 from foretell.engine.apart import Apart
 from foretell.engine.backtest import backtest
+from foretell.engine.blame import blamed
 from foretell.engine.model import Card, Model
 from foretell.engine.train import fit, train
 from foretell.errors import BrokenDomain, ForetellError, InvalidRequest, NotFound, NotReady
@@ -118,7 +119,7 @@ def _named(task: Task, error: Exception) -> ForetellError:
     """The error of a request; what a domain did not mean to raise is the domain's fault, and says so."""
     if isinstance(error, ForetellError):
         return error
-    broken = BrokenDomain(f"{task.name}: {type(error).__name__}: {error}")
+    broken = BrokenDomain(f"{task.name}: {blamed(error, task)}")
     broken.__cause__ = error
     return broken
 

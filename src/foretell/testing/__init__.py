@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from foretell.contract import Domain, Forecaster, Frame, History, Study, Target
+from foretell.engine.blame import blamed
 from foretell.errors import BrokenDomain
 from foretell.testing import answers, declared, exam, facts, reports, sources, tasks
 from foretell.testing.exam import Exam, Places
@@ -89,4 +90,5 @@ def _run(check: Callable[[T], R], on: T, where: str, named: Callable[..., object
             told = told.removeprefix(f"{part}: ")
         raise BrokenDomain(f"{where}: {told} (checked: {sentence})") from error
     except Exception as error:
-        raise BrokenDomain(f"{where}: {type(error).__name__}: {error} (checked: {sentence})") from error
+        owner = next((one for name in ("task", "domain", "report") if (one := getattr(on, name, None))), on)
+        raise BrokenDomain(f"{where}: {blamed(error, owner)} (checked: {sentence})") from error

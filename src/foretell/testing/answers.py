@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Answer, Choice, Floats, Forecast, Quantity, Target, quantile
+from foretell.engine.blame import blamed
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Model, checked
 from foretell.engine.predict import untrained
@@ -63,8 +64,8 @@ def the_answer_reads_no_more(trial: Trial) -> None:
             again = trial.forecast(name, narrow)
             answer = _decide(trial, narrow, said)
         except Exception as error:
-            said_ = f"{type(error).__name__}: {error}"
-            raise BrokenDomain(f"{where}: the declared reads are too narrow for {plan.words}: {said_}") from error
+            why = blamed(error, trial.task)
+            raise BrokenDomain(f"{where}: the declared reads are too narrow for {plan.words}: {why}") from error
         if again is None:
             raise BrokenDomain(f"{where}: the declared reads are too narrow: no forecast for {plan.words}")
         same(where, words, plan.ask.questions, flat(again), flat(said), said=told)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Choice, Frame, History, Quantity, Study
+from foretell.engine.blame import blamed
 from foretell.engine.collect import narrowed
 from foretell.engine.outcomes import join
 from foretell.errors import BrokenDomain
@@ -122,7 +123,7 @@ def _enough(trial: Trial, missing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"
+        words = blamed(error, trial.task)
         raise BrokenDomain(f"{trial.where}: the declared reads are too narrow: {missing}: {words}") from error
 
 
