@@ -262,6 +262,23 @@ def test_a_mistake_in_a_domain_is_told_with_its_place() -> None:
     assert str(Path(__file__).parent) not in str(said)
 
 
+def test_a_model_that_learned_from_a_feature_that_is_gone_says_so_and_gives_way() -> None:
+    """As after an update of a domain: the stored model's task is the new one."""
+    history = plain.history()
+    old = champion(history)["plain"]
+    renamed = replace(SERVED, features=lambda history, questions: questions.select(day=pl.col("at").dt.day()))
+    served = {"plain": replace(old, task=renamed)}
+    (said,) = predict([(renamed, About(entity="a", at=START))], history, served)
+    assert isinstance(said, NotReady)
+    assert f"version {old.card.version} of plain learned from hour, which the task has no more" in str(said)
+    assert "foretell train plain" in str(said)
+    verdict = judge(train(renamed, history), served["plain"], history)
+    assert (verdict.promote, verdict.reason) == (True, "the champion learned from hour, which the task has no more")
+    more = replace(SERVED, features=lambda history, questions: questions.select(hour=pl.col("at").dt.hour(), day=1.0))
+    (said,) = predict([(more, About(entity="a", at=START))], history, {"plain": replace(old, task=more)})
+    assert isinstance(said, Prediction)
+
+
 def test_requests_of_one_task_are_forecast_together() -> None:
     seen: list[tuple[str, Study, Frame | None]] = []
     history = plain.history()

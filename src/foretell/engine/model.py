@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +94,15 @@ class Model:
         return trusted(self.task, self.chance, history, questions, said)
 
     def raw(self, study: Study) -> Forecast:
-        """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule."""
+        """What the forecaster says; raises NotReady where it has no answer, BrokenDomain where it breaks a rule.
+
+        It has none either where it learned from features that its task, which came anew, no longer has.
+        """
+        if study.features.names != self.card.features and (gone := lost(self.card, study.features.names)):
+            raise NotReady(
+                f"version {self.card.version} of {self.task.name} learned from {', '.join(gone)}, which the task has no"
+                f" more; train again: foretell train {self.task.name}"
+            )
         said = checked(self.task, self.card.candidate, study.questions, self.forecaster.forecast(study))
         if any(column.null_count() for column in said.rows.get_columns()):
             missing = said.rows.select(pl.any_horizontal(pl.all().is_null())).to_series()
@@ -135,6 +143,11 @@ class Model:
             held={entity: (n, share) for entity, (n, share) in record["held"].items()},
             worth={scope: (n, error, base) for scope, (n, error, base) in record["worth"].items()},
         )  # fmt: skip
+
+
+def lost(card: Card, names: Sequence[str]) -> list[str]:
+    """The features that a model learned from and that are not among these."""
+    return [name for name in card.features if name not in names]
 
 
 def checked(task: Task, candidate: str, questions: Frame, said: Forecast) -> Forecast:

@@ -9,7 +9,7 @@ import polars as pl
 
 from foretell.contract import History
 from foretell.engine.backtest import calibrated
-from foretell.engine.model import Card, Model, checked
+from foretell.engine.model import Card, Model, checked, lost
 from foretell.engine.scores import score
 from foretell.engine.train import Trained
 
@@ -30,12 +30,15 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     """Compare a challenger with the model in service on the same questions.
 
     Only questions asked after the champion was trained count (on older ones it would know the outcome), and that it has
-    an answer to. With fewer than the gate's `least` of them the newer model is promoted, for it knows more; unless it
-    learned from a much shorter time. One that stands earlier than the champion is not promoted. Both are calibrated day
-    by day on these questions alone; the challenger must be better by the gate's `margin`.
+    an answer to; one that learned from features that are gone has none. With fewer than the gate's `least` of them the
+    newer model is promoted, for it knows more; unless it learned from a much shorter time. One that stands earlier than
+    the champion is not promoted. Both are calibrated day by day on these questions alone; the challenger must be better
+    by the gate's `margin`.
     """
     if champion is None:
         return Verdict(promote=True, reason="nothing served before")
+    if gone := lost(champion.card, trained.model.card.features):
+        return Verdict(promote=True, reason=f"the champion learned from {', '.join(gone)}, which the task has no more")
     if champion.card.trained_at > trained.model.card.trained_at:
         then = f"{champion.card.trained_at:%Y-%m-%d %H:%M} UTC"
         return Verdict(promote=False, reason=f"the model in service was trained as of later, {then}")
