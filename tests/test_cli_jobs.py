@@ -16,10 +16,11 @@ from tests.deciding import LOAD, METRICS, above, steady
 
 from foretell import upkeep
 from foretell.app import App
+from foretell.app.kinds import KINDS
 from foretell.app.opening import add_tenant
 from foretell.cli import cli
 from foretell.cli.jobs import own
-from foretell.errors import ForetellError, Misconfigured, NotFound
+from foretell.errors import ForetellError, InvalidRequest, Misconfigured, NotFound
 from foretell.settings import ForetellSettings
 from foretell.stores import launcher
 
@@ -70,6 +71,17 @@ def test_jobs_are_started_done_by_a_worker_and_shown(run: Run) -> None:
     assert "no such jobs" in run("jobs", "list", "--state", "running", "--tenant", "acme").output
 
 
+def test_what_a_job_is_told_must_be_json_and_the_kinds_are_listed(run: Run) -> None:
+    for bad, words in (("{", "--told is not JSON"), ("[]", '--told must be a JSON object: {"task": "traffic.load"}')):
+        with pytest.raises(InvalidRequest) as refused:
+            run("jobs", "start", "train", "--told", bad, "--tenant", "acme")
+        assert str(refused.value).startswith(words)
+    usage, page = run("jobs", "start", "--help").output, (Path(__file__).parents[1] / "docs" / "jobs.md").read_text()
+    for kind in KINDS:
+        assert kind in usage
+        assert f"| `{kind}` |" in page
+
+
 def test_schedules_are_shown_and_changed(run: Run) -> None:
     lines = run("schedule", "list", "--tenant", "acme").output.splitlines()
     (line,) = (each for each in lines if each.startswith(f"retrain:{LOAD}"))
@@ -79,6 +91,7 @@ def test_schedules_are_shown_and_changed(run: Run) -> None:
     assert "next Tue" in run("schedule", "set", f"retrain:{LOAD}", "30 4 * * 2", "--tenant", "acme").output
     assert "  off" in run("schedule", "off", "clean", "--tenant", "acme").output
     assert "next" in run("schedule", "on", "clean", "--tenant", "acme").output
+    assert "last" not in run("schedule", "list", "--tenant", "acme").output  # a change is no start
     names = {each["name"]: each["cron"] for each in told(run("schedule", "list", "--tenant", "acme", "--json"))}
     assert names[f"retrain:{LOAD}"] == "30 4 * * 2"
     with pytest.raises(NotFound):

@@ -94,7 +94,7 @@ class Schedule:
             Entry(
                 name=name, cron=(cron := told.cron or default.cron), enabled=(on := told.enabled is not False),
                 default=default.cron, zone=clock.zone, next_due=next_due(cron, clock.zone, now) if on else None,
-                fired_at=told.fired_at,
+                fired_at=_last(told),
             )
             for name, default in defaults(self.desk.house.domains.values()).items()
             for told in [clock.told.get(name, NOTHING)]
@@ -119,6 +119,15 @@ class Schedule:
             records.audit(connection, self.desk.tenant, self.desk.who, "schedule", name, details)
         (entry,) = (each for each in self.list() if each.name == name)
         return entry
+
+
+def _last(told: Told) -> datetime | None:
+    """When what was due was last started: on a whole minute, as any time of cron's.
+
+    Another moment is when the tenant changed the time, from which on it counts; nothing was started then.
+    """
+    fired = told.fired_at
+    return fired if fired and fired == fired.replace(second=0, microsecond=0) else None
 
 
 def due(clock: Clock, there: Mapping[str, Default], now: datetime) -> dict[str, datetime]:

@@ -150,7 +150,7 @@ def features_validate(domain: str, values: str, tenant: str) -> None:
     from foretell.app import App
 
     with App.open(tenant) as app:
-        valid, wrong = app.features.validate(domain, asked_of(values))
+        valid, wrong = app.features.validate(domain, asked_of(values, "VALUES", '{"a_feature": 1.5}'))
     for line in wrong:
         click.echo(line)
     if not valid:

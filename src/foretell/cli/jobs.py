@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 AGAIN = 1.0  # seconds until a worker that was lost is started again
 GRACE = 10.0  # seconds that it has to finish its job when the server ends
+LIKE = '{"task": "traffic.load"}'
 NUMBER = click.argument("job", type=click.UUID)
 
 
@@ -74,16 +75,16 @@ def jobs_show(job: UUID, tenant: str, as_json: bool) -> None:
 
 @jobs.command("start")
 @click.argument("kind")
-@click.option("--told", default="{}", help='What it is about, as JSON: {"task": "traffic.load"}')
+@click.option("--told", default="{}", help=f"What it is about, as JSON: {LIKE}")
 @click.option("--key", help="A second job with the same key is the first.")
 @TENANT
 @JSON
 def jobs_start(kind: str, told: str, key: str | None, tenant: str, as_json: bool) -> None:
-    """Start a job of a KIND: train, retrain, predict, detect, collect or clean."""
+    """Start a job of a KIND: train, retrain, predict, refresh, detect, collect, notify or clean."""
     from foretell.app import App
 
     with App.open(tenant) as app:
-        made = app.jobs.start(kind, asked_of(told), run_key=key)
+        made = app.jobs.start(kind, asked_of(told, "--told", LIKE), run_key=key)
     click.echo(json.dumps(asdict(made), default=str) if as_json else line_of(made))
 
 

@@ -19,14 +19,14 @@ SHOWN = 60  # characters of a request in a list
 BUDGET = click.option("--budget", type=float, help="Seconds that the race may cost, as the candidates estimate.")
 
 
-def asked_of(text: str) -> dict[str, Any]:
-    """What `--request` holds. Raises InvalidRequest."""
+def asked_of(text: str, name: str = "--request", like: str = '{"service": "donations"}') -> dict[str, Any]:
+    """What an option or argument of this name holds, which is like that. Raises InvalidRequest."""
     try:
         asked = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"--request is not JSON ({error})") from None
+        raise InvalidRequest(f"{name} is not JSON ({error}); write it like {like}") from None
     if not isinstance(asked, dict):
-        raise InvalidRequest('--request must be a JSON object: {"service": "donations"}')
+        raise InvalidRequest(f"{name} must be a JSON object: {like}")
     return asked
 
 
