@@ -309,6 +309,17 @@ def test_what_is_no_token_opens_nothing(server: Running, said: str) -> None:
             assert told.json()["code"] == "Unauthorized"
 
 
+def test_another_way_of_saying_who_asks_is_named(server: Running) -> None:
+    with server.client() as client:
+        for said, words in (
+            ("Basic YTpi", "Basic is not taken here; send Authorization: Bearer <token>"),
+            ("", "no token came with the request; send Authorization: Bearer <token>"),
+            ("s3cret", "no token came with the request; send"),  # nothing of what may be one is told
+        ):
+            told = client.get("/v1", headers={"Authorization": said}).json()["detail"]
+            assert told.startswith(words)
+
+
 # ---------------------------------------------------------------- with a bad token
 
 

@@ -114,6 +114,14 @@ def test_a_file_without_a_secret_is_named_with_the_line_to_type(tmp_path: Path, 
         Keys.of(given(tmp_path))
 
 
+@pytest.mark.parametrize("token", ["", "a.b.c", "no token", "\xff\xfe.e30.x", "Üñï"])
+def test_what_is_no_token_is_refused_in_plain_words(tmp_path: Path, token: str) -> None:
+    why = refused(Keys.of(given(tmp_path)), token)
+    assert why == (
+        "the token is not good: it is not whole, or no token of this kind; to make one, type: foretell token"
+    )
+
+
 def test_rotated_once_old_tokens_are_still_good(tmp_path: Path) -> None:
     settings = given(tmp_path)
     token = Keys.of(settings).issue(AYSE, days=1)

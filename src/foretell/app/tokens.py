@@ -107,6 +107,9 @@ class Keys:
                 )  # fmt: skip
             except jwt.InvalidSignatureError:
                 continue
+            except jwt.DecodeError:  # its words are about bytes
+                why = "it is not whole, or no token of this kind"
+                break
             except jwt.InvalidTokenError as error:
                 why = str(error)
                 break

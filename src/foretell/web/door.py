@@ -89,7 +89,9 @@ class Door:
 def _who(scope: Scope, headers: Headers) -> Who:
     given = headers.get("authorization", "")
     if not given.lower().startswith(SCHEME):
-        raise Unauthorized("no token came with the request; send Authorization: Bearer <token>, from: foretell token")
+        scheme, space, _ = given.partition(" ")  # of one without a scheme it would be the token itself
+        came = f"{scheme[:20]} is not taken here" if space else "no token came with the request"
+        raise Unauthorized(f"{came}; send Authorization: Bearer <token>, from: foretell token")
     who: Who = scope["app"].state.office.keys.read(given[len(SCHEME) :].strip())
     return who
 
