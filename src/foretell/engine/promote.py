@@ -37,11 +37,8 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     """
     if champion is None:
         return Verdict(promote=True, reason="nothing served before")
-    if gone := lost(champion.card, trained.model.card.features):
-        return Verdict(promote=True, reason=f"the champion learned from {', '.join(gone)}, which the task has no more")
-    if champion.card.trained_at > trained.model.card.trained_at:
-        then = f"{champion.card.trained_at:%Y-%m-%d %H:%M} UTC"
-        return Verdict(promote=False, reason=f"the model in service was trained as of later, {then}")
+    if plain := _plain(trained, champion):
+        return plain
     task, tested = trained.model.task, trained.backtest
     name, metric = trained.model.card.candidate, task.gate.metric
     since = tested.asked["as_of"] >= champion.card.trained_at
@@ -67,6 +64,16 @@ def judge(trained: Trained, champion: Model | None, history: History) -> Verdict
     better = challenger <= held * (1 - task.gate.margin)
     words = f"{metric} {challenger:.4g} against the champion's {held:.4g} on {asked.height} newer outcomes"
     return Verdict(promote=better, reason=words, challenger=challenger, champion=held)
+
+
+def _plain(trained: Trained, champion: Model) -> Verdict | None:
+    """What needs no comparison."""
+    if gone := lost(champion.card, trained.model.card.features):
+        return Verdict(promote=True, reason=f"the champion learned from {', '.join(gone)}, which the task has no more")
+    if champion.card.trained_at > trained.model.card.trained_at:
+        then = f"{champion.card.trained_at:%Y-%m-%d %H:%M} UTC"
+        return Verdict(promote=False, reason=f"the model in service was trained as of later, {then}")
+    return None
 
 
 def _learned(card: Card) -> timedelta:
