@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from tests.energy import PANELS, history, hours, read
+from tests.energy import PANELS, TURBINE, history, hours, read
 
 from foretell.contract import INSTANT, Floats
 from foretell.domains.energy.engineer import FeatureEngineer
+from foretell.domains.energy.features import features, framed, outcomes
 from foretell.domains.energy.physics import Light, clear_sky
+from foretell.domains.energy.readings import hours as shares
 from foretell.domains.energy.readings import plants
 from foretell.domains.energy.schema import FEATURES
 from foretell.domains.energy.tables import Kind
@@ -123,6 +126,44 @@ def test_poor_readings_widen_what_is_said() -> None:
     assert "complete" in poor.warning
     none = recent("solar", history({"it": PANELS}), ["it"])
     assert none.score == 0
+
+
+@pytest.mark.row("E3")
+@pytest.mark.parametrize(("kw", "kept"), [(9999.0, False), (-1500.0, False), (2190.0, True), (-30.0, True)])
+def test_what_can_not_be_is_neither_learned_from_nor_scored(kw: float, kept: bool) -> None:
+    """The same reading is believed, or not, by the validator, by outcomes, by features and by the score."""
+    site = {**TURBINE, "capacity_kw": 2000.0}
+    output = np.random.default_rng(3).uniform(200, 400, len(TIMES))
+    output[1200] = kw
+    seen = history({"it": site}, read("it", TIMES, output))
+    at = micros(pl.Series(TIMES, dtype=INSTANT))
+    value = outcomes(seen, framed(["it"] * len(at), at, at))["value"]
+    assert value[:1200].to_list() == output[:1200].tolist()
+    assert value[1200] == (kw if kept else None)
+    (last,) = features("wind", seen, framed(["it"], at[1201:1202], at[1201:1202])).frame()["last"]
+    assert last == pytest.approx((kw if kept else output[1199]) / 2000)
+    assert np.isnan(shares(seen).of("it", at[1200:1201] // 3_600_000_000)).tolist() == [not kept]
+    frame = pl.DataFrame({"time": pl.Series(TIMES, dtype=INSTANT), "output_kw": output})
+    clean, _ = DataValidator("wind", capacity_kw=2000.0).validate_dataframe(frame)
+    spiked = kw == 2190.0  # unlikely, and possible
+    assert (clean["output_kw"][1200] is not None) == (kept and not spiked)
+    score = recent("wind", seen, ["it"])
+    assert (score.parts["complete"], score.score == 1) == (1, kept and not spiked)  # no gap, but a poor reading
+
+
+@pytest.mark.row("E3")
+def test_output_at_night_is_not_learned_from_and_a_correction_is() -> None:
+    night = next(k for k, t in enumerate(TIMES) if k > 800 and t.hour == 1)
+    output = good()
+    output[night] = 30.0
+    asked = framed(["it"], micros(pl.Series(TIMES[night : night + 1], dtype=INSTANT)),
+                   micros(pl.Series(TIMES[night : night + 1], dtype=INSTANT)))  # fmt: skip
+    rows = read("it", TIMES, output)
+    (void,) = outcomes(history({"it": PANELS}, rows), asked).rows()
+    assert void[0] is None
+    assert void[1] == TIMES[night] + timedelta(days=7, hours=1)
+    rows[night] |= {"output_kw": 0.0, "known_at": TIMES[night] + timedelta(days=3)}
+    assert outcomes(history({"it": PANELS}, rows), asked)["value"].to_list() == [0.0]
 
 
 @pytest.mark.row("E4")

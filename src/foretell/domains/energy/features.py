@@ -88,15 +88,13 @@ def lit(history: History, asked: Frame) -> Any:
 def outcomes(history: History, asked: Frame) -> Frame:
     """`value`, the hour's mean power in kW, known at its end or when the reading came.
 
-    An hour without a reading a week after its end is void.
+    An hour without a reading that can be is void a week after its end.
     """
-    grid, known = hours(history).grid, hours(history).known
-    (at,) = grid.places(asked["entity"], micros(asked["at"]))
-    there = at >= 0
-    rows = np.maximum(at, 0)
-    value = np.where(there, grid.value[rows], np.nan) if len(grid.value) else np.full(asked.height, np.nan)
+    found = hours(history)
+    (at,) = found.grid.places(asked["entity"], micros(asked["at"]))
+    value = np.append(np.where(np.isnan(found.share), np.nan, found.grid.value), np.nan)[at]  # the last: of no place
     late = micros(asked["at"]) + HOUR + LATE // timedelta(microseconds=1)
-    minute = np.where(there, known[rows], 2**50) if len(known) else np.full(asked.height, 2**50)
+    minute = np.where(np.isnan(value), 2**50, np.append(found.known, 2**50)[at])
     prompt = minute <= late // MINUTE
     moment = pl.Series(np.where(prompt, minute * MINUTE, late)).cast(INSTANT)
     made = pl.DataFrame({"value": pl.Series(np.where(prompt, value, np.nan)).fill_nan(None), "known_at": moment})

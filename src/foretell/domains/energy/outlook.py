@@ -115,18 +115,8 @@ def _past(history: History, names: list[str], first: int, count: int) -> Floats:
     """
     found = hours(history)
     starts = first - 24 * np.arange(1 + count // 24, PAST + 1)
-    at = (starts[None, :] + np.arange(count)[:, None]).ravel() * HOUR
-    made = []
-    for name in names:
-        asked = framed([name] * len(at), at, at)
-        (place,) = found.grid.places(asked["entity"], at)
-        share = (
-            np.where(place >= 0, found.share[np.maximum(place, 0)], np.nan)
-            if len(found.share)
-            else np.full(len(at), np.nan)
-        )
-        made.append(share.reshape(count, len(starts)))
-    whole = np.array(made)
+    past = (starts[None, :] + np.arange(count)[:, None]).ravel()
+    whole = np.array([found.of(name, past).reshape(count, len(starts)) for name in names])
     has = ~np.isnan(whole).all(axis=(1, 2))
     if not has.any():
         return np.zeros((len(names), count, 0))

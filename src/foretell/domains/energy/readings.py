@@ -1,4 +1,4 @@
-"""What plants put out, hour by hour as shares of their capacity: what was known of it when."""
+"""What plants put out, hour by hour as shares of their capacity: what was known of it when, and what can't be."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from foretell.domains.energy.weather import HOUR, MINUTE, codes
 from foretell.features.grid import Grid, distinct, micros
 
 Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 STEP = timedelta(hours=1)
 BEHIND, AHEAD = 24 * 15, 24 * 9  # hours that a lag reaches back, and that may be asked about
 WEEK = 168
 NEVER = np.iinfo(np.int64).max
+TOLERANCE = 0.02  # of capacity: that a meter may show at night, or below zero
+OVER = 1.1  # of capacity: more can't be
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,22 @@ def _plants(history: History) -> Plants:
 class Hours:
     """Every hour of each plant with readings: `share` of capacity, and the minute since 1970 from which it is known.
 
-    `clear` is the share that a clear sky would give, 0 for wind.
+    `told` is the share as it was read; `share` is NaN where that can't be. `clear` is what a clear sky would give, 0
+    for wind.
     """
 
     grid: Grid
+    told: Floats
     share: Floats
     known: Places
     clear: Floats
+
+    def of(self, name: str, hour: Places, *, told: bool = False) -> Floats:
+        """The shares of a plant's hours (since 1970), as read where they are to be `told`; NaN where there is none."""
+        (place,) = self.grid.places(pl.Series([name] * len(hour), dtype=pl.String), hour * HOUR)
+        found = np.full(len(hour), np.nan)
+        found[place >= 0] = (self.told if told else self.share)[place[place >= 0]]
+        return found
 
     def before(self, start: Places, minute: Places, steps: int) -> tuple[Floats, Floats]:
         """The shares of the `steps` hours before each place, newest first, and those of a clear sky.
@@ -86,6 +98,13 @@ class Hours:
         return np.where(known, self.share[rows], np.nan), np.where(known, self.clear[rows], np.nan)
 
 
+def impossible(share: Floats, dark: Flags) -> dict[str, Flags]:
+    """What can't be of shares of capacity, by name; it is `dark` where the sun is down all the hour."""
+    return {
+        "below zero": share < -TOLERANCE, "above capacity": share > OVER, "output at night": dark & (share > TOLERANCE),
+    }  # fmt: skip
+
+
 def hours(history: History) -> Hours:
     """The hours of a history."""
     return history.once(_hours)
@@ -109,16 +128,18 @@ def _hours(history: History) -> Hours:
     since = np.arange(len(which)) - np.repeat(np.cumsum(grid.size) - grid.size, grid.size)
     full = grid.base[which] + since
     code = found.places(pl.Series(grid.entities, dtype=pl.String))
-    share, clear = np.full((2, len(grid.value)), np.nan)
+    told, clear = np.full((2, len(grid.value)), np.nan)
     sites = found.sites.of(code[which])
-    share[full] = grid.value[full] / sites.capacity
+    told[full] = grid.value[full] / sites.capacity
     solar = np.array([kind == "solar" for kind in found.kinds], dtype=bool)[code[which]]
-    clear[full] = 0.0
+    clear[full], dark = 0.0, np.zeros(len(told), dtype=bool)
     sunny = np.flatnonzero(solar)
     if len(sunny):
         lit = sites.of(sunny)
-        clear[full[sunny]] = physics.clear_sky(lit, Light(lit, (grid.first[which] + since * HOUR)[sunny]))
-    return Hours(grid=grid, share=share, known=known, clear=clear)
+        light = Light(lit, (grid.first[which] + since * HOUR)[sunny])
+        clear[full[sunny]], dark[full[sunny]] = physics.clear_sky(lit, light), light.part <= 0
+    share = np.where(np.any([*impossible(told, dark).values()], axis=0), np.nan, told)
+    return Hours(grid=grid, told=told, share=share, known=known, clear=clear)
 
 
 def standpoints(start: Places, minute: Places) -> tuple[Places, Places]:

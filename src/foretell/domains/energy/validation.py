@@ -12,25 +12,21 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from foretell.contract import Floats, Frame, History
 from foretell.domains.energy.physics import Light, Sites
-from foretell.domains.energy.readings import Places, hours, plants
+from foretell.domains.energy.readings import Flags, Places, hours, impossible, plants
 from foretell.domains.energy.schema import Quality
 from foretell.domains.energy.tables import Kind
 from foretell.domains.energy.weather import HOUR
 from foretell.errors import InvalidRequest
 from foretell.features.grid import micros
 
-Flags = NDArray[np.bool_]
 RANGES: Mapping[str, tuple[float, float]] = {
     "ghi": (0, 1500), "dni": (0, 1400), "dhi": (0, 1000), "temperature": (-60, 60), "humidity": (0, 100),
     "cloud_cover": (0, 100), "pressure": (500, 1090), "precipitation": (0, 300), "wind_speed_10m": (0, 75),
     "wind_speed_100m": (0, 90), "wind_direction_10m": (0, 360), "wind_direction_100m": (0, 360),
 }  # fmt: skip
-TOLERANCE = 0.02  # of capacity: that a meter may show at night, or below zero
-OVER = 1.1  # of capacity: more can't be
 FLAT = 6  # hours of the very same output, not at the top, after which a meter is taken to hang
 TOP = 0.95  # of capacity, where output may well stay the same
 SPIKE = 0.6  # of capacity: an hour so far from both its neighbours, which agree within a third of it, is a spike
@@ -86,9 +82,7 @@ def judged(kind: Kind, hour: Places, share: Floats, sites: Sites | None) -> Judg
     there = ~np.isnan(share)
     known = np.where(there, share, 0.0)
     flags = {
-        "below zero": known < -TOLERANCE,
-        "above capacity": known > OVER,
-        "output at night": dark & (known > TOLERANCE),
+        **impossible(known, dark),
         "flat": _flat(known, hour) & there,
         "spike": _spikes(known, hour) & there,
     }
@@ -153,8 +147,7 @@ def recent(kind: Kind, history: History, names: list[str]) -> Quality:
         if name not in every.grid.entities:
             continue
         hour = np.arange(now - LATELY, now)
-        (place,) = every.grid.places(pl.Series([name] * len(hour)), hour * HOUR)
-        share = np.where(place >= 0, every.share[np.maximum(place, 0)], np.nan)
+        share = every.of(name, hour, told=True)
         begun = np.flatnonzero(~np.isnan(share))
         if not len(begun):
             continue

@@ -12,10 +12,10 @@ import polars as pl
 from foretell.contract import EPOCH, Finding, Floats, History, Read, Severity
 from foretell.domains.energy import physics
 from foretell.domains.energy.physics import Light
-from foretell.domains.energy.readings import Places, hours, plants
+from foretell.domains.energy.readings import Flags, Places, hours, plants
 from foretell.domains.energy.schema import Settings, Trouble, WatchAnswer, WatchRequest
 from foretell.domains.energy.tables import FORECASTS, OBSERVED, PLANTS, READINGS, WEATHER, Kind
-from foretell.domains.energy.validation import Flags, recent
+from foretell.domains.energy.validation import recent
 from foretell.domains.energy.weather import HOUR, runs
 from foretell.errors import NotFound
 from foretell.features.grid import micros
@@ -78,14 +78,7 @@ def watch(request: WatchRequest, history: History) -> WatchAnswer:
 
 def _beside(kind: Kind, history: History, name: str, hour: Places) -> tuple[Floats, Floats]:
     """What was put out in each hour, and what physics says of its weather: as observed, else as last forecast."""
-    found, every = plants(history), hours(history)
-    entity = pl.Series([name] * len(hour))
-    (rows,) = every.grid.places(entity, hour * HOUR)
-    share = (
-        np.where(rows >= 0, every.share[np.maximum(rows, 0)], np.nan)
-        if len(every.share)
-        else np.full(len(hour), np.nan)
-    )
+    found, share, entity = plants(history), hours(history).of(name, hour), pl.Series([name] * len(hour))
     now = np.full(len(hour), int(history.now.timestamp() * 1_000_000))
     last = np.minimum(now, (hour + 24 * 7) * HOUR)  # a run that old is still kept
     told = runs(history).told(runs(history).places(entity, hour * HOUR, last), WEATHER)
