@@ -17,7 +17,7 @@ from foretell.domains.energy.sample import sample
 from foretell.domains.energy.schema import OutputAnswer, OutputRequest, WatchAnswer, WatchRequest
 from foretell.engine.predict import Prediction, predict
 from foretell.engine.train import train
-from foretell.errors import NotFound
+from foretell.errors import InvalidRequest, NotFound
 
 
 @cache
@@ -115,6 +115,24 @@ def test_what_if_multiplies_what_physics_multiplies_and_costs_no_forecast() -> N
     twice = answer("solar", plant="roof", hours=48, what_if={"capacity_kw": 160.0})
     assert steep.energy_kwh.expected < 0.7 * roof.energy_kwh.expected
     assert twice.energy_kwh.expected == pytest.approx(2 * roof.energy_kwh.expected, rel=0.05)
+
+
+@pytest.mark.row("E15")
+@pytest.mark.parametrize(
+    ("kind", "plant", "wrong", "there"),
+    [
+        ("solar", "roof", {"extra_turbines": 2}, "a solar plant has no extra_turbines; .* capacity_kw, tilt, azimuth"),
+        ("wind", "hill", {"tilt": 2}, "a wind plant has no tilt; .* capacity_kw, extra_turbines"),
+        ("wind", "hill", {"capacity_kw": 9.0, "tilt": 2, "azimuth": 3}, "no tilt, azimuth; "),
+    ],
+)
+def test_a_what_if_that_the_plant_does_not_have_is_an_error(
+    kind: str, plant: str, wrong: dict[str, Any], there: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=there):
+        answer(kind, False, plant=plant, what_if=wrong)
+    with pytest.raises(NotFound):
+        answer("solar", False, plant="hill", what_if={"extra_turbines": 1})
 
 
 @pytest.mark.row("E15")

@@ -1104,7 +1104,7 @@ export interface WeatherBasis {
 }
 
 /**
- * A plant as it might be; what is left out stays.
+ * A plant as it might be; what is left out stays. A plant has tilt and azimuth (solar) or turbines (wind).
  */
 export interface WhatIf {
   capacity_kw?: number | null;

@@ -91,11 +91,13 @@ def first_hour(now: datetime) -> int:
 
 
 def ask(kind: Kind, request: OutputRequest, history: History) -> Ask:
-    """The whole hours that begin from now on, of each plant. Raises as `subject`.
+    """The whole hours that begin from now on, of each plant. Raises as `subject` and `WhatIf.check`.
 
     A place without a plant near is answered by physics alone, with the weather of a plant of any kind that is near.
     """
     who = subject(kind, request, history)
+    if request.what_if is not None:
+        request.what_if.check(kind)
     asked = as_frame(who.names, first_hour(history.now), request.hours, (history.now - EPOCH) // MICRO)
     if not who.there:
         return Ask(questions=asked)

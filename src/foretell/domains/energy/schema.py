@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from foretell.contract import Severity
 from foretell.domains.energy.tables import Degrees, Kilowatts, Kind, Latitude, Longitude, Plant, Tilt
+from foretell.errors import InvalidRequest
 
 LONGEST = 168  # hours ahead
 
@@ -61,8 +62,14 @@ class Settings(BaseModel):
 # ---------------------------------------------------------------- what is asked
 
 
+CHANGES: Mapping[Kind, tuple[str, ...]] = {
+    "solar": ("capacity_kw", "tilt", "azimuth"),
+    "wind": ("capacity_kw", "extra_turbines"),
+}
+
+
 class WhatIf(BaseModel):
-    """A plant as it might be; what is left out stays."""
+    """A plant as it might be; what is left out stays. A plant has tilt and azimuth (solar) or turbines (wind)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,6 +77,16 @@ class WhatIf(BaseModel):
     tilt: Tilt | None = None
     azimuth: Degrees | None = None
     extra_turbines: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    def told(self) -> dict[str, float]:
+        """What is changed, by name."""
+        return self.model_dump(exclude_none=True)
+
+    def check(self, kind: Kind) -> None:
+        """Raise InvalidRequest for what a plant of the kind does not have."""
+        if wrong := [name for name in self.told() if name not in CHANGES[kind]]:
+            there = ", ".join(CHANGES[kind])
+            raise InvalidRequest(f"what_if: a {kind} plant has no {', '.join(wrong)}; what can be changed is {there}")
 
 
 class OutputRequest(BaseModel):
