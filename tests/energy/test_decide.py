@@ -155,6 +155,8 @@ def test_a_place_is_the_nearest_plant_or_a_kw_there() -> None:
     assert not told.historical_context
     assert told.capacity_kw == 1.0
     assert far.method == "physical"
+    words = "no solar plant is within 25 km of this place: what a kW there would put out, by physics"
+    assert (far.fallback, told.method) == (words, "physical")
     assert far.own_facts
     assert 0 < max(hour.expected_kw for hour in told.hours) < 1
     assert told.weather.hours_covered == 0

@@ -23,13 +23,14 @@ class Ask:
     """The questions behind a request.
 
     `history` replaces the stored facts (a series that came in the request); `facts` add to them (a what-if).
-    `candidate` is a method asked for by name.
+    `candidate` is a method asked for by name, or the one that the domain chose, and then `reason` says why.
     """
 
     questions: Frame
     history: Mapping[str, Frame] | None = None
     facts: Mapping[str, Frame] = field(default_factory=dict)
     candidate: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,13 +223,14 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
         if wanted is None:
             return _raced(task, plan.history)
         tested = backtest(_only(task, wanted), plan.history)
-        reason = f"{wanted} was asked for by name"
+        reason = plan.ask.reason or f"{wanted} was asked for by name"
         return fit(task, plan.history, wanted, tested, reason), reason
     if champion is not None and wanted in (None, champion.card.candidate):
         return champion, None
     for name in _meanwhile(task) if wanted is None else _ready(task):
         if wanted in (None, name):
-            reason = f"{name} was asked for by name" if wanted else f"no model of {task.name} has been trained yet"
+            named = plan.ask.reason or f"{name} was asked for by name"
+            reason = named if wanted else f"no model of {task.name} has been trained yet"
             return untrained(task, name, plan.history), reason
     raise NotReady(
         f"{wanted or task.name} needs training and {'is not the one in service' if champion else 'has had none'}"

@@ -101,7 +101,10 @@ def ask(kind: Kind, request: OutputRequest, history: History) -> Ask:
     asked = as_frame(who.names, first_hour(history.now), request.hours, (history.now - EPOCH) // MICRO)
     if not who.there:
         return Ask(questions=asked)
-    return Ask(questions=asked, facts=_there(kind, who.names[0], request, history), candidate="physical")
+    far = f"no {kind} plant is within {_settings(history).nearby_km:g} km of this place"
+    facts = _there(kind, who.names[0], request, history)
+    why = f"{far}: what a kW there would put out, by physics"
+    return Ask(questions=asked, facts=facts, candidate="physical", reason=why)
 
 
 def _there(kind: Kind, name: str, request: OutputRequest, history: History) -> dict[str, Frame]:
