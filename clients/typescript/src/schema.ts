@@ -84,7 +84,7 @@ export interface Badge {
 }
 
 /**
- * A mean (or median) and a band that holds 80 %.
+ * The energy of hours: the sum of what is expected of each, and a band that holds 80 % of what may come of all.
  */
 export interface Band {
   expected: number;
@@ -1135,6 +1135,8 @@ export interface foretell__app__basis__Interval {
 
 /**
  * The mean power of the hour that starts at `start`, kW, which is as many kWh; `weather` tells what it rests on.
+ *
+ * `expected_kw` is the median, of several plants the sum of theirs: what is expected adds up. Bounds don't.
  */
 export interface EnergyHour {
   start: string;

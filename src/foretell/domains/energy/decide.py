@@ -137,13 +137,14 @@ def decide(kind: Kind, forecast: Forecast, request: OutputRequest, history: Hist
     said, point = _shaped(forecast, before, after, quality.widened if quality else 1.0, _turbines(request, history))
     made = worlds(history, who.names, first, request.hours, said)
     each = made.reshape(len(who.names), request.hours, -1).sum(axis=0)
+    expected = point.reshape(len(who.names), request.hours).sum(axis=0)
     alone = len(who.names) == 1
-    hourly = np.column_stack([point, said[:, LOW], said[:, HIGH]]) if alone else _bands(each)
+    hourly = _bands(expected, said[:, [LOW, HIGH]] if alone else np.quantile(each, (0.1, 0.9), axis=1).T)
     covered: Any = (before.run >= 0).reshape(len(who.names), -1).all(axis=0)
     starts = [EPOCH + HOUR * (first + k) for k in range(request.hours)]
     providers, issued = seen(history, before.run)
     issued_at = None if issued is None else EPOCH + issued * MICRO
-    energy = _band(each.sum(axis=0))
+    energy = _band(expected, each)
     held = forecast.record.held if forecast.record else {}
     count, share = held.get(who.names[0] if alone else "", (0, None))
     words = forecast.evidence["corrections"][0] if alone and "corrections" in forecast.evidence.columns else None
@@ -156,7 +157,7 @@ def decide(kind: Kind, forecast: Forecast, request: OutputRequest, history: Hist
             Hour(start=start, expected_kw=row[0], low_kw=row[1], high_kw=row[2], weather="forecast" if ok else "none")
             for start, row, ok in zip(starts, hourly.tolist(), covered.tolist(), strict=True)
         ],
-        energy_kwh=energy, days=_days(starts, each),
+        energy_kwh=energy, days=_days(starts, expected, each),
         weather=WeatherBasis(
             providers=providers, issued_at=issued_at,
             age_hours=None if issued_at is None else round((history.now - issued_at) / HOUR, 2),
@@ -198,21 +199,23 @@ def _capacity(after: Outlook, request: OutputRequest, history: History) -> float
     return float(after.sites.capacity[:: request.hours].sum()) * _turbines(request, history)
 
 
-def _band(values: Floats) -> Band:
-    low, high = np.quantile(values, (0.1, 0.9)).tolist()
-    return Band(expected=float(values.mean()), low=low, high=high)
+def _bands(expected: Floats, bounds: Floats) -> Floats:
+    """What is expected, and the bounds of its band, which it is never out of."""
+    return np.column_stack([expected, np.minimum(bounds[:, 0], expected), np.maximum(bounds[:, 1], expected)])
 
 
-def _bands(each: Floats) -> Floats:
-    """Mean and 80 % band of each hour over worlds."""
-    return np.column_stack([each.mean(axis=1), *np.quantile(each, (0.1, 0.9), axis=1)])
+def _band(expected: Floats, each: Floats) -> Band:
+    """The energy of hours: the sum of what is expected of each, in a band by worlds (hours x worlds)."""
+    bounds = np.quantile(each.sum(axis=0), (0.1, 0.9))
+    (row,) = _bands(expected.sum(keepdims=True), bounds[None, :]).tolist()
+    return Band(expected=row[0], low=row[1], high=row[2])
 
 
-def _days(starts: list[datetime], each: Floats) -> list[Day]:
+def _days(starts: list[datetime], expected: Floats, each: Floats) -> list[Day]:
     """The energy of each day."""
     dates = np.array([start.date() for start in starts])
     return [
-        Day(date=one, hours=int((dates == one).sum()), energy_kwh=_band(each[dates == one].sum(axis=0)))
+        Day(date=one, hours=int((dates == one).sum()), energy_kwh=_band(expected[dates == one], each[dates == one]))
         for one in sorted(set(dates))
     ]
 

@@ -237,12 +237,8 @@ def _solar(sites: Sites, at: Places, seen: Columns, past: Mapping[str, Floats]) 
         "light": now(level), "on_panels": now(on_panels), "clear_index": now(index), "direct_share": now(direct),
         "clear_share": now(clear),
     }  # fmt: skip
-    for name, offsets in {
-        "level": (-3, -2, -1, 1, 2, 3),
-        "index": (-2, -1, 1, 2),
-        "physical": (-1, 1),
-        "cloud": (-1, 1),
-    }.items():
+    beside = {"level": (-3, -2, -1, 1, 2, 3), "index": (-2, -1, 1, 2), "physical": (-1, 1), "cloud": (-1, 1)}
+    for name, offsets in beside.items():
         made |= {f"{name}_{offset:+d}h": rows[name][:, offset + 3] for offset in offsets}
     made["level_mean"], made["level_std"] = moments(rows["level"])
     made["index_mean"], made["index_std"] = moments(rows["index"])

@@ -118,7 +118,7 @@ class OutputRequest(BaseModel):
 
 
 class Band(BaseModel):
-    """A mean (or median) and a band that holds 80 %."""
+    """The energy of hours: the sum of what is expected of each, and a band that holds 80 % of what may come of all."""
 
     expected: float
     low: float
@@ -126,7 +126,10 @@ class Band(BaseModel):
 
 
 class Hour(BaseModel):
-    """The mean power of the hour that starts at `start`, kW, which is as many kWh; `weather` tells what it rests on."""
+    """The mean power of the hour that starts at `start`, kW, which is as many kWh; `weather` tells what it rests on.
+
+    `expected_kw` is the median, of several plants the sum of theirs: what is expected adds up. Bounds don't.
+    """
 
     start: AwareDatetime
     expected_kw: float

@@ -229,14 +229,9 @@ class DataValidator:
         capacity = self.capacity or float(np.nanquantile(value, 0.999)) or 1.0
         sites = None
         if self.latitude is not None and self.longitude is not None:
-            site = {
-                "latitude": self.latitude,
-                "longitude": self.longitude,
-                "capacity_kw": capacity,
-                "tracking": "fixed",
-            }
+            there = {"latitude": self.latitude, "longitude": self.longitude, "capacity_kw": capacity}
             empty = dict.fromkeys(("altitude", "inverter_limit_kw", "tilt", "azimuth", "hub_height_m", "rotor_m"))
-            one = pl.DataFrame([{**site, **empty, "count": 1}])
+            one = pl.DataFrame([{**there, **empty, "tracking": "fixed", "count": 1}])
             sites = Sites.read(one).of(np.zeros(len(hour), dtype=np.int64))
         found = judged(self.kind, hour, value / capacity, sites)
         kept = pl.Series(target, np.where(found.bad, np.nan, value)).fill_nan(None)
