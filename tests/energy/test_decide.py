@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.energy import HOUR, NOW, PANELS, TURBINE, history, hours, read
 
@@ -152,6 +153,51 @@ def test_reasons_add_up_to_what_is_expected(kind: str, plant: str) -> None:
     told = answer(kind, plant=plant, hours=48)
     assert sum(reason.effect_kwh for reason in told.reasons) == pytest.approx(told.energy_kwh.expected, rel=1e-3)
     assert len(told.reasons) >= 2
+    assert told.reasons[-1].words.startswith("by what readings of its own have taught it is")
+
+
+@pytest.mark.row("E15")
+def test_a_what_if_is_a_reason_of_its_own() -> None:
+    plain = answer("solar", plant="roof", hours=48)
+    twice = answer("solar", plant="roof", hours=48, what_if={"capacity_kw": 160.0})
+    *others, last = twice.reasons
+    more = twice.energy_kwh.expected - plain.energy_kwh.expected
+    assert others == plain.reasons
+    assert (last.words, last.effect_kwh) == (f"with capacity_kw 160 it is {more:,.0f} kWh more", round(more, 3))
+    less = answer("solar", plant="roof", hours=48, what_if={"tilt": 90.0, "azimuth": 0}).reasons[-1]
+    assert less.effect_kwh < 0
+    assert less.words.startswith("with tilt 90, azimuth 0 it is ")
+    assert less.words.endswith(" kWh less")
+    assert answer("solar", plant="roof", hours=48, what_if={}).reasons == plain.reasons
+
+
+@pytest.mark.row("E15")
+@pytest.mark.parametrize(
+    ("kind", "where", "words"),
+    [
+        ("solar", (48.0, 11.0), ["a clear sky would give", "of 10 hours nobody has forecast the weather"]),
+        ("solar", (55.52, 8.2), ["a clear sky would give 4.41 kWh", "clouds and heat take 11%"]),
+        ("wind", (48.0, 11.0), ["of 12 hours nobody has forecast the weather: they count as usual"]),
+        ("wind", (40.4, -3.6), ["wind of 5.3 m/s on average at the hub gives 1.48 kWh of 12.00 kWh at full power"]),
+    ],
+)
+def test_where_no_reading_has_taught_anything_no_reason_says_so(
+    kind: str, where: tuple[float, float], words: list[str]
+) -> None:
+    told = answer(kind, latitude=where[0], longitude=where[1], hours=12)
+    assert len(told.reasons) == len(words)
+    assert all(reason.words.startswith(start) for reason, start in zip(told.reasons, words, strict=True))
+    assert sum(reason.effect_kwh for reason in told.reasons) == pytest.approx(told.energy_kwh.expected, abs=0.01)
+
+
+@pytest.mark.row("E15")
+def test_a_plant_without_readings_was_taught_by_others_or_by_none() -> None:
+    bare = answer("wind", False, history({"it": TURBINE}), plant="it", hours=12)
+    assert [reason.effect_kwh for reason in bare.reasons] == [9000.0]
+    seen = world()
+    others = History(seen.standpoint, {**seen.tables, "readings": seen["readings"].filter(pl.col("plant") != "hill")})
+    told = answer("wind", True, others, plant="hill", hours=12).reasons
+    assert not any("its own" in reason.words for reason in told)
 
 
 @pytest.mark.row("E9")
@@ -166,7 +212,7 @@ def test_a_place_is_the_nearest_plant_or_a_kw_there() -> None:
     assert not told.historical_context
     assert told.capacity_kw == 1.0
     assert far.method == "physical"
-    words = "no solar plant is within 25 km of this place: what a kW there would put out, by physics"
+    words = "no solar plant is within 25 km: what a kW there would put out, by physics"
     assert (far.fallback, told.method) == (words, "physical")
     assert far.own_facts
     assert 0 < max(hour.expected_kw for hour in told.hours) < 1

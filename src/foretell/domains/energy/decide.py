@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import asin, cos, radians, sin, sqrt
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,6 +11,7 @@ import polars as pl
 from foretell.contract import EPOCH, INSTANT, MICRO, Ask, Floats, Forecast, Frame, History, quantile
 from foretell.domains.energy.models import LEVELS, MIDDLE
 from foretell.domains.energy.outlook import Outlook, as_frame, factors, has_readings, outlook, seen, worlds
+from foretell.domains.energy.physics import CLEARNESS, USUAL_WIND
 from foretell.domains.energy.readings import plants
 from foretell.domains.energy.schema import (
     Band,
@@ -23,6 +23,7 @@ from foretell.domains.energy.schema import (
     Settings,
     Track,
     WeatherBasis,
+    WhatIf,
 )
 from foretell.domains.energy.tables import FORECASTS, PLANTS, Kind
 from foretell.domains.energy.validation import recent
@@ -72,17 +73,15 @@ def _settings(history: History) -> Settings:
 
 def _nearest(history: History, latitude: float, longitude: float, names: list[str]) -> tuple[str | None, float]:
     """The nearest of some plants, and how far away it is in km (great circle)."""
+    if not names:
+        return None, float("inf")
     found = plants(history.stored)
-    best: tuple[str | None, float] = (None, float("inf"))
-    for name in names:
-        k = found.names.index(name)
-        north, east = float(found.sites.latitude[k]), float(found.sites.longitude[k])
-        half = sin(radians(north - latitude) / 2) ** 2
-        half += cos(radians(north)) * cos(radians(latitude)) * sin(radians(east - longitude) / 2) ** 2
-        away = 2 * EARTH * asin(sqrt(min(half, 1.0)))
-        if away < best[1]:
-            best = name, away
-    return best
+    sites = found.sites.of(found.places(pl.Series(names)))
+    here, there = np.radians(latitude), np.radians(sites.latitude)
+    east = np.radians(sites.longitude - longitude)
+    half = np.sin((there - here) / 2) ** 2 + np.cos(there) * np.cos(here) * np.sin(east / 2) ** 2
+    away = 2 * EARTH * np.arcsin(np.sqrt(np.minimum(half, 1.0)))
+    return names[int(away.argmin())], float(away.min())
 
 
 def first_hour(now: datetime) -> int:
@@ -101,10 +100,8 @@ def ask(kind: Kind, request: OutputRequest, history: History) -> Ask:
     asked = as_frame(who.names, first_hour(history.now), request.hours, (history.now - EPOCH) // MICRO)
     if not who.there:
         return Ask(questions=asked)
-    far = f"no {kind} plant is within {_settings(history).nearby_km:g} km of this place"
-    facts = _there(kind, who.names[0], request, history)
-    why = f"{far}: what a kW there would put out, by physics"
-    return Ask(questions=asked, facts=facts, candidate="physical", reason=why)
+    why = f"no {kind} plant is within {_settings(history).nearby_km:g} km: what a kW there would put out, by physics"
+    return Ask(questions=asked, facts=_there(kind, who.names[0], request, history), candidate="physical", reason=why)
 
 
 def _there(kind: Kind, name: str, request: OutputRequest, history: History) -> dict[str, Frame]:
@@ -134,25 +131,29 @@ def decide(kind: Kind, forecast: Forecast, request: OutputRequest, history: Hist
     before = outlook(kind, history, asked)
     after = outlook(kind, history, asked, request.what_if) if request.what_if else before
     quality = None if who.there else recent(kind, history, who.names)
-    said, point = _shaped(forecast, before, after, quality.widened if quality else 1.0, _turbines(request, history))
+    more = _turbines(request, history)
+    said, point = _shaped(forecast, before, after, quality.widened if quality else 1.0, more)
     made = worlds(history, who.names, first, request.hours, said)
     each = made.reshape(len(who.names), request.hours, -1).sum(axis=0)
     expected = point.reshape(len(who.names), request.hours).sum(axis=0)
     alone = len(who.names) == 1
-    hourly = _bands(expected, said[:, [LOW, HIGH]] if alone else np.quantile(each, (0.1, 0.9), axis=1).T)
+    low, high = (said[:, LOW], said[:, HIGH]) if alone else np.quantile(each, (0.1, 0.9), axis=1)
+    hourly = np.column_stack([expected, np.minimum(low, expected), np.maximum(high, expected)])
     covered: Any = (before.run >= 0).reshape(len(who.names), -1).all(axis=0)
     starts = [EPOCH + HOUR * (first + k) for k in range(request.hours)]
     providers, issued = seen(history, before.run)
     issued_at = None if issued is None else EPOCH + issued * MICRO
-    energy = _band(expected, each)
+    energy, known = _band(expected, each), not who.there and bool(has_readings(history, who.names).any())
+    plain = float(_shaped(forecast, before, before, 1.0, 1.0)[1].sum())
+    reasons = [*_reasons(kind, before, plain, known), *_changed(request.what_if, energy.expected - plain)]
     held = forecast.record.held if forecast.record else {}
     count, share = held.get(who.names[0] if alone else "", (0, None))
     words = forecast.evidence["corrections"][0] if alone and "corrections" in forecast.evidence.columns else None
     return OutputAnswer(
         kind=kind, plants=who.names, nearest=who.nearest,
         distance_km=None if who.distance is None else round(who.distance, 1),
-        historical_context=not who.there and bool(has_readings(history, who.names).any()),
-        as_of=history.now, capacity_kw=_capacity(after, request, history),
+        historical_context=known,
+        as_of=history.now, capacity_kw=float(after.sites.capacity[:: request.hours].sum()) * more,
         hours=[
             Hour(start=start, expected_kw=row[0], low_kw=row[1], high_kw=row[2], weather="forecast" if ok else "none")
             for start, row, ok in zip(starts, hourly.tolist(), covered.tolist(), strict=True)
@@ -163,7 +164,7 @@ def decide(kind: Kind, forecast: Forecast, request: OutputRequest, history: Hist
             age_hours=None if issued_at is None else round((history.now - issued_at) / HOUR, 2),
             hours_covered=int(covered.sum()), hours_asked=request.hours,
         ),
-        quality=quality, reasons=_reasons(kind, before, energy.expected), what_if=request.what_if,
+        quality=quality, reasons=reasons, what_if=request.what_if,
         corrections=words.split("; ") if words else [], track_record=Track(hours=count, held=share),
         method=forecast.evidence["method"][0],
     )  # fmt: skip
@@ -194,21 +195,10 @@ def _turbines(request: OutputRequest, history: History) -> float:
     return 1 + extra / int(rows["count"][-1])
 
 
-def _capacity(after: Outlook, request: OutputRequest, history: History) -> float:
-    """Of all plants asked about, kW."""
-    return float(after.sites.capacity[:: request.hours].sum()) * _turbines(request, history)
-
-
-def _bands(expected: Floats, bounds: Floats) -> Floats:
-    """What is expected, and the bounds of its band, which it is never out of."""
-    return np.column_stack([expected, np.minimum(bounds[:, 0], expected), np.maximum(bounds[:, 1], expected)])
-
-
 def _band(expected: Floats, each: Floats) -> Band:
     """The energy of hours: the sum of what is expected of each, in a band by worlds (hours x worlds)."""
-    bounds = np.quantile(each.sum(axis=0), (0.1, 0.9))
-    (row,) = _bands(expected.sum(keepdims=True), bounds[None, :]).tolist()
-    return Band(expected=row[0], low=row[1], high=row[2])
+    total, (low, high) = float(expected.sum()), np.quantile(each.sum(axis=0), (0.1, 0.9)).tolist()
+    return Band(expected=total, low=min(low, total), high=max(high, total))
 
 
 def _days(starts: list[datetime], expected: Floats, each: Floats) -> list[Day]:
@@ -220,29 +210,47 @@ def _days(starts: list[datetime], expected: Floats, each: Floats) -> list[Day]:
     ]
 
 
-def _reasons(kind: Kind, before: Outlook, expected: float) -> list[Reason]:
-    """From what would be usual, over what the weather makes of it, to what is expected: effects that add up to it."""
-    capacity = before.sites.capacity
-    blind = np.isnan(before.said)
+def _reasons(kind: Kind, before: Outlook, expected: float, known: bool) -> list[Reason]:
+    """From what would be usual, over what the weather makes of it, to what is expected: effects that add up to it.
+
+    Only where it is `known` are there readings of the plants themselves.
+    """
+    capacity, blind = before.sites.capacity, np.isnan(before.said)
+    given = float((before.said * capacity)[~blind].sum())
+    told = []
     if kind == "solar":
-        usual = float((before.clear * capacity).sum())
-        by_weather = float((np.where(blind, before.clear, before.said) * capacity).sum())
-        share = 100 * (1 - by_weather / usual) if usual > 0 else 0.0
-        told = [
-            (f"a clear sky would give {usual:,.0f} kWh", usual),
-            (f"clouds and heat take {share:.0f} %", by_weather - usual),
-        ]
+        clear = before.clear * capacity
+        seen, unseen = float(clear[~blind].sum()), float(clear[blind].sum())
+        told.append((f"a clear sky would give {_kwh(seen + unseen)}", seen + unseen))
+        if seen > 0:
+            less, weather = 1 - given / seen, "clouds and heat take" if given <= seen else "the weather adds"
+            told.append((f"{weather} {abs(less):.0%}", given - seen))
+        usual = unseen * (CLEARNESS - 1)
     else:
-        full = float(capacity.sum())
-        by_weather = float((np.where(blind, 0.0, before.said) * capacity).sum())
-        hub = before.wind[~blind]
-        speed = f"{float(hub.mean()):.1f} m/s on average" if len(hub) else "not forecast"
-        told = [(f"the wind at the hub is {speed}; of {full:,.0f} kWh at full power it gives", by_weather)]
+        usual = float(capacity[blind].sum()) * USUAL_WIND
+        if not blind.all():
+            at_hub = f"wind of {before.wind[~blind].mean():.1f} m/s on average at the hub"
+            told.append((f"{at_hub} gives {_kwh(given)} of {_kwh(capacity[~blind].sum())} at full power", given))
     if blind.any():
-        told.append((f"of {int(blind.sum())} hours nobody has forecast the weather", 0.0))
+        told.append((f"of {int(blind.sum())} hours nobody has forecast the weather: they count as usual", usual))
     left = expected - sum(effect for _, effect in told)
-    told.append(("what its own readings have taught, and what usually comes of such weather", left))
+    if known or round(left, 3):
+        told.append((f"by what readings of {'its own' if known else 'others'} have taught it is {_more(left)}", left))
     return [Reason(words=words, effect_kwh=round(effect, 3)) for words, effect in told]
+
+
+def _changed(what_if: WhatIf | None, effect: float) -> list[Reason]:
+    """What a plant as it might be gives beside the plant as it is."""
+    named = ", ".join(f"{name} {value:,.10g}" for name, value in what_if.told().items()) if what_if else ""
+    return [Reason(words=f"with {named} it is {_more(effect)}", effect_kwh=round(effect, 3))] if named else []
+
+
+def _more(effect: float) -> str:
+    return f"{_kwh(abs(effect))} {'less' if effect < 0 else 'more'}"
+
+
+def _kwh(energy: float) -> str:
+    return f"{energy:,.{0 if energy >= 100 else 2}f} kWh"
 
 
 def headline(answer: OutputAnswer) -> float:

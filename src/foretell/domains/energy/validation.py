@@ -81,11 +81,7 @@ def judged(kind: Kind, hour: Places, share: Floats, sites: Sites | None) -> Judg
         dark = light.part <= 0
     there = ~np.isnan(share)
     known = np.where(there, share, 0.0)
-    flags = {
-        **impossible(known, dark),
-        "flat": _flat(known, hour) & there,
-        "spike": _spikes(known, hour) & there,
-    }
+    flags = {**impossible(known, dark), "flat": _flat(known, hour) & there, "spike": _spikes(known, hour) & there}
     gap = int(hour[-1] - hour[0]) + 1 - int(there.sum()) if len(hour) else 0
     jumps = _jumps(light, hour, np.where(dark, 0, known)) if light is not None else ()
     return Judged(flags, jumps, max(gap, 0))
