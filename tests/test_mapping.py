@@ -269,3 +269,37 @@ def test_the_plan_is_told_in_lines() -> None:
 )
 def test_lengths_are_said_as_people_say_them(span: timedelta, words: str) -> None:
     assert length(span) == words
+
+
+# ---------------------------------------------------------------- units in names
+
+
+class Output(BaseModel):
+    time: datetime
+    output_kw: float
+    share_pct: float | None = None
+
+
+OUTPUT = Table(name="output", row=Output, key=("time",), time="time")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("kwh", "kwh"), ("energy_kwh", "kwh"), ("Energy [kWh]", "kwh"), ("kwh_exported", "kwh"), ("power MW", "mw")],
+)
+def test_a_column_of_another_unit_is_not_guessed_and_can_be_given(source: str, said: str) -> None:
+    sample = series().rename({"value": source})
+    with pytest.raises(InvalidRequest) as refused:
+        guess(OUTPUT, sample, {})
+    words = f"{source} looks like {said}, and output_kw is in kw; convert it, or if it is in kw choose: "
+    assert str(refused.value) == f"{words}--map output_kw={source}"
+    assert guess(OUTPUT, sample, {"output_kw": source}).columns["output_kw"] == source
+
+
+@pytest.mark.parametrize("source", ["output_kw", "kW", "power (kilowatts)", "power", "leistung", "temp_min", "w2"])
+def test_a_column_of_the_same_unit_or_of_none_is_guessed(source: str) -> None:
+    assert guess(OUTPUT, series().rename({"value": source}), {}).columns["output_kw"] == source
+
+
+def test_where_the_table_says_no_unit_any_will_do() -> None:
+    assert guess(METRICS, series().rename({"value": "energy_kwh"}), {}).columns["value"] == "energy_kwh"

@@ -6,6 +6,7 @@ row must have). Where two columns of a file would do equally well, it asks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,16 @@ SYNONYMS: Mapping[str, str] = {
     "value": "value values val v y count counts total amount quantity qty number measurement reading requests load",
     "name": "name id entity uniqueid series seriesid item itemid",
 }
+UNITS: Mapping[str, str] = {
+    word: words.split()[0]
+    for words in (
+        "w watt watts", "kw kilowatt kilowatts", "mw megawatt megawatts", "gw", "wh", "kwh", "mwh", "gwh",
+        "ms milliseconds", "sec secs seconds", "mins minutes", "hours hrs", "days", "weeks", "months", "pct percent",
+        "usd dollars", "eur euros", "m2 sqm", "sqft ft2", "km", "miles", "kg", "lbs", "kb", "mb", "gb", "bytes",
+    )
+    for word in words.split()
+}  # fmt: skip
+"""What people write for units at the end of a column's name, and of those that mean the same the first."""
 SOUND = 0.9  # so much of a column must be readable as a kind for it to be of that kind
 SHORTEST = timedelta(minutes=15)  # values closer together are taken for samples of a moment
 STEADY = 0.8  # so many of the steps in a regular series are the same
@@ -105,7 +116,7 @@ def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: In
     known at their ends.
 
     Raises InvalidRequest for names that don't exist, a file column given twice, and where a required column has no
-    candidate or several: the message holds the --map to type.
+    candidate or several, or one whose name says another unit: the message holds the --map to type.
     """
     _exist(table, sample, given)
     columns, why = dict(given), dict.fromkeys(given, "given")
@@ -117,6 +128,7 @@ def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: In
             free = [each for each in sample.columns if each not in columns.values()]
             found, words = stage(table, sample, name, free)
             if len(found) == 1:
+                _same_unit(name, found[0])
                 columns[name], why[name] = found[0], words
             elif found and name in required(table):
                 raise InvalidRequest(
@@ -148,6 +160,22 @@ def _full(table: Table, sample: Frame, columns: Mapping[str, str]) -> None:
             f"no column of the file looks like {', '.join(missing)}; it has {', '.join(sample.columns)}; choose: "
             + " ".join(f"--map {name}=COLUMN" for name in missing)
         )
+
+
+def _same_unit(name: str, source: str) -> None:
+    """Raise InvalidRequest where both names say a unit, and not the same: hours of kWh are no kW."""
+    mine, other = unit(name), unit(source)
+    if mine and other and mine != other:
+        raise InvalidRequest(
+            f"{source} looks like {other}, and {name} is in {mine}; convert it, or if it is in {mine} choose:"
+            f" --map {name}={source}"
+        )
+
+
+def unit(name: str) -> str:
+    """The unit that a column's name says last (`output_kw`, `Energy [kWh]`); empty where it says none."""
+    said = [UNITS[word] for word in re.split(r"[^a-z0-9]+", name.lower()) if word in UNITS]
+    return said[-1] if said else ""
 
 
 # ---------------------------------------------------------------- the stages, surest first
