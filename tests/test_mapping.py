@@ -303,3 +303,22 @@ def test_a_column_of_the_same_unit_or_of_none_is_guessed(source: str) -> None:
 
 def test_where_the_table_says_no_unit_any_will_do() -> None:
     assert guess(METRICS, series().rename({"value": "energy_kwh"}), {}).columns["value"] == "energy_kwh"
+
+
+class Sky(BaseModel):
+    place: str
+    time: datetime
+    ghi: float | None = None
+    clouds: float | None = None
+
+
+SKIES = Table(name="skies", row=Sky, key=("place", "time"), time="time")
+
+
+def test_where_none_of_the_numbers_is_recognised_it_is_noted() -> None:
+    bare = series(place=["a"] * 48, cloudiness=[50.0] * 48, words=["x"] * 48)
+    words = "rows without any number: none was recognised as ghi, clouds; not used: value, cloudiness"
+    assert guess(SKIES, bare, {}).bare == words
+    assert guess(SKIES, bare, {"clouds": "cloudiness"}).bare == ""
+    assert guess(SKIES, bare.rename({"cloudiness": "ghi"}), {}).bare == ""
+    assert guess(SKIES, bare.drop("value", "cloudiness"), {}).bare == ""  # nothing there to be recognised

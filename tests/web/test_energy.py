@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 from tests.web.conftest import Running, tenancy
 
@@ -90,3 +92,29 @@ def test_a_plant_is_asked_about_with_a_what_if_on_our_own_path(client: httpx.Cli
     told = answer.json()["answer"]
     assert told["what_if"]["tilt"] == 10
     assert told["energy_kwh"]["expected"] > 0
+
+
+def test_files_whose_columns_are_of_another_unit_or_unknown_say_so(
+    server: Running, token: Callable[..., str], tmp_path: Path
+) -> None:
+    times = [f"2026-06-01T{hour:02}:00:00Z" for hour in range(24)]
+    sky = [
+        {"plant": "it", "time": at, "issued_at": times[0], "provider": "p", "ghi_wm2": 500.0, "temp": 20.5}
+        for at in times
+    ]
+    note = "24 rows without any number: none was recognised as ghi, dni, dhi, "
+    with tenancy() as app, server.client(token(app.tenant, "service")) as asking:
+        told = asking.post("/v1/energy/facts/forecasts", json={"rows": sky}).json()
+        assert told["accepted"] == 24
+        assert told["notes"][0].startswith(note)
+        assert told["notes"][0].endswith("; not used: ghi_wm2, temp")
+        path = tmp_path / "sky.csv"
+        pl.DataFrame(sky).write_csv(path)
+        done = app.import_file("energy.forecasts", path, app.plan("energy.forecasts", path))
+        assert list(done.notes) == told["notes"]
+        given = app.plan("energy.forecasts", path, {"ghi": "ghi_wm2"})
+        assert app.import_file("energy.forecasts", path, given).notes == ()
+        wrong = asking.post("/v1/energy/facts/readings", json={"rows": [{"plant": "it", "time": times[0], "kwh": 4.0}]})
+        assert wrong.status_code == 422
+        assert "kwh looks like kwh, and output_kw is in kw" in wrong.text
+        assert "map=output_kw=kwh" in wrong.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,13 @@ class Intake:
         except pl.exceptions.PanicException as error:
             raise InvalidRequest(f"the rows can't be read: {first_line(error)}") from None
 
+    def planned(self, rows: Frame, plan: Plan) -> Ingested:
+        """Hold a batch of a file, whose columns a plan names, to the table's rules; notes what the plan found bare."""
+        done = self.check(plan.apply(rows))
+        if not plan.bare or done.rows.is_empty():
+            return done
+        return replace(done, counted={**done.counted, plan.bare: done.rows.height})
+
     def store(self, done: Ingested, *, instead_of: Sequence[str] = ()) -> None:
         """Store a checked batch; `instead_of` rows in quarantine, by their fingerprints."""
         self.tally.add(done)
@@ -117,7 +124,7 @@ class Intake:
 
         def following() -> tuple[Ingested, float] | None:
             batch = next(batches, None)
-            return None if batch is None else (self.check(plan.apply(batch.frame)), batch.done)
+            return None if batch is None else (self.planned(batch.frame, plan), batch.done)
 
         with ThreadPoolExecutor(max_workers=1) as ahead:
             coming = ahead.submit(following)

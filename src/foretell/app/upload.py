@@ -86,7 +86,7 @@ def _taken(
         rows = pl.DataFrame(schema=dict.fromkeys(desk.table(table)[1].kinds, pl.String))
     plan = guess(desk.table(table)[1], rows, given, interval=interval_of(interval))
     taken = intake(desk, table, "request", zone=zone, interval=plan.interval, notes=plan.guessed())
-    done = taken.check(plan.apply(rows))
+    done = taken.planned(rows, plan)
     if key is None:
         taken.store(done)
         return taken.done().told()

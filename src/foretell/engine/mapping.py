@@ -72,7 +72,8 @@ class Plan:
 
     `columns` are the file's columns by those of the table, `why` the words for each choice, `unused` what stays out.
     `interval` is how long each value stands for from its stamp on, None for samples of a moment: it is for `ingest`,
-    which adds it once times are read. `timing` says so in words; empty where the table or the file settles it.
+    which adds it once times are read. `timing` says so in words; empty where the table or the file settles it. `bare`
+    is what is to be noted of rows that got none of the file's numbers; empty where they got any.
     """
 
     columns: Mapping[str, str]
@@ -80,6 +81,7 @@ class Plan:
     unused: tuple[str, ...]
     interval: timedelta | None = None
     timing: str = ""
+    bare: str = ""
 
     def apply(self, frame: Frame) -> Frame:
         """The rows in the table's column names, as `ingest` wants them. Raises InvalidRequest for a missing column."""
@@ -139,7 +141,8 @@ def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: In
     ordered = {name: columns[name] for name in table.kinds if name in columns}
     step, timing = _timing(table, sample, ordered, interval)
     unused = tuple(each for each in sample.columns if each not in columns.values())
-    return Plan(columns=ordered, why=why, unused=unused, interval=step, timing=timing)
+    bare = _bare(table, sample, ordered, unused)
+    return Plan(columns=ordered, why=why, unused=unused, interval=step, timing=timing, bare=bare)
 
 
 def _exist(table: Table, sample: Frame, given: Mapping[str, str]) -> None:
@@ -160,6 +163,15 @@ def _full(table: Table, sample: Frame, columns: Mapping[str, str]) -> None:
             f"no column of the file looks like {', '.join(missing)}; it has {', '.join(sample.columns)}; choose: "
             + " ".join(f"--map {name}=COLUMN" for name in missing)
         )
+
+
+def _bare(table: Table, sample: Frame, columns: Mapping[str, str], unused: Sequence[str]) -> str:
+    """What to note where a table has numbers and the file too, and none was recognised."""
+    numbers = [name for name, kind in table.kinds.items() if kind in ("number", "integer")]
+    left = _of_kind(sample, unused, "number")
+    if not numbers or not left or any(name in columns for name in numbers):
+        return ""
+    return f"rows without any number: none was recognised as {', '.join(numbers)}; not used: {', '.join(left)}"
 
 
 def _same_unit(name: str, source: str) -> None:
