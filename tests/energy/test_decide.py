@@ -309,5 +309,15 @@ def test_a_plant_that_is_not_there_is_not_watched() -> None:
         WATCH.compute(WatchRequest(plant="x"), world())
 
 
+def test_readings_of_a_plant_that_nobody_told_of_are_named_and_stop_no_watch() -> None:
+    seen = history(
+        {"it": TURBINE}, read("it", TIMES, np.full(len(TIMES), 90.0)) + read("stray", TIMES[-9:], np.ones(9))
+    )
+    with pytest.raises(NotFound, match=r"no plant 'stray', but there are readings of it: energy\.plants must tell"):
+        WATCH.compute(WatchRequest(plant="stray"), seen)
+    assert WATCH.watched
+    assert list(WATCH.watched(seen)) == ["it"]
+
+
 def test_the_sample_knows_every_request() -> None:
     assert set(DOMAIN.sample(2).requests) == {"energy.solar", "energy.wind", "energy.watch"}

@@ -41,8 +41,9 @@ def about(request: WatchRequest) -> dict[str, list[str]]:
 
 
 def watched(history: History) -> list[str]:
-    """The plants that are still read."""
-    fresh = history[READINGS.name].filter(pl.col("known_at") > history.now - ALIVE)
+    """The plants that are still read; of readings whose plant nobody told of nothing can be said."""
+    known = pl.col("entity").is_in(list(plants(history).names))
+    fresh = history[READINGS.name].filter(known & (pl.col("known_at") > history.now - ALIVE))
     return fresh["entity"].unique().sort().to_list()
 
 
@@ -50,7 +51,9 @@ def watch(request: WatchRequest, history: History) -> WatchAnswer:
     """How a plant did. Raises NotFound for one that isn't there."""
     found = plants(history)
     if request.plant not in found.names:
-        raise NotFound(f"there is no plant {request.plant!r}")
+        brought = request.plant in history[READINGS.name]["entity"]
+        there = ", but there are readings of it: energy.plants must tell what it is" if brought else ""
+        raise NotFound(f"there is no plant {request.plant!r}{there}")
     place = found.names.index(request.plant)
     kind = cast("Kind", found.kinds[place])
     now = int(history.now.timestamp()) // 3600
