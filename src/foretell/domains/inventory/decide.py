@@ -24,7 +24,7 @@ from foretell.domains.inventory.schema import (
     StockoutRequest,
     rules,
 )
-from foretell.domains.inventory.tables import MOVEMENTS
+from foretell.domains.inventory.tables import MOVEMENTS, PROMOTIONS
 from foretell.errors import InvalidRequest, NotFound, NotReady
 from foretell.features.dates import EPOCH, begins, dated, number
 from foretell.features.days import Line
@@ -88,7 +88,8 @@ def _enough(line: Line | None, history: History) -> None:
 def _brought(request: Series, history: History) -> dict[str, Frame]:
     """The history of a request as movements: a row for each date; with unknown gaps one for each day between, too.
 
-    Raises InvalidRequest for a date that is over nowhere yet, or before 1900.
+    Stored promotions are of the stored product, whatever it is called here: there are none. Raises InvalidRequest for a
+    date that is over nowhere yet, or before 1900.
     """
     latest = (history.now + AHEAD).date()
     total: dict[int, float] = {}
@@ -110,7 +111,8 @@ def _brought(request: Series, history: History) -> dict[str, Frame]:
             "known_at": pl.Series([begins(day + 1, zone) for day in every], dtype=INSTANT),
         }
     )
-    return {MOVEMENTS.name: frame}
+    stored = history.tables.get(PROMOTIONS.name)
+    return {MOVEMENTS.name: frame} | ({} if stored is None else {PROMOTIONS.name: stored.clear()})
 
 
 def known(request: Series, history: History) -> tuple[Line | None, int]:

@@ -13,9 +13,11 @@ import numpy as np
 import polars as pl
 
 from foretell.contract import Cost, Floats, Forecast, Frame, Quantity, Study, quantile
+from foretell.domains.inventory import promotions
 from foretell.domains.inventory.features import SPAN, lines
 from foretell.domains.inventory.schema import Settings, rules
 from foretell.features.dates import number, numbers
+from foretell.features.days import Line
 from foretell.models import paths, prophet
 from foretell.models.daily import METHODS
 
@@ -39,12 +41,23 @@ Said = Callable[[str, datetime, int, Floats, int], Expected | None]
 """What is expected of a product: its name, when it is asked, the number of that day, the days before it, and how many
 to say. None where there is no answer."""
 
+Apart = Callable[[str, datetime, Line, int], tuple[Floats, Floats | None]]
+"""The days of a product that its level is learned from, and how many times that level each of the next days has."""
 
-def told(study: Study, said: Said, *, summed: bool, around: Around = paths.paths) -> Forecast:
+
+def as_they_are(_: str, __: datetime, line: Line, ___: int) -> tuple[Floats, None]:
+    """All days, and no factor: for methods that know of promotions themselves."""
+    return line.filled, None
+
+
+def told(
+    study: Study, said: Said, *, summed: bool, around: Around = paths.paths, apart: Apart = as_they_are
+) -> Forecast:
     """Mean and quantiles from possible futures, those `around` what is `said` or its own; the method as evidence.
 
-    With `summed` it is what has gone out from the standpoint to the day asked about, and draws are whole paths. Null
-    for a product with fewer than `AT_LEAST` days before the standpoint.
+    What is said rests on the days that were set `apart`, and is multiplied by the factor of each day to come. With
+    `summed` it is what has gone out from the standpoint to the day asked about, and draws are whole paths. Null for a
+    product with fewer than `AT_LEAST` days before the standpoint.
     """
     asked, zone = study.questions, study.history.standpoint.zone
     found, at = lines(study.history), numbers(study.questions["at"], study.history.standpoint.zone)
@@ -60,12 +73,15 @@ def told(study: Study, said: Said, *, summed: bool, around: Around = paths.paths
             continue
         place = group["place"].to_numpy()
         step = np.maximum(at[place] - day, 0)
-        one = said(str(entity), as_of, day, known.filled, int(step.max()) + 1)
+        past, factor = apart(str(entity), as_of, known, int(step.max()) + 1)
+        one = said(str(entity), as_of, day, past, int(step.max()) + 1)
         if one is None:
             continue
         mean, worlds = np.maximum(one.mean, 0.0), one.worlds
+        if factor is not None:
+            mean, worlds = mean * factor, None if worlds is None else worlds * factor[:, None]
         if worlds is None:
-            worlds = around(known.filled, mean, paths.generator(str(entity), day))
+            worlds = around(past, mean, paths.generator(str(entity), day))
         worlds, mean = (np.cumsum(worlds, axis=0), np.cumsum(mean)) if summed else (worlds, mean)
         rows[place, 0], rows[place, 1:], by[place] = mean[step], np.quantile(worlds[step], LEVELS, axis=1).T, one.by
         if draws is not None:
@@ -78,6 +94,7 @@ def told(study: Study, said: Said, *, summed: bool, around: Around = paths.paths
 class Local:
     """One of `METHODS`, fitted to a product's own days each time it is asked, with bounds from whole paths about it.
 
+    Days under a promotion teach no level, and those of a planned one are multiplied by what promotions did before.
     `summed` is that of `told`.
     """
 
@@ -96,7 +113,8 @@ class Local:
         """As `told`."""
         own = rules(study.history.standpoint)
         around = paths.errors_around if self.method == "weekly_naive" else paths.paths
-        return told(study, partial(self._said, own), summed=self.summed, around=around)
+        planned = partial(promotions.apart, study.history)
+        return told(study, partial(self._said, own), summed=self.summed, around=around, apart=planned)
 
     def _said(self, own: Settings, entity: str, _: datetime, day: int, past: Floats, steps: int) -> Expected:
         mean = METHODS[self.method].mean
