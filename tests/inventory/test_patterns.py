@@ -79,6 +79,16 @@ def test_new_and_dead_products() -> None:
     assert kind(line([0.0] * 40)).name == "dead"
 
 
+def test_people_decide_about_a_dead_product() -> None:
+    for values, words in (
+        ([3.0] * 60 + [0.0] * 90, ["nothing was sold for 90 days"]),
+        ([3.0] * 60 + [0.0] * 89, []),
+        ([0.0] * 40, ["nothing was sold for 40 days"]),
+    ):
+        one = line(values)
+        assert [each for each in reasons(one, pattern(one), None) if "nothing" in each] == words
+
+
 def slow_repeated(blocks: list[list[float]], harmonics: int) -> tuple[float, float]:
     """The mean of all correlations of two periods, and Z² counted vote by vote."""
     pairs = [float(np.corrcoef(one, other)[0, 1]) for one, other in combinations(blocks, 2)]

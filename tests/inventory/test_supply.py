@@ -274,6 +274,44 @@ def test_an_order_that_is_due_is_proposed() -> None:
     assert enough.action is None
 
 
+def test_an_order_says_in_words_what_is_to_be_done_and_when() -> None:
+    enough = counted(world(sold([5.0] * 60)), 90, timedelta(0))
+    wait = stockout(enough)
+    assert wait.order.by >= TODAY + 7 * DAY
+    assert (wait.order.quantity, wait.proposes, wait.what_if) == (0.0, False, False)
+    assert wait.order.later > 0
+    assert wait.order.reason == f"nothing to order now; order {wait.order.later:g} by {wait.order.by}"
+    now = stockout(low())
+    assert (now.proposes, now.order.later) == (True, None)
+    assert now.order.reason == f"order {now.order.quantity:g} by {TODAY}"
+    never = stockout(counted(world(sold([5.0] * 60)), 9000, timedelta(0)))
+    assert (never.order.by, never.order.later, never.proposes) == (None, None, False)
+    assert never.order.reason == "nothing to order: the shelf lasts for all the days looked at"
+
+
+def test_what_an_order_would_be_on_its_day_is_known_exactly_of_a_constant() -> None:
+    order_ = known(np.full(40, 5.0), current_stock_units=50, lead_time_days=0, cover_days=7).order
+    assert order_
+    assert (order_.by, order_.later) == (LAST + 10 * DAY, 30.0)  # seven days of five, less the five of the tenth
+    short = known(np.full(14, 5.0), current_stock_units=50, lead_time_days=0, cover_days=7).order
+    assert short
+    assert (short.later, short.reason) == (None, f"nothing to order now; order something by {LAST + 10 * DAY}")
+
+
+def test_of_a_dead_product_nothing_is_ordered() -> None:
+    """Whatever it is that methods expect of it, and people are asked to look."""
+    silent = counted(world(sold([20.0] * 60, NOW - 150 * DAY)), 1, timedelta(0))
+    for service in (0.95, None):
+        answer = stockout(silent, service_level=service)
+        assert (answer.series.name, answer.manual_only) == ("dead", True)
+        assert "nothing was sold for 150 days" in answer.reasons
+        assert (answer.order.quantity, answer.order.by, answer.proposes) == (0.0, None, False)
+        assert answer.order.reason == "nothing to order: nothing was sold for 150 days"
+    withdrawn = PROPOSING.of(answer)
+    assert withdrawn
+    assert withdrawn.action is None  # an order that was proposed before gives way
+
+
 @pytest.mark.parametrize(
     "asked",
     [{"lead_time_days": 9}, {"service_level": 0.8}, {"cover_days": 3}, {"uplifts": [{"date": TODAY, "factor": 2}]},
@@ -367,6 +405,21 @@ def test_what_if_is_decided_on_the_forecast_that_was_made(app: App) -> None:
     (open_one,) = app.recommendations.list()
     assert (open_one.subject, open_one.action["order"]) == ("pen", one.order.quantity)
     assert app.recommendations.approve(open_one.recommendation_id).state == "approved"
+
+
+def test_a_dead_product_is_not_ordered_by_a_trained_model_either(app: App) -> None:
+    brought(app)
+    now = datetime.now(NOW.tzinfo)
+    rows = [{"product": "ink", "time": now - DAY * k, "quantity": 20.0} for k in range(120, 400)]
+    app.import_("inventory.movements", pl.DataFrame(rows))
+    app.train("inventory.stockout", as_of="latest", budget=1.0)
+    told = app.predict("inventory.stockout", {"product": "ink", "current_stock_units": 0})
+    answer = told.answer
+    assert isinstance(answer, StockoutAnswer)
+    assert answer.order
+    assert (answer.manual_only, answer.order.quantity, answer.proposes) == (True, 0.0, False)
+    assert told.recommendation is None
+    assert app.recommendations.list() == []
 
 
 def test_a_model_in_service_tells_its_record_of_the_product_and_of_all(app: App) -> None:

@@ -596,14 +596,18 @@ export interface MoveAnswerTold {
  * When to order and how much, so that the shelf is not empty with a chance of `service_level`.
  *
  * `by` is the last day on which an order still arrives on the day that empties the shelf, or before; the first day
- * forecast where that is over already, and null where no order is needed within the days looked at. `in_time` is the
- * chance that one placed on the first day forecast arrives so. `quantity`, ordered on that day, lasts for `cover_days`
- * from its arrival on, beside the stock and what is under way; 0 where that is enough, or where it can wait.
+ * forecast where that is over already, and null where no order is needed within the days looked at, or the product is
+ * dead. `in_time` is the chance that one placed on the first day forecast arrives so. `quantity`, ordered on that day,
+ * lasts for `cover_days` from its arrival on, beside the stock and what is under way; 0 where that is enough, and it
+ * can wait: what an order on the day of `by` would be then is `later`, null where the futures are too short for that,
+ * where something is to be ordered now, or nothing at all. `reason` says all of it in words.
  */
 export interface Order {
   by: string | null;
   in_time: number;
   quantity: number;
+  later?: number | null;
+  reason?: string;
   service_level: number;
   cover_days: number;
   lead_time_days: number;
@@ -894,7 +898,8 @@ export interface SprintToldTold {
  *
  * `stock_counted_at` is when the stock was last counted; null where the request said it. `incoming_units` are under
  * way within the horizon. `order` is null where the futures are too short for lead time and cover: ask for more days.
- * It `proposes` the order unless it rests on an own history or asks what if.
+ * It `proposes` the order where one is due before the next review, `cover_days` from now: where `quantity` is above 0
+ * and `by` lies before that. An answer that rests on an own history or asks `what_if` proposes nothing.
  */
 export interface StockoutAnswer {
   product: string;
@@ -927,6 +932,7 @@ export interface StockoutAnswer {
   expected_lost_sales: number;
   order: Order | null;
   track_record: TrackRecord;
+  what_if?: boolean;
   proposes: boolean;
 }
 

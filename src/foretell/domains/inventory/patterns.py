@@ -89,7 +89,14 @@ def _outliers(line: Line, *, week: bool, month: bool) -> Iterator[Outlier]:
 
 def reasons(line: Line, found: Pattern, mape: float | None) -> list[str]:
     """Why people should decide about a product, in words; empty where nothing speaks against a forecast."""
-    return [*_gap(line), *_tenfold(found), *_level(line, found), *_wrong(mape)]
+    return [*silent(line), *_gap(line), *_tenfold(found), *_level(line, found), *_wrong(mape)]
+
+
+def silent(line: Line) -> Iterator[str]:
+    """That a product is dead, and for how long nothing was sold; nothing of any other."""
+    if kind(line).name == "dead":
+        busy = np.flatnonzero(line.filled > 0)
+        yield f"nothing was sold for {len(line.value) - 1 - busy[-1] if len(busy) else len(line.value)} days"
 
 
 def _gap(line: Line) -> Iterator[str]:

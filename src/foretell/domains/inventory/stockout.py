@@ -8,8 +8,9 @@ import numpy as np
 
 from foretell.contract import Ask, Floats, Forecast, History
 from foretell.domains.inventory.decide import asked_days, basis, known
+from foretell.domains.inventory.patterns import silent
 from foretell.domains.inventory.schema import StockoutAnswer, StockoutRequest, Track, TrackRecord
-from foretell.domains.inventory.supply import order, supply
+from foretell.domains.inventory.supply import due, order, supply
 from foretell.errors import BrokenDomain, InvalidRequest
 from foretell.features.dates import EPOCH, dated
 from foretell.models import stock as shelf
@@ -46,6 +47,10 @@ def decide(forecast: Forecast, request: StockoutRequest, history: History) -> St
     until = shares["50"]
     dates = {name: None if days is None else dated(day - 1 + days) for name, days in shares.items()}
     whole = line is not None and not np.mod(line.filled, 1).any()
+    told = order(
+        request, history, short, day, whole=whole, dead=next(silent(line), None) if line is not None else None
+    )  # fmt: skip
+    hypothetical = request.history is not None or what_if(request)
     return StockoutAnswer(
         **basis(forecast, request, history, None),
         current_stock_units=there.units, stock_counted_at=there.counted,
@@ -55,9 +60,9 @@ def decide(forecast: Forecast, request: StockoutRequest, history: History) -> St
         confidence=sure(empty, until, horizon),
         daily_usage_forecast=(np.diff(point, prepend=0.0) * factor)[:horizon].tolist(),
         expected_lost_sales=float(shelf.lost(short[:horizon]).mean()),
-        order=order(request, history, short, day, whole=whole),
+        order=told,
         track_record=track_record(forecast, request),
-        proposes=request.history is None and not what_if(request),
+        what_if=hypothetical, proposes=due(told, dated(day)) and not hypothetical,
     )  # fmt: skip
 
 

@@ -108,27 +108,54 @@ def lead_times(request: StockoutRequest, history: History) -> tuple[Floats, int]
     return lead, int(mine.sum())
 
 
-def order(request: StockoutRequest, history: History, short: Floats, first: int, *, whole: bool) -> Order | None:
+def order(
+    request: StockoutRequest, history: History, short: Floats, first: int, *, whole: bool, dead: str | None = None
+) -> Order | None:
     """When to order and how much, in `whole` units or parts of them; None where the futures are too short to tell.
 
-    `short` is what has gone out by the end of each day less what was there for it, days x futures.
+    `short` is what has gone out by the end of each day less what was there for it, days x futures. Of a `dead` product
+    nothing is ordered; it is in words why it is one.
     """
     service, cover, _ = asked(request, history)
     lead, deliveries = lead_times(request, history)
-    quantity = shelf.enough(short, lead, cover, service)
+    empty = shelf.empty(short)
+    last = np.inf if dead else shelf.latest(empty, lead, service)
+    wait = max(1, int(last)) - 1 if np.isfinite(last) else None  # days from the first one on
+
+    def enough(wait: int) -> float:
+        """What to order so many days after the first one; infinite where the futures are too short."""
+        wanted = shelf.enough(short, lead + wait, cover, service)
+        return float(np.ceil(round(wanted, 6))) if whole and np.isfinite(wanted) else wanted
+
+    quantity = 0.0 if dead else enough(0)
     if not np.isfinite(quantity):
         return None
-    empty = shelf.empty(short)
-    last = shelf.latest(empty, lead, service)
-    place = first - 1 + max(1, int(last)) if np.isfinite(last) else None
+    later = enough(wait) if wait and not quantity else np.inf
+    by = None if wait is None else dated(first + wait)
     return Order(
-        by=None if place is None else dated(place),
-        until=begins((first if place is None else place) + 1, history.standpoint.zone),
+        by=by, until=begins(first + (wait or 0) + 1, history.standpoint.zone),
         in_time=float((1 + lead <= empty).mean()),
-        quantity=float(np.ceil(round(quantity, 6))) if whole else quantity,
+        quantity=quantity, later=later if np.isfinite(later) else None,
+        reason=f"nothing to order: {dead}" if dead else _words(by, quantity, later),
         service_level=service, cover_days=cover, lead_time_days=float(lead.mean()),
         lead_time_high=float(np.quantile(lead, service, method="inverted_cdf")), deliveries=deliveries,
     )  # fmt: skip
+
+
+def _words(by: date | None, quantity: float, later: float) -> str:
+    if by is None:
+        return "nothing to order: the shelf lasts for all the days looked at"
+    if quantity:
+        return f"order {quantity:,.6g} by {by}"
+    much = f"{later:,.6g}" if np.isfinite(later) else "something"
+    return f"nothing to order now; order {much} by {by}"
+
+
+def due(order: Order | None, first: date) -> bool:
+    """Whether something is to be ordered before the next review, from the first day forecast on."""
+    return bool(
+        order and order.quantity > 0 and order.by is not None and order.by < first + timedelta(days=order.cover_days)
+    )
 
 
 # ---------------------------------------------------------------- for people to approve
@@ -137,11 +164,9 @@ def order(request: StockoutRequest, history: History, short: Floats, first: int,
 def proposed(answer: StockoutAnswer) -> Proposal | None:
     """What an answer proposes: an order, where one is due before the next review; none where it asks what if."""
     due = answer.order
-    if due is None or not answer.proposes:
+    if due is None or answer.what_if:
         return None
-    first = answer.last_day + timedelta(days=1)
-    wanted = due.by is not None and due.by < first + timedelta(days=due.cover_days) and due.quantity > 0
-    by = due.by if wanted and due.by else first
+    by = due.by or answer.last_day + timedelta(days=1)
     reason = (
         f"{answer.current_stock_units:g} on the shelf and {answer.incoming_units:g} under way; empty by "
         f"{answer.dates['10'] or 'later than the horizon'} in one future of ten, and an order takes "
@@ -151,7 +176,7 @@ def proposed(answer: StockoutAnswer) -> Proposal | None:
         "order": due.quantity, "by": f"{by}", "arrives": f"{by + timedelta(days=round(due.lead_time_days))}",
         "service_level": due.service_level, "cover_days": due.cover_days,
     }  # fmt: skip
-    return Proposal(subject=answer.product, action=action if wanted else None, reason=reason, until=due.until)
+    return Proposal(subject=answer.product, action=action if answer.proposes else None, reason=reason, until=due.until)
 
 
 def review(product: str, action: Mapping[str, Any], standing: Standpoint) -> Mapping[str, Any]:
