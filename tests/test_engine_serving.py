@@ -22,7 +22,7 @@ from foretell.contract import Floats
 from foretell.engine.backtest import Backtest
 from foretell.engine.model import Model
 from foretell.engine.monitor import recalibrate, watch
-from foretell.engine.predict import Prediction, predict
+from foretell.engine.predict import Prediction, predict, untrained
 from foretell.engine.promote import judge
 from foretell.engine.scores import score
 from foretell.engine.train import Trained, choose, train
@@ -338,6 +338,19 @@ def test_a_method_asked_for_by_name_answers_and_others_are_listed() -> None:
     (untrained,) = predict([request("by:trained")], history, {})
     assert isinstance(untrained, NotReady)
     assert "trained needs training" in str(untrained)
+
+
+def test_a_trained_method_that_is_not_in_service_says_who_can_be_asked() -> None:
+    history = plain.history()
+    models = {"plain": untrained(champion(history)["plain"].task, "other", history)}
+    (refused,) = predict([request("by:trained")], history, models)
+    assert isinstance(refused, NotReady)
+    words, _, named = str(refused).partition("; of stored facts ask for one of: ")
+    assert words == "trained needs training and is not the one in service"
+    assert named.startswith("other")
+    for name in named.split(", "):
+        (answered,) = predict([request(f"by:{name}")], history, models)
+        assert isinstance(answered, Prediction)
 
 
 def test_what_a_request_brings_is_joined_to_the_stored_facts() -> None:

@@ -232,9 +232,10 @@ def _who(plan: _Plan, models: Mapping[str, Model]) -> tuple[Model, str | None]:
             named = plan.ask.reason or f"{name} was asked for by name"
             reason = named if wanted else f"no model of {task.name} has been trained yet"
             return untrained(task, name, plan.history), reason
-    raise NotReady(
-        f"{wanted or task.name} needs training and {'is not the one in service' if champion else 'has had none'}"
-    )
+    if champion is None:
+        raise NotReady(f"{wanted or task.name} needs training and has had none")
+    others = ", ".join(dict.fromkeys([champion.card.candidate, *_ready(task)]))
+    raise NotReady(f"{wanted} needs training and is not the one in service; of stored facts ask for one of: {others}")
 
 
 def _raced(task: Task, history: History) -> tuple[Model, str | None]:
