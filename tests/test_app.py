@@ -142,6 +142,11 @@ def test_a_tenant_never_sees_anothers_facts_models_or_forecasts(app: App) -> Non
             other.predict("traffic.load", {"service": "donations"}, as_of="latest")
 
 
+def test_somebody_unknown_is_told_apart_from_somebody_with_little(app: App) -> None:
+    with pytest.raises(NotReady, match=r": there is no nobody/\w+ in traffic\.metrics, which has .*donations"):
+        app.predict("traffic.load", {"service": "nobody"}, as_of="latest")
+
+
 def test_a_batch_has_an_answer_or_an_error_for_each(app: App) -> None:
     good, wrong, unknown = app.predict_many(
         [

@@ -337,6 +337,8 @@ def test_the_first_entities_are_those_that_facts_have_now(database: Database, te
         facts.write(connection, tenant, "toy", DEEDS, frame(DEEDS, [deed(n, f"{n:02} ü/%") for n in range(12)]))
         assert facts.entities(connection, tenant, "toy", DEEDS, most=10) == [f"{n:02} ü/%" for n in range(10)]
         assert len(facts.entities(connection, tenant, "toy", DEEDS)) == 12
+        assert facts.entities(connection, tenant, "toy", DEEDS, only=["11 ü/%", "Z"]) == ["11 ü/%"]
+        assert facts.entities(connection, tenant, "toy", DEEDS, only=[]) == []
         facts.write(connection, tenant, "toy", DEEDS, frame(DEEDS, [deed(n, "Z") for n in range(11)]))
         assert facts.entities(connection, tenant, "toy", DEEDS) == ["11 ü/%", "Z"]
 

@@ -23,7 +23,7 @@ from foretell.errors import BrokenDomain, Damaged, ForetellError, InvalidRequest
 from foretell.stores import facts, records, registry
 from foretell.stores.vectors import Vector
 
-SHOWN = 10  # names that an error tells of those that there are
+NAMED = 10  # of those that there are, where one is asked about that there is not
 
 Asked = dict[int, tuple[Task, Request]]
 """Requests that could be read, by their place in the batch."""
@@ -268,17 +268,22 @@ def _helped(
         wanted = {*(need.only or {}).get("entity", ())}
         if isinstance(error, NotReady) and name in history.tables and wanted - {*history[name]["entity"]}:
             (table,) = (table for table in domain.tables if table.name == name)
-            there = facts.entities(connection, desk.tenant, domain.name, table, most=SHOWN)
             newest = facts.latest(connection, desk.tenant, domain.name, table)
-            if newest and wanted & {*there}:
+            if newest and facts.entities(connection, desk.tenant, domain.name, table, only=wanted):
                 return NotReady(
                     f"{error}; the newest of {domain.name}.{name} became known {newest:%Y-%m-%d %H:%M} UTC: bring newer"
                     " ones, or ask as of then with as_of=latest"
                 )
             if table.persons:  # who else is there is not told
                 return error
-            more = ", …" * (len(there) == SHOWN)
-            return NotReady(f"{error}; {domain.name}.{name} has {', '.join(there) or 'nothing yet'}{more}")
+            there = facts.entities(connection, desk.tenant, domain.name, table, most=NAMED)
+            if not there:
+                return NotReady(f"{error}; {domain.name}.{name} has nothing yet")
+            others = facts.count(connection, desk.tenant, domain.name, table) - len(there)
+            return NotReady(
+                f"{error}: there is no {', '.join(sorted(wanted))} in {domain.name}.{name}, which has"
+                f" {', '.join(there)}{f' and {others:,} more' if others else ''}"
+            )
     return error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -346,13 +346,20 @@ def latest(connection: Connection[Any], tenant: str, domain: str, table: Table) 
 
 
 def entities(
-    connection: Connection[Any], tenant: str, domain: str, table: Table, *, most: int | None = None
+    connection: Connection[Any],
+    tenant: str,
+    domain: str,
+    table: Table,
+    *,
+    only: Collection[str] | None = None,
+    most: int | None = None,
 ) -> list[str]:
-    """The entities of a tenant's table in order, the first `most` of them where that is given."""
+    """The entities of a tenant's table in order; those among `only`, and the first `most`, where that is given."""
+    some = sql.SQL("") if only is None else sql.SQL(" AND entity = ANY({})").format(sorted(only))
     query = sql.SQL(
-        "SELECT DISTINCT entity FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity' ORDER BY entity LIMIT {}"
-    )
-    return [name for (name,) in connection.execute(query.format(table_name(domain, table), tenant, most)).fetchall()]
+        "SELECT DISTINCT entity FROM {} WHERE tenant_id = {} AND replaced_at = 'infinity'{} ORDER BY entity LIMIT {}"
+    ).format(table_name(domain, table), tenant, some, most)
+    return [name for (name,) in connection.execute(query).fetchall()]
 
 
 def count(connection: Connection[Any], tenant: str, domain: str, table: Table) -> int:
