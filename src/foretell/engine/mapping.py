@@ -96,7 +96,8 @@ class Plan:
             for name, source in self.columns.items()
             if self.why[name] != "given" and source != name
         ]
-        return (*taken, *([f"not used: {', '.join(self.unused)}"] if self.unused else []))
+        left = [f"not used: {', '.join(self.unused)}"] if self.unused and not self.bare else []  # `bare` says so, too
+        return (*taken, *left)
 
     def lines(self) -> list[str]:
         """The plan in words, a line for each column, and what follows for times and for columns left out."""
