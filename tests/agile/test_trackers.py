@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from foretell.domains.agile.tables import TABLES
-from foretell.domains.agile.trackers import github, jira, text_of
+from foretell.domains.agile.trackers import github, jira
 from foretell.errors import InvalidRequest
+from foretell.features.foreign import plain
 
 
 def day(number: int, hour: int = 9) -> str:
@@ -138,7 +139,10 @@ def test_every_row_is_valid_in_its_table(tables: dict[str, pl.DataFrame]) -> Non
         (b"[1]", "no page of JSON objects"),
         (b'{"total": 3}', "no page of Jira"),
         (b'{"issues": []}', "no issue in it"),
-        (b'{"issues": [{"key": "A-1", "fields": {"project": {"key": "A"}}}]}', "issue A-1: KeyError"),
+        (b'{"issues": [{"key": "A-1", "fields": {"project": {"key": "A"}}}]}', "issue A-1: it has no fields.created"),
+        (b'{"issues": [{}, {}]}', "issue number 1: it has no fields"),
+        (b'{"issues": [1]}', "its issues: a field is of another kind than Jira writes"),
+        (b'[{"number": 7, "html_url": "https://github.com/a/b/issues/7"}]', "looks like GitHub's .* agile.github"),
         (b'{"self": "x/issue/A-1/changelog", "values": []}', "came without its issue"),
     ],
 )
@@ -148,8 +152,27 @@ def test_what_is_no_export_is_refused_in_words(sent: bytes, words: str) -> None:
 
 
 def test_plain_text_of_older_jira_stays() -> None:
-    assert text_of("as it is") == "as it is"
-    assert text_of(None) == ""
+    assert plain("as it is") == "as it is"
+    assert plain(None) == ""
+
+
+def without(field: str) -> dict[str, Any]:
+    return {name: value for name, value in ISSUE["fields"].items() if name != field}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (without("project"), "issue SHOP-1: it has no fields.project.key$"),
+        ({**ISSUE["fields"], "project": "SHOP"}, "issue SHOP-1: it has no fields.project.key$"),
+        ({**ISSUE["fields"], "created": "01/Mar/24"}, "its fields.created is '01/Mar/24', and should be a moment such"),
+        ({**ISSUE["fields"], "customfield_10044": "five"}, "its customfield_10044 is 'five', and should be a number"),
+        ({**ISSUE["fields"], "components": ["auth"]}, "SHOP-1: a field is of another kind than Jira writes"),
+    ],
+)
+def test_a_malformed_issue_is_told_by_its_name_and_field(fields: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        told({"issues": [{**ISSUE, "fields": fields}], "names": NAMES})
 
 
 GITHUB = [
@@ -179,3 +202,21 @@ def test_issues_of_github() -> None:
     for name, frame in tables.items():
         for row in frame.iter_rows(named=True):
             shapes[name].model_validate(row)
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"issues": [ISSUE]}, "looks like Jira's search, which is agile.jira"),
+        ([{**GITHUB[0], "title": None}], "issue 7: it has no title"),
+        ([{**GITHUB[2], "html_url": None}], "issue 9: it has no html_url"),
+        (
+            [{"html_url": "https://github.com/a/b/issues/1", "title": "?", "created_at": "soon"}],
+            "issue at place 1: its created_at is 'soon', and should be a moment",
+        ),
+        ([{**GITHUB[0], "labels": 3}], "issue 7: a field is of another kind than GitHub writes"),
+    ],
+)
+def test_what_is_no_list_of_github_is_refused_in_words(sent: Any, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        github(json.dumps(sent).encode())

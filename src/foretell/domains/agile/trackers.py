@@ -6,10 +6,9 @@ row has what every change since took away. Of GitHub no changes are known: what 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -17,6 +16,7 @@ import polars as pl
 from foretell.contract import Frame
 from foretell.domains.agile.tables import TABLES
 from foretell.errors import InvalidRequest
+from foretell.features.foreign import at, blamed, moment, number, objects, plain
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -43,45 +43,32 @@ def jira(content: bytes) -> dict[str, Frame]:
     The content is a page, or a list of pages. Sprint and person are named by their id in Jira. Raises InvalidRequest
     for anything else.
     """
-    pages = _pages(content)
-    issues = [(issue, page.get("names") or {}) for page in pages for issue in page.get("issues", ())]
+    pages = objects(content)
+    issues = [(issue, page.get("names") or {}) for page in pages for issue in page.get("issues") or ()]
     changes: dict[str, list[Row]] = {}
     for page in pages:
         if "issues" not in page:
             key = re.search(r"/issue/([^/]+)/changelog", str(page.get("self", "")))
             if "values" not in page or key is None:
-                raise InvalidRequest(
-                    "this is no page of Jira's search or of a changelog: it has no issues and no values"
-                )
+                other = "; it looks like GitHub's list of issues, which is agile.github" if "html_url" in page else ""
+                raise InvalidRequest(f"this is no page of Jira's search or of a changelog: it has no issues{other}")
             changes.setdefault(key.group(1), []).extend(page["values"])
-    known = {each for issue, _ in issues for each in (issue.get("key"), issue.get("id"))}
+    with blamed("its issues", "Jira"):
+        known = {each for issue, _ in issues for each in (issue.get("key"), issue.get("id"))}
+        categories = _categories(issue for issue, _ in issues)
     if unknown := sorted(set(changes) - known):
         raise InvalidRequest(f"the changelog of {unknown[0]} came without its issue; put both into one file, as a list")
     rows: Rows = {}
-    categories = _categories(issue for issue, _ in issues)
-    for issue, names in issues:
-        mine = [*changes.get(issue["key"], ()), *changes.get(str(issue.get("id")), ())]
-        try:
+    for place, (issue, names) in enumerate(issues, start=1):
+        with blamed(f"issue {issue.get('key') or f'number {place}'}", "Jira"):
+            mine = [*changes.get(str(issue.get("key")), ()), *changes.get(str(issue.get("id")), ())]
             _issue(rows, issue, names, mine, categories)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidRequest(f"issue {issue.get('key')}: {type(error).__name__}: {error}") from None
     return _frames(rows)
-
-
-def _pages(content: bytes) -> list[Any]:
-    try:
-        told = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"this is not JSON: {error}") from None
-    pages = told if isinstance(told, list) else [told]
-    if not all(isinstance(page, dict) for page in pages):
-        raise InvalidRequest("this is no page of JSON objects, nor a list of them")
-    return pages
 
 
 def _categories(issues: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What each status counts as, as far as an issue is in it now."""
-    statuses = [issue["fields"].get("status") or {} for issue in issues]
+    statuses = [(issue.get("fields") or {}).get("status") or {} for issue in issues]
     return {
         str(one["name"]).lower(): CATEGORIES.get(str((one.get("statusCategory") or {}).get("key")), "")
         for one in statuses
@@ -101,12 +88,10 @@ def _issue(
     changes: Sequence[Row],
     categories: Mapping[str, str],
 ) -> None:
-    fields, key = issue["fields"], str(issue["key"])
-    project = str(fields["project"]["key"])
-    written = _moment(fields["created"])
-    common = {"issue": key, "project": project}
+    fields, written = at(issue, "fields"), moment(issue, "fields", "created")
+    common = {"issue": str(at(issue, "key")), "project": str(at(issue, "fields", "project", "key"))}
     history = sorted(
-        [*((issue.get("changelog") or {}).get("histories") or ()), *changes], key=lambda one: one["created"]
+        [*((issue.get("changelog") or {}).get("histories") or ()), *changes], key=lambda one: moment(one, "created")
     )
     now = _fields(fields, names)
     status = str((fields.get("status") or {}).get("name", ""))
@@ -114,7 +99,7 @@ def _issue(
     told: list[Row] = []  # newest first: each change undone
     moves: list[Row] = []
     for change in reversed(history):
-        when, moved = _moment(change["created"]), False
+        when, moved = moment(change, "created"), False
         for item in reversed(change.get("items") or ()):
             field = str(item.get("field", "")).lower()
             if field == "status":
@@ -139,7 +124,7 @@ def _issue(
 
 def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[str, str]) -> None:
     """The project, its people, its sprints and the hours worked, as far as an issue tells them."""
-    project, written = fields["project"], _moment(fields["created"])
+    project, written = fields["project"], moment(fields, "created")
     rows.setdefault("projects", []).append(
         {"project": common["project"], "time": written, "name": str(project.get("name", ""))}
     )
@@ -152,7 +137,10 @@ def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[s
     for sprint in _sprints(fields, names):
         if sprint.get("startDate") and sprint.get("endDate"):
             state = {"closed": "completed", "active": "active"}.get(str(sprint.get("state", "")).lower(), "planned")
-            starts, ends = _moment(sprint["startDate"]), _moment(sprint.get("completeDate") or sprint["endDate"])
+            starts, ends = (
+                moment(sprint, "startDate"),
+                moment(sprint, "completeDate" if sprint.get("completeDate") else "endDate"),
+            )
             rows.setdefault("sprints", []).append(
                 {
                     "sprint": str(sprint["id"]), "project": common["project"], "time": starts, "starts": starts,
@@ -160,11 +148,11 @@ def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[s
                 }
             )  # fmt: skip
     for log in (fields.get("worklog") or {}).get("worklogs") or ():
-        began, hours = _moment(log["started"]), float(log["timeSpentSeconds"]) / HOUR
+        began, hours = moment(log, "started"), number(log, "timeSpentSeconds") / HOUR
         rows.setdefault("worklogs", []).append(
             {
                 **common, "time": began + timedelta(hours=hours), "person": _person(log.get("author")), "hours": hours,
-                "log": str(log["id"]),
+                "log": str(at(log, "id")),
             }
         )  # fmt: skip
 
@@ -175,15 +163,15 @@ def _fields(fields: Mapping[str, Any], names: Mapping[str, str]) -> Row:
     seconds, sprints = fields.get("timeoriginalestimate"), _sprints(fields, names)
     return {
         "title": str(fields.get("summary") or "")[:1000],
-        "description": text_of(fields.get("description"))[:20_000],
+        "description": plain(fields.get("description"))[:20_000],
         "type": str((fields.get("issuetype") or {}).get("name", "task")).lower(),
         "priority": str((fields.get("priority") or {}).get("name", "")),
         "component": ", ".join(str(one.get("name", "")) for one in fields.get("components") or ())[:200],
         "epic": str((fields.get("parent") or {}).get("key", "")),
         "sprint": str(sprints[-1]["id"]) if sprints else "",
-        "points": fields.get(points),
-        "estimate_hours": None if seconds is None else float(seconds) / HOUR,
-        "due": _moment(fields["duedate"]) if fields.get("duedate") else None,
+        "points": None if fields.get(points) is None else number(fields, points),
+        "estimate_hours": None if seconds is None else number(fields, "timeoriginalestimate") / HOUR,
+        "due": moment(fields, "duedate") if fields.get("duedate") else None,
         "reporter": _person(fields.get("reporter")),
     }
 
@@ -196,37 +184,20 @@ def _sprints(fields: Mapping[str, Any], names: Mapping[str, str]) -> list[Mappin
 
 def _before(column: str, item: Mapping[str, Any]) -> Row:
     """What a column was before a change."""
-    words, value = item.get("fromString"), item.get("from")
     if column in ("points", "estimate_hours"):
-        number = words if column == "points" else value
-        told = float(number) if number not in (None, "") else None
-        return {column: told / HOUR if told is not None and column == "estimate_hours" else told}
+        field = "fromString" if column == "points" else "from"
+        told = number(item, field) / (HOUR if column == "estimate_hours" else 1.0) if item.get(field) else None
+        return {column: told}
     if column == "due":
-        return {column: _moment(str(value)) if value else None}
+        return {column: moment(item, "from") if item.get("from") else None}
     if column == "sprint":
-        return {column: str(value or "").split(",")[-1].strip()}
-    text = str(words or "")
+        return {column: str(item.get("from") or "").split(",")[-1].strip()}
+    text = str(item.get("fromString") or "")
     return {column: text.lower() if column == "type" else text}
-
-
-def text_of(told: Any) -> str:
-    """Plain text of a description, which in newer Jira is a tree of nodes (Atlassian Document Format)."""
-    if told is None or isinstance(told, str):
-        return told or ""
-    if isinstance(told, list):
-        return "".join(text_of(each) for each in told)
-    own = str(told.get("text", "")) + text_of(told.get("content") or [])
-    return own + ("\n" if told.get("type") in ("paragraph", "heading", "listItem", "codeBlock") else "")
 
 
 def _person(told: Any) -> str:
     return str(told.get("accountId") or told.get("name") or told.get("key") or "") if isinstance(told, dict) else ""
-
-
-def _moment(text: str) -> datetime:
-    """A moment as trackers write it; a day alone begins at midnight UTC."""
-    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", str(text).replace("Z", "+00:00"))
-    return datetime.fromisoformat(text if "T" in text else f"{text[:10]}T00:00:00+00:00")
 
 
 def github(content: bytes) -> dict[str, Frame]:
@@ -236,20 +207,21 @@ def github(content: bytes) -> dict[str, Frame]:
     Raises InvalidRequest for anything else.
     """
     rows: Rows = {}
-    for one in _pages(content):
-        if "pull_request" in one:
-            continue
-        try:
-            _github(rows, one)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidRequest(f"issue {one.get('number')}: {type(error).__name__}: {error}") from None
+    for place, one in enumerate(objects(content), start=1):
+        if "issues" in one or "fields" in one:
+            raise InvalidRequest("this is no list of GitHub's issues; it looks like Jira's search, which is agile.jira")
+        if "pull_request" not in one:
+            with blamed(f"issue {one.get('number') or f'at place {place}'}", "GitHub"):
+                _github(rows, one)
     return _frames(rows)
 
 
 def _github(rows: Rows, one: Mapping[str, Any]) -> None:
-    project = re.sub(r"^.*/repos/|^https://[^/]+/|/issues/.*$", "", str(one.get("repository_url") or one["html_url"]))
-    written = _moment(one["created_at"])
-    common = {"issue": f"{project}#{one['number']}", "project": project, "time": written}
+    project = re.sub(
+        r"^.*/repos/|^https://[^/]+/|/issues/.*$", "", str(one.get("repository_url") or at(one, "html_url"))
+    )
+    written = moment(one, "created_at")
+    common = {"issue": f"{project}#{at(one, 'number')}", "project": project, "time": written}
     labels = [str(each["name"] if isinstance(each, dict) else each) for each in one.get("labels") or ()]
     points = [float(found.group(1)) for label in labels if (found := LABELLED.match(label.strip()))]
     kinds = [KINDS[label.lower()] for label in labels if label.lower() in KINDS]
@@ -257,7 +229,7 @@ def _github(rows: Rows, one: Mapping[str, Any]) -> None:
     rows.setdefault("projects", []).append({"project": project, "time": written, "name": project})
     rows.setdefault("issues", []).append(
         {
-            **common, "title": str(one["title"])[:1000], "description": str(one.get("body") or "")[:20_000],
+            **common, "title": str(at(one, "title"))[:1000], "description": str(one.get("body") or "")[:20_000],
             "type": kinds[0] if kinds else "task", "points": points[0] if points else None,
             "component": ", ".join(label for label in labels if label.lower() not in KINDS)[:200],
             "sprint": f"{project}/{milestone['number']}" if milestone.get("due_on") else "",
@@ -266,13 +238,13 @@ def _github(rows: Rows, one: Mapping[str, Any]) -> None:
     )  # fmt: skip
     rows.setdefault("status_changes", []).append({**common, "status": "open", "category": "todo"})
     if one.get("closed_at"):
-        over = {**common, "time": _moment(one["closed_at"]), "status": "closed", "category": "done"}
+        over = {**common, "time": moment(one, "closed_at"), "status": "closed", "category": "done"}
         rows["status_changes"].append(over)
     for person in {str(each["login"]) for each in (*(one.get("assignees") or ()), one.get("assignee")) if each}:
         rows.setdefault("assignments", []).append({**common, "person": person})
         rows.setdefault("members", []).append({"project": project, "person": person, "time": written, "name": person})
     if milestone.get("due_on"):
-        starts, ends = _moment(milestone["created_at"]), _moment(milestone["due_on"])
+        starts, ends = moment(milestone, "created_at"), moment(milestone, "due_on")
         if ends > starts:
             rows.setdefault("sprints", []).append(
                 {
