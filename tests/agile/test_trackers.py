@@ -125,6 +125,31 @@ def test_pages_of_a_changelog_belong_to_their_issue(tables: dict[str, pl.DataFra
     }
 
 
+def test_an_issue_without_its_changes_was_done_when_it_was_resolved() -> None:
+    bare = {name: value for name, value in ISSUE.items() if name != "changelog"}
+    with pytest.raises(InvalidRequest, match=r"issue SHOP-1: it is done, .*; ask Jira with expand=changelog"):
+        told({"issues": [bare], "names": NAMES})
+    solved = {**bare, "fields": {**ISSUE["fields"], "resolutiondate": day(9)}}
+    for issue in (solved, {**solved, "changelog": {"histories": []}}):
+        rows = told({"issues": [issue], "names": NAMES})["status_changes"].sort("time")
+        assert rows.select("status", "category").rows() == [("", "todo"), ("Done", "done")]
+        assert [time.astimezone(UTC) for time in rows["time"]] == [moment(1), moment(9)]
+    fields = {**ISSUE["fields"], "status": {"name": "Doing", "statusCategory": {"key": "indeterminate"}}}
+    rows = told({"issues": [{**bare, "fields": fields}], "names": NAMES})["status_changes"]
+    assert rows["category"].to_list() == ["in_progress"]
+
+
+def test_changes_that_jira_left_out_are_asked_for(tables: dict[str, pl.DataFrame]) -> None:
+    cut = {**ISSUE, "changelog": {"histories": CHANGES[:2], "total": 4}}
+    with pytest.raises(InvalidRequest, match="issue SHOP-1: only 2 of its 4 changes are told"):
+        told({"issues": [cut], "names": NAMES})
+    page = {"self": "https://x.example/rest/api/3/issue/SHOP-1/changelog", "values": CHANGES}  # two of them again
+    again = told({"issues": [cut], "names": NAMES}, page)
+    assert {name: frame.rows() for name, frame in again.items()} == {
+        name: frame.rows() for name, frame in tables.items()
+    }
+
+
 def test_every_row_is_valid_in_its_table(tables: dict[str, pl.DataFrame]) -> None:
     shapes = {table.name: table.row for table in TABLES}
     for name, frame in tables.items():

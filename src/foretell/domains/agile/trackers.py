@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -24,8 +24,9 @@ Rows = dict[str, list[Row]]
 POINTS = ("story points", "story point estimate")  # what Jira calls its field
 FIELD = "customfield_10016"  # of story points in Jira's cloud, where no name is told
 HOUR = 3600.0
+MOMENT = timedelta(seconds=1)
 DONE = {"done", "closed", "resolved", "complete", "completed", "released", "cancelled", "won't do", "fixed"}
-TODO = {"to do", "todo", "open", "backlog", "new", "reopened", "selected for development", "created", "planned"}
+TODO = {"", "to do", "todo", "open", "backlog", "new", "reopened", "selected for development", "created", "planned"}
 CATEGORIES = {"new": "todo", "undefined": "todo", "indeterminate": "in_progress", "done": "done"}  # Jira's
 KINDS = {"bug": "bug", "enhancement": "story", "feature": "story", "story": "story", "task": "task", "docs": "task"}
 LABELLED = re.compile(r"^(?:story )?(?:points?|sp|estimate|size)\s*[:/= -]\s*(\d+(?:\.\d+)?)$", re.IGNORECASE)
@@ -90,9 +91,7 @@ def _issue(
 ) -> None:
     fields, written = at(issue, "fields"), moment(issue, "fields", "created")
     common = {"issue": str(at(issue, "key")), "project": str(at(issue, "fields", "project", "key"))}
-    history = sorted(
-        [*((issue.get("changelog") or {}).get("histories") or ()), *changes], key=lambda one: moment(one, "created")
-    )
+    history = _history(issue, changes)
     now = _fields(fields, names)
     status = str((fields.get("status") or {}).get("name", ""))
     person = _person(fields.get("assignee"))
@@ -113,6 +112,8 @@ def _issue(
                     told.append({**common, "time": when, **now})
                 now, moved = {**now, **_before(NAMES[field], item)}, True
     rows.setdefault("issues", []).extend([{**common, "time": written, **now}, *reversed(told)])
+    if not moves and _category(status, categories) == "done" and (over := _resolved(issue, changes)):
+        moves, status = [{**common, "time": max(over, written + MOMENT), "status": status}], ""
     moves.append({**common, "time": written, "status": status})
     rows.setdefault("status_changes", []).extend(
         {**move, "category": _category(move["status"], categories)} for move in moves
@@ -120,6 +121,26 @@ def _issue(
     if person:
         rows.setdefault("assignments", []).append({**common, "time": written, "person": person})
     _around(rows, fields, common, names)
+
+
+def _history(issue: Mapping[str, Any], pages: Sequence[Row]) -> list[Row]:
+    """Its changes, the oldest first. Raises InvalidRequest where Jira has told but some of them."""
+    own = issue.get("changelog") or {}
+    told = {str(one.get("id", f"#{k}")): one for k, one in enumerate([*(own.get("histories") or ()), *pages])}
+    if len(told) < (every := own.get("total") or 0):
+        raise InvalidRequest(
+            f"only {len(told)} of its {every} changes are told; put the pages of its changelog into the file, as a list"
+        )
+    return sorted(told.values(), key=lambda one: moment(one, "created"))
+
+
+def _resolved(issue: Mapping[str, Any], pages: Sequence[Row]) -> datetime | None:
+    """Since when it is done, where no change of its status tells; None where there was none since it was written."""
+    if issue["fields"].get("resolutiondate"):
+        return moment(issue, "fields", "resolutiondate")
+    if "changelog" not in issue and not pages:
+        raise InvalidRequest("it is done, and nothing tells since when; ask Jira with expand=changelog")
+    return None
 
 
 def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[str, str]) -> None:
