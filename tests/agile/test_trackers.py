@@ -108,12 +108,31 @@ def test_statuses_count_as_what_jira_says_or_their_names(tables: dict[str, pl.Da
 def test_people_sprints_and_hours_come_along(tables: dict[str, pl.DataFrame]) -> None:
     assert tables["assignments"].select("person").rows() == [("u1",)]
     assert tables["members"].select("person", "name", "email").rows() == [("u1", "Ayse", "ayse@shop.example")]
-    sprint = tables["sprints"].row(0, named=True)
-    assert (sprint["sprint"], sprint["state"]) == ("7", "completed")
-    assert sprint["ends"].astimezone(UTC) == moment(18)
+    sprints = tables["sprints"].select("sprint", "state", "time", "starts", "ends").rows()
+    assert [(name, state, *(each.astimezone(UTC) for each in times)) for name, state, *times in sprints] == [
+        ("7", "active", moment(3), moment(3), moment(17)),
+        ("7", "completed", moment(18), moment(3), moment(18)),
+    ]
     log = tables["worklogs"].row(0, named=True)
     assert (log["hours"], log["person"]) == (1.5, "u1")
     assert log["time"].astimezone(UTC) == datetime(2024, 3, 5, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("sprint", "states"),
+    [
+        ({"state": "future", "startDate": day(3), "endDate": day(17)}, ["planned"]),
+        ({"state": "active", "startDate": day(3), "endDate": day(17)}, ["active"]),
+        ({"state": "closed", "startDate": day(3), "endDate": day(17)}, ["active", "completed"]),
+        ({"state": "future", "startDate": None, "endDate": None}, []),
+    ],
+)
+def test_how_a_sprint_ended_is_told_when_it_ended(sprint: dict[str, Any], states: list[str]) -> None:
+    fields = {**ISSUE["fields"], "customfield_10020": [{"id": 8, "name": "S", **sprint}]}
+    tables = told({"issues": [{**ISSUE, "fields": fields}, {**ISSUE, "key": "SHOP-2", "fields": fields}]})
+    rows = tables["sprints"] if states else pl.DataFrame({"state": [], "ends": []})
+    assert rows["state"].to_list() == states
+    assert [ends.astimezone(UTC) for ends in rows["ends"]] == [moment(17)] * len(states)
 
 
 def test_pages_of_a_changelog_belong_to_their_issue(tables: dict[str, pl.DataFrame]) -> None:
@@ -245,3 +264,10 @@ def test_issues_of_github() -> None:
 def test_what_is_no_list_of_github_is_refused_in_words(sent: Any, words: str) -> None:
     with pytest.raises(InvalidRequest, match=words):
         github(json.dumps(sent).encode())
+
+
+def test_a_milestone_is_over_when_it_was_closed() -> None:
+    milestone: Any = GITHUB[0]["milestone"]
+    closed = {**milestone, "state": "closed", "closed_at": "2024-03-08T00:00:00Z"}
+    rows = github(json.dumps([{**GITHUB[0], "milestone": closed}]).encode())["sprints"]
+    assert rows.select(pl.col("time", "ends").dt.day(), "state").rows() == [(20, 10, "active"), (8, 8, "completed")]

@@ -157,17 +157,14 @@ def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[s
             )
     for sprint in _sprints(fields, names):
         if sprint.get("startDate") and sprint.get("endDate"):
-            state = {"closed": "completed", "active": "active"}.get(str(sprint.get("state", "")).lower(), "planned")
-            starts, ends = (
+            state, starts, ends = (
+                str(sprint.get("state")).lower(),
                 moment(sprint, "startDate"),
-                moment(sprint, "completeDate" if sprint.get("completeDate") else "endDate"),
+                moment(sprint, "endDate"),
             )
-            rows.setdefault("sprints", []).append(
-                {
-                    "sprint": str(sprint["id"]), "project": common["project"], "time": starts, "starts": starts,
-                    "ends": max(ends, starts + timedelta(hours=1)), "name": str(sprint.get("name", "")), "state": state,
-                }
-            )  # fmt: skip
+            over = moment(sprint, "completeDate") if sprint.get("completeDate") else ends if state == "closed" else None
+            row = {"sprint": str(sprint["id"]), "project": common["project"], "name": str(sprint.get("name", ""))}
+            _sprint(rows, {**row, "state": "active" if over or state == "active" else "planned"}, starts, ends, over)
     for log in (fields.get("worklog") or {}).get("worklogs") or ():
         began, hours = moment(log, "started"), number(log, "timeSpentSeconds") / HOUR
         rows.setdefault("worklogs", []).append(
@@ -176,6 +173,16 @@ def _around(rows: Rows, fields: Mapping[str, Any], common: Row, names: Mapping[s
                 "log": str(at(log, "id")),
             }
         )  # fmt: skip
+
+
+def _sprint(rows: Rows, row: Row, starts: datetime, ends: datetime, over: datetime | None) -> None:
+    """A sprint from its start on, as it was planned; and from when it was closed on, with that as its end."""
+    least = starts + timedelta(hours=1)
+    told = rows.setdefault("sprints", [])
+    told.append({**row, "time": starts, "starts": starts, "ends": max(ends, least)})
+    if over:
+        over = max(over, least)
+        told.append({**row, "time": over, "starts": starts, "ends": over, "state": "completed"})
 
 
 def _fields(fields: Mapping[str, Any], names: Mapping[str, str]) -> Row:
@@ -266,18 +273,14 @@ def _github(rows: Rows, one: Mapping[str, Any]) -> None:
         rows.setdefault("members", []).append({"project": project, "person": person, "time": written, "name": person})
     if milestone.get("due_on"):
         starts, ends = moment(milestone, "created_at"), moment(milestone, "due_on")
+        closed = moment(milestone, "closed_at") if milestone.get("closed_at") else None
+        row = {"sprint": f"{project}/{milestone['number']}", "project": project, "name": str(milestone.get("title"))}
         if ends > starts:
-            rows.setdefault("sprints", []).append(
-                {
-                    "sprint": f"{project}/{milestone['number']}", "project": project, "time": starts, "starts": starts,
-                    "ends": ends, "name": str(milestone.get("title", "")),
-                    "state": "completed" if milestone.get("state") == "closed" else "active",
-                }
-            )  # fmt: skip
+            _sprint(rows, {**row, "state": "active"}, starts, ends, closed)
 
 
 def _frames(rows: Rows) -> dict[str, Frame]:
-    """The rows as frames with all columns of their tables; of one thing that is told again and again the first row."""
+    """The rows as frames with all columns of their tables; of a project or a person the first row that tells of it."""
     if "issues" not in rows:
         raise InvalidRequest("there is no issue in it")
     tables = {table.name: table for table in TABLES}
@@ -286,7 +289,7 @@ def _frames(rows: Rows) -> dict[str, Frame]:
         table = tables[name]
         blank = {column: field.default for column, field in table.row.model_fields.items() if not field.is_required()}
         frame = pl.DataFrame([{**blank, **one} for one in each], infer_schema_length=None)
-        once = name in ("projects", "members", "sprints")
+        once = name in ("projects", "members")
         key = [column for column in table.key if not once or column != table.time]
         out[name] = frame.sort(table.time).unique(key, keep="first", maintain_order=True)
     return out
