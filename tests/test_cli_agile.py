@@ -122,6 +122,8 @@ def test_a_report_and_an_export_of_a_tracker(run: Run, tenant: str, tmp_path: Pa
     assert json.loads(run("import", "agile.jira", str(page), "--json").output)["agile.issues"]["unchanged"] == 3
     with pytest.raises(InvalidRequest, match="leave the other options out"):
         run("import", "agile.jira", str(page), "--map", "title=summary")
+    with pytest.raises(NotFound, match=r"agile\.worklogs; formats to import: agile\.jira, agile\.github$"):
+        run("import", "agile.jiraa", str(page))
     said = json.loads(run("report", "agile.project_summary", "--request", '{"project": "SHOP"}', "--json").output)
     assert said["metrics_breakdown"]["completed_issues"] == 1
     then = (datetime(2024, 3, 7, tzinfo=UTC) + timedelta()).isoformat()

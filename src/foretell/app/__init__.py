@@ -119,8 +119,9 @@ class App:
 
         `interval` is how long each value stands for from its stamp on; `auto` guesses that too. Raises InvalidRequest.
         """
+        _, wanted = self.desk.table(table)
         first = next(files.batches(path))
-        return guess(self.desk.table(table)[1], first.frame, given or {}, interval=interval)
+        return guess(wanted, first.frame, given or {}, interval=interval)
 
     def import_file(
         self,

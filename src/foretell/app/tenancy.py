@@ -84,10 +84,8 @@ class Tenancy:
         domain = self.domain(name)
         tables = {f"{domain.name}.{table.name}": table for table in domain.tables}
         if name not in tables:
-            formats = ", ".join(self.formats(name))
-            raise NotFound(
-                f"no table {name!r}; there are {', '.join(tables)}{f'; formats are {formats}' * bool(formats)}"
-            )
+            formats = f"; formats to import: {', '.join(self.formats(name))}" if domain.formats else ""
+            raise NotFound(f"no table {name!r}; there are {', '.join(tables)}{formats}")
         return domain, tables[name]
 
     # ------------------------------------------------------------ what was known when
