@@ -33,3 +33,14 @@ def strengths(pairs: Sequence[tuple[int, int]], count: int) -> Floats:
         if np.abs(step).max(initial=0.0) < 1e-9:
             break
     return np.asarray(found - found.mean())
+
+
+def telling(size: Floats, asked: Floats, pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The two to compare next: those compared least, and of these the closest that were not compared with each other.
+
+    `size` is the strength of each thing, `asked` how often it was compared.
+    """
+    done = {frozenset(pair) for pair in pairs}
+    every = [(a, b) for a in range(len(size)) for b in range(a + 1, len(size))]
+    left = [pair for pair in every if frozenset(pair) not in done] or every
+    return min(left, key=lambda pair: (asked[pair[0]] + asked[pair[1]], abs(size[pair[0]] - size[pair[1]]), pair))

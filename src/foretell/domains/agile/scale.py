@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from foretell.contract import Floats, History
+from foretell.contract import History
 from foretell.domains.agile.board import board
 from foretell.domains.agile.decide import there
 from foretell.domains.agile.schema import ScaleAnswer, ScaleRequest, Sized
 from foretell.errors import InvalidRequest, NotFound
-from foretell.models.pairs import strengths
+from foretell.models.pairs import strengths, telling
 
 COMPARED = 10  # issues, if none are named
 ENOUGH = 1.5  # answers an issue, for ten issues fifteen
@@ -47,13 +47,5 @@ def scale(request: ScaleRequest, history: History) -> ScaleAnswer:
     return ScaleAnswer(
         project=project, issues=sorted(sized, key=lambda one: (one.points, one.issue)),
         agreement=float(np.mean([size[more] > size[less] for more, less in pairs])) if pairs else None,
-        next=None if enough else [[*place][k] for k in _next(size, asked, pairs)], asked_enough=enough,
+        next=None if enough else [[*place][k] for k in telling(size, asked, pairs)], asked_enough=enough,
     )  # fmt: skip
-
-
-def _next(size: Floats, asked: Floats, pairs: list[tuple[int, int]]) -> tuple[int, int]:
-    """The two to ask about: those asked least, and of these the two that are closest and were not compared yet."""
-    done = {frozenset(pair) for pair in pairs}
-    every = [(a, b) for a in range(len(size)) for b in range(a + 1, len(size))]
-    left = [pair for pair in every if frozenset(pair) not in done] or every
-    return min(left, key=lambda pair: (asked[pair[0]] + asked[pair[1]], abs(size[pair[0]] - size[pair[1]]), pair))
