@@ -135,6 +135,19 @@ def test_how_a_sprint_ended_is_told_when_it_ended(sprint: dict[str, Any], states
     assert [ends.astimezone(UTC) for ends in rows["ends"]] == [moment(17)] * len(states)
 
 
+def test_sprints_of_jira_server_are_read(tables: dict[str, pl.DataFrame]) -> None:
+    written = (
+        "com.atlassian.greenhopper.service.sprint.Sprint@1f[id=7,rapidViewId=3,state=CLOSED,name=Sprint 7,"
+        f"goal=<null>,startDate={day(3)},endDate={day(17)},completeDate={day(18)},sequence=7]"
+    )
+    named = written.replace("name=Sprint 7", "name=Login, [and] more").replace("id=7", "id=8")
+    fields = {**ISSUE["fields"], "customfield_10020": [written, named]}
+    found = told({"issues": [{**ISSUE, "fields": fields}], "names": NAMES})
+    assert found["sprints"].filter(sprint="7").rows() == tables["sprints"].rows()
+    assert found["sprints"].filter(sprint="8")["name"].unique().to_list() == ["Login, [and] more"]
+    assert found["issues"]["sprint"][-1] == "8"
+
+
 def test_pages_of_a_changelog_belong_to_their_issue(tables: dict[str, pl.DataFrame]) -> None:
     bare = {**ISSUE, "changelog": {"histories": CHANGES[:2]}}
     page = {"self": "https://x.example/rest/api/3/issue/SHOP-1/changelog?startAt=2", "values": CHANGES[2:]}

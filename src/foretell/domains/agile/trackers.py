@@ -29,6 +29,7 @@ DONE = {"done", "closed", "resolved", "complete", "completed", "released", "canc
 TODO = {"", "to do", "todo", "open", "backlog", "new", "reopened", "selected for development", "created", "planned"}
 CATEGORIES = {"new": "todo", "undefined": "todo", "indeterminate": "in_progress", "done": "done"}  # Jira's
 KINDS = {"bug": "bug", "enhancement": "story", "feature": "story", "story": "story", "task": "task", "docs": "task"}
+WRITTEN = re.compile(r"(\w+)=(.*?)(?=,\w+=|$)", re.DOTALL)  # a field of a sprint in Jira Server, and its value
 LABELLED = re.compile(r"^(?:story )?(?:points?|sp|estimate|size)\s*[:/= -]\s*(\d+(?:\.\d+)?)$", re.IGNORECASE)
 NAMES = {
     "summary": "title", "description": "description", "issuetype": "type", "priority": "priority",
@@ -206,8 +207,14 @@ def _fields(fields: Mapping[str, Any], names: Mapping[str, str]) -> Row:
 
 def _sprints(fields: Mapping[str, Any], names: Mapping[str, str]) -> list[Mapping[str, Any]]:
     field = next((field for field, name in names.items() if str(name).lower() == "sprint"), "customfield_10020")
-    found = fields.get(field) or ()
+    found = [_written(one) if isinstance(one, str) else one for one in fields.get(field) or ()]
     return [one for one in found if isinstance(one, dict) and "id" in one]
+
+
+def _written(sprint: str) -> dict[str, str]:
+    """A sprint as Jira Server writes it: `…Sprint@1f[id=7,state=CLOSED,name=Sprint 7,startDate=…,goal=<null>]`."""
+    inside = sprint[sprint.find("[") + 1 :].removesuffix("]")
+    return {name: value for name, value in WRITTEN.findall(inside) if value != "<null>"}
 
 
 def _before(column: str, item: Mapping[str, Any]) -> Row:
