@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -189,15 +190,12 @@ def test_the_future_changes_nothing(task: Any) -> None:
 
 def test_days_are_those_of_the_slow_simulation() -> None:
     past = np.array([[2.0, 0, 3, 1, 0, 0, 0], [1.0, 4, 0, 0, 2, 0, 0], [0.0, 1, 1, 1, 1, 0, 0]])
-    for todo, off in ((7.0, 0), (7.5, 3), (300.0, 0)):
-        found = throughput.days(past, todo, weeks=3, off=off, random=np.random.default_rng(3))
+    for todo in (7.0, 7.5, 300.0):
+        found = throughput.days(past, todo, weeks=3, random=np.random.default_rng(3))
         drawn = np.random.default_rng(3).integers(0, 3, (throughput.WORLDS, 3))
         for world in range(50):
-            left, free, took = todo, off, 0.0
+            left, took = todo, 0.0
             for day, work in enumerate(past[drawn[world]].ravel()):
-                if free and day % 7 < 5:
-                    free -= 1
-                    work = 0.0  # noqa: PLW2901
                 if left > 0:
                     took = day + (left / work if work > 0 and left <= work else 1.0)
                 left -= work
@@ -226,6 +224,35 @@ def test_more_work_fewer_hands_and_days_off_take_longer() -> None:
     assert (fewer.total_story_points, fewer.open_issues) == (5, 2)
     assert fewer.estimated_days < plain.estimated_days
     assert said(facts, planned_issues=["n0", "n1", "n2", "n3"]) == plain
+
+
+@pytest.mark.parametrize("method", ["usual", "played", "velocity", "planned"])
+def test_what_ifs_change_all_days_alike_and_what_an_issue_saves_stays_comparable(method: str) -> None:
+    facts = team(last=(1, 2, 3, 5, 8, 13, None))
+
+    def of(**request: Any) -> DurationAnswer:
+        asked = DurationRequest(**{"sprint": "next", "project": "shop", **request})
+        learned = settled(DURATION, facts, sprints.questions(facts))
+        learn = DURATION.study(facts, learned.drop("value", "known_at"))
+        one = DURATION.candidates[method]().fit(learn, learned.select("value", "known_at"))
+        study = DURATION.study(facts, DURATION.ask(asked, facts).questions)
+        evidence = pl.DataFrame({"method": [method] * study.questions.height})
+        answer = DURATION.decide(replace(one.forecast(study), evidence=evidence), asked, facts)
+        assert isinstance(answer, DurationAnswer)
+        return answer
+
+    plain, saved = of(), {one.issue: one.days_saved for one in of().without}
+    for off in (1, 2, 3, 5, 10):  # the team works five days a week
+        rested = of(days_off=off)
+        assert rested.estimated_days == pytest.approx(plain.estimated_days + off * 7 / 5)
+        assert rested.days["85"] == pytest.approx(plain.days["85"] + off * 7 / 5)
+        assert {one.issue: one.days_saved for one in rested.without} == pytest.approx(saved)
+    usual = 2 * 5.0 * 5  # hours in two weeks: as many as the team logged, but for some longer sprints
+    for hours, least, most in ((usual / 2, 1.7, 2.3), (usual, 0.85, 1.15), (usual * 2, 0.42, 0.58)):
+        fewer = of(team_capacity_hours=hours)
+        share = fewer.estimated_days / plain.estimated_days
+        assert least < share < most
+        assert {one.issue: one.days_saved / share for one in fewer.without} == pytest.approx(saved)
 
 
 def test_the_answer_has_what_the_document_asks_for() -> None:

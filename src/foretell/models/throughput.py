@@ -44,20 +44,23 @@ def weekly(ago: Floats, sizes: Floats, spans: Floats) -> Floats:
     return np.where(busy | (known == 0), made, usual)
 
 
-def days(past: Floats, todo: float, *, weeks: int, off: int, random: np.random.Generator) -> Floats:
+def worked(past: Floats) -> NDArray[np.bool_]:
+    """On which days of a week anybody works, of what was done on each day (weeks x 7)."""
+    each = past.mean(axis=0)
+    return np.asarray(each > IDLE * each.max())
+
+
+def days(past: Floats, todo: float, *, weeks: int, random: np.random.Generator) -> Floats:
     """Days until `todo` is done in each of `WORLDS`, made of weeks drawn from `past` (weeks x 7, some of it positive).
 
-    On the first `off` working days nothing is done. Beyond the `weeks` that are drawn, `MOST` at most, work goes on as
-    it does on average. With the same source of chance more to do never takes less, nor do more days off.
+    Beyond the `weeks` that are drawn, `MOST` at most, work goes on as it does on average. With the same source of
+    chance more to do never takes less.
     """
     drawn: NDArray[np.int64] = random.integers(0, len(past), (WORLDS, min(weeks, MOST)))
-    each = past.mean(axis=0)
     work = past[drawn].reshape(WORLDS, -1)
-    working = np.tile(each > IDLE * each.max(), drawn.shape[1])
-    work = np.where(working & (np.cumsum(working) <= off), 0.0, work)
     done = np.cumsum(work, axis=1)
     world, last = np.arange(WORLDS), np.minimum((done < todo).sum(axis=1), work.shape[1] - 1)
     share = (todo - (done[world, last] - work[world, last])) / np.maximum(work[world, last], 1e-12)
-    rest = np.maximum(todo - done[:, -1], 0.0) / each.mean()
+    rest = np.maximum(todo - done[:, -1], 0.0) / past.mean(axis=0).mean()
     found: Floats = np.where(rest > 0, work.shape[1] + rest, last + np.clip(share, 0.0, 1.0))
     return found

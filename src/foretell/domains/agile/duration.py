@@ -7,7 +7,7 @@ import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History, at_most, quantile
 from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, HowLong, SprintRequest
-from foretell.domains.agile.sprints import DAYS, features, held, past
+from foretell.domains.agile.sprints import DAYS, WEEK, features, held, past
 from foretell.errors import NotFound
 from foretell.features.asof import latest
 
@@ -46,8 +46,7 @@ def _questions(request: DurationRequest, history: History) -> Frame:
     def made(known: History) -> Frame:
         asked = question(request, known)
         without = pl.Series("without", [None, *_largest(known, asked)["entity"]], dtype=pl.String)
-        off, capacity = pl.lit(request.days_off, pl.Int64), pl.lit(request.team_capacity_hours, pl.Float64)
-        return pl.concat([asked] * len(without)).with_columns(without, days_off=off, capacity=capacity)
+        return pl.concat([asked] * len(without)).with_columns(without)
 
     return history.once(made, ("asked", request.model_dump_json()))
 
@@ -81,8 +80,9 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
     made = features(history, asked)
     known = dict(zip(made.names, made.values[0].tolist(), strict=True))
     days = np.maximum.accumulate(np.maximum(forecast.rows.select(map(quantile, DAYS.levels)).to_numpy(), 0.0), axis=1)
-    days = days * (known["issues"] > 0)
-    point = max(0.0, forecast.rows["point"][0]) * (known["issues"] > 0)
+    pace, off = _what_if(request, history, known)
+    days = days * (known["issues"] > 0) / pace + off * (made["issues"] > 0)[:, None]
+    point = (max(0.0, forecast.rows["point"][0]) / pace + off) * (known["issues"] > 0)
     left = known["left"] if asked["at"][0] > history.now else 0.0
     by_end = (at_most(days, DAYS.levels, left) if known["issues"] else np.ones(len(days))).tolist()
     near = [float(at_most(days[:1], DAYS.levels, point * share)[0]) for share in (1 - NEAR, 1 + NEAR)]
@@ -107,6 +107,21 @@ def decide(forecast: Forecast, request: DurationRequest, history: History) -> Du
         risk_factors=_risks(request, history, known, by_end[0], open_["points"]),
         without=sorted(dropped, key=lambda one: one.days_saved, reverse=True),
     )  # fmt: skip
+
+
+def _what_if(request: DurationRequest, history: History, known: dict[str, float]) -> tuple[float, float]:
+    """How many times as fast the team is as the hours it logged say, and the days that it rests, with their weekends.
+
+    Both change every estimate alike: what an issue saves stays comparable.
+    """
+    weeks, pace = known["weeks"], 1.0
+    if request.team_capacity_hours is not None and weeks:
+        logged = history["worklogs"].filter(
+            pl.col("project") == request.project, pl.col("known_at") > history.now - weeks * WEEK
+        )
+        usual = float(logged["hours"].sum()) / weeks * (known["length"] / 7)
+        pace = min(max(request.team_capacity_hours / usual, 0.1), 10.0) if usual else 1.0
+    return pace, request.days_off * 7 / known["workdays"]
 
 
 def _risks(

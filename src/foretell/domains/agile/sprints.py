@@ -28,10 +28,10 @@ LONGEST = 3  # times its planned length after which a sprint is given up
 LATELY = 5  # sprints that a velocity is the mean of
 WEEK = timedelta(days=7)
 MICROSECONDS = 86_400_000_000
-WHAT_IF = ("days_off", "capacity")  # columns that questions may have, beside `without`
 ROUGH, AMID = 0.35, 0.75  # log-normal: how far a sprint is from what is told, at its start and later
 FILLED = 0.25  # log-log: how much longer a sprint takes that holds more than is usual, up to `FULL` times that
 FULL = 2.0
+WORKDAYS = 5.0  # a week, of a team without a past
 LEAST = 0.2  # days: shorter ones count as so much
 
 _around = partial(partial, Around, wide="rough", levels=DAYS.levels)
@@ -189,23 +189,19 @@ def features(history: History, asked: Frame) -> Block:
     through with `weeks` of the past; zero weeks: a rough guess about what is `left`. `usual` is what is left, times
     what the project's sprints took beside that (the median, one as planned among them), longer or shorter where this
     one holds more or less than they did. Whether it is `amid` (0 or 1), and how `rough` all this is (of the logarithm);
-    open `points` and `issues`, `velocity` (points a sprint; NaN without a past).
+    open `points` and `issues`, `velocity` (points a sprint; NaN without a past), `workdays` (a week).
     """
     return remembered(history, asked, _features)
 
 
 def _features(history: History, asked: Frame) -> Block:
-    known = plain = _known(history, asked)
-    if given := [name for name in WHAT_IF if name in asked.columns and asked[name].count()]:
-        plain = _known(history, asked.drop(given))
+    known = _known(history, asked)
     took, full = history.stored.once(_records)
     whose, moments = _whose(asked, known).to_list(), micros(asked["as_of"])
-    fuller = _beside_left(plain, plain[MIDDLE]) - full.median(whose, moments)
+    fuller = _beside_left(known, known[MIDDLE]) - full.median(whose, moments)
     within = np.clip(fuller, -math.log(FULL), math.log(FULL))
     more = np.nan_to_num(FILLED * within + (fuller - within))
-    usual = known["left"] * np.exp(took.median(whose, moments, 0.0) + more)
-    # Fewer hands and days off act on all of it; of nothing to do none is left.
-    usual *= np.divide(known[MIDDLE], plain[MIDDLE], out=np.zeros(asked.height), where=plain[MIDDLE] > 0)
+    usual = known["left"] * np.exp(took.median(whose, moments, 0.0) + more) * (known[MIDDLE] > 0)
     return Block((*known.names, "usual"), np.column_stack([known.values, usual]))
 
 
@@ -240,23 +236,24 @@ def _known(history: History, asked: Frame) -> Block:
     points = total(rows, n, "points")
     with np.errstate(divide="ignore", invalid="ignore"):
         rule = np.where(velocity > 0, points / velocity * length, left)
-    played, weeks = _played(history, asked, plan, rows)
+    played, weeks, workdays = _played(history, asked, plan, rows)
     rough, away = np.where(amid > 0, AMID, ROUGH), [NormalDist().inv_cdf(level) for level in DAYS.levels]
     played = np.where(weeks[:, None] > 0, played, left[:, None] * np.exp(np.outer(rough, away)))
     nothing = total(rows, n) == 0
     columns = {"length": length, "left": left, "points": points, "issues": total(rows, n), "velocity": velocity}
     columns |= {"amid": amid, "rough": rough, "rule": np.where(nothing, 0.0, rule), "weeks": weeks}
+    columns["workdays"] = workdays
     played[nothing] = 0.0
     return Block.of_columns(columns | {name: played[:, k] for k, name in enumerate(PLAYED.values())})
 
 
-def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[Floats, Floats]:
-    """Quantiles of days for each question, and the weeks of the past that they were drawn from."""
+def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[Floats, Floats, Floats]:
+    """Quantiles of days for each question, the weeks of the past that they were drawn from, and days worked in one."""
     over = history.stored.once(_done)
     points = rows.group_by("place").agg("points")
     open_ = dict(zip(points["place"].to_list(), points["points"].to_list(), strict=True))
     out, weeks = np.zeros((asked.height, len(DAYS.levels))), np.zeros(asked.height)
-    more = [asked[name].to_list() if name in asked.columns else [None] * asked.height for name in WHAT_IF]
+    workdays = np.full(asked.height, WORKDAYS)
     where = asked.select("entity", "project", "as_of").hstack(plan.get_columns())
     for k, (sprint, project, as_of, starts, ends, origin) in enumerate(where.iter_rows()):
         known = over.get(project, np.empty((2, 0)))
@@ -269,14 +266,11 @@ def _played(history: History, asked: Frame, plan: Frame, rows: Frame) -> tuple[F
         drawn = throughput.weekly(ago, sizes, _spans(history, project, _at(as_of), _at(first)))
         if not drawn.any():
             continue
-        weeks[k], capacity = len(drawn), more[1][k]
-        if capacity is not None:
-            usual = _usual_hours(history, project, first, len(drawn)) * ((ends - starts) / WEEK)
-            drawn = drawn * (np.clip(capacity / usual, 0.1, 10.0) if usual > 0 else 1.0)
+        weeks[k], workdays[k] = len(drawn), throughput.worked(drawn).sum()
         span, random = math.ceil(LONGEST * ((ends - starts) / WEEK)) + 1, generator(sprint, origin.toordinal())
-        days = throughput.days(drawn, todo, weeks=span, off=more[0][k] or 0, random=random)
+        days = throughput.days(drawn, todo, weeks=span, random=random)
         out[k] = np.quantile(days, DAYS.levels)
-    return out, weeks
+    return out, weeks, workdays
 
 
 def _at(moment: datetime) -> int:
@@ -312,11 +306,3 @@ def _lasted(history: History) -> Frame:
     """Sprints, at their start and half-way, with how long they took."""
     asked = asked_at(history, MOMENTS)
     return asked.hstack(outcomes(history, asked).get_columns())
-
-
-def _usual_hours(history: History, project: str, first: datetime, weeks: int) -> float:
-    """Hours that the project's people logged in a week, of the last `weeks` before `first`."""
-    logged = history["worklogs"].filter(
-        pl.col("project") == project, pl.col("known_at") <= first, pl.col("known_at") > first - weeks * WEEK
-    )
-    return float(logged["hours"].sum()) / weeks
