@@ -17,23 +17,15 @@ from foretell.errors import NotReady
 OWN = 5  # outcomes of a group that its own quantiles are taken of
 
 
-class Given:
-    """Quantiles that are features: by level (0.5 among them) the feature's name. The point is the median's."""
+class Untrained:
+    """What learns nothing: all that it says is in the history, or in the features."""
 
     needs_training = False
     cost = Cost(forecast=0.01)
 
-    def __init__(self, columns: Mapping[float, str]) -> None:
-        self.columns = dict(sorted(columns.items()))
-
-    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - all is in the features
+    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002
         """Learn nothing; return self."""
         return self
-
-    def forecast(self, study: Study) -> Forecast:
-        """What the features say."""
-        said = study.features.of_names([self.columns[0.5], *self.columns.values()])
-        return Forecast(rows=Block(("point", *map(quantile, self.columns)), said).frame())
 
     def save(self, folder: Path) -> None:
         """Nothing is learned."""
@@ -41,6 +33,18 @@ class Given:
     def load(self, folder: Path) -> Self:  # noqa: ARG002
         """Return self."""
         return self
+
+
+class Given(Untrained):
+    """Quantiles that are features: by level (0.5 among them) the feature's name. The point is the median's."""
+
+    def __init__(self, columns: Mapping[float, str]) -> None:
+        self.columns = dict(sorted(columns.items()))
+
+    def forecast(self, study: Study) -> Forecast:
+        """What the features say."""
+        said = study.features.of_names([self.columns[0.5], *self.columns.values()])
+        return Forecast(rows=Block(("point", *map(quantile, self.columns)), said).frame())
 
 
 class Around(Given):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from foretell.features.asof import Known, Numbers, Record, latest, remembered
 from foretell.features.grid import micros
 from foretell.models.matching import matched
 from foretell.models.nested import Nested, named
+from foretell.models.scaled import Untrained
 
 PERSON = Choice(of="the person who finishes it")
 READS = (*OF_ISSUES, Read(table="members", window=SEEN, by="project"))
@@ -145,29 +145,16 @@ def assigned(history: History, asked: Frame) -> Frame:
     return found.select(pl.when(closed).then(pl.col(name)).alias(name) for name in ("value", "known_at"))
 
 
-class Weighted:
+class Weighted(Untrained):
     """The document's score, as chances: a whole point more is `SHARP` more in the logarithm of the odds."""
 
-    needs_training = False
     cost = Cost(forecast=0.3)
-
-    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - there is nothing to learn
-        """Learn nothing; return self."""
-        return self
 
     def forecast(self, study: Study) -> Forecast:
         """The chance of every member; null where a project has none."""
         told = scores(study.history, study.questions)
         weight = np.exp(SHARP * told["total"].to_numpy())
         return Forecast(rows=named(told["place"], told["person"], weight, study.questions.height))
-
-    def save(self, folder: Path) -> None:
-        """Write that there is nothing to be written."""
-        (folder / "weighted.json").write_text(json.dumps(WEIGHTS))
-
-    def load(self, folder: Path) -> Self:  # noqa: ARG002
-        """Return self."""
-        return self
 
 
 class Experience:

@@ -23,6 +23,7 @@ from foretell.models.boosted import BoostedQuantiles
 from foretell.models.cases import Asked, Cases, Names, Part, names
 from foretell.models.graded import Graded, fresh
 from foretell.models.loglinear import LogLinear
+from foretell.models.scaled import Untrained
 from foretell.models.text import Sparse
 
 HOURS = Quantity(unit="hours", levels=(0.1, 0.25, 0.5, 0.75, 0.9), lower=0.0)
@@ -65,22 +66,17 @@ def asked_of(study: Study, known: Frame) -> Asked:
     return Asked(names(asked["entity"]), names(known["project"]), asked["as_of"].dt.epoch("us").to_numpy())
 
 
-class Usual:
+class Usual(Untrained):
     """What is usual in the project: the median of hours, how often each points was given.
 
     With `by_type` it is the mean of hours of the issues of the same type, where there are any.
     """
 
-    needs_training = False
     names_alike = False
     cost = Cost(forecast=0.3)
 
     def __init__(self, what: What, *, by_type: bool = False) -> None:
         self.what, self.by_type = what, by_type
-
-    def fit(self, study: Study, outcomes: Frame) -> Self:  # noqa: ARG002 - all is in the history
-        """Learn nothing; return self."""
-        return self
 
     def forecast(self, study: Study) -> Forecast:
         """Quantiles of hours, or a chance of each points."""
@@ -99,13 +95,6 @@ class Usual:
         if self.what == "hours":
             return cases.numbers(asked, past, weigh, HOURS.levels, took, mean=mean)
         return cases.choices(asked, past, weigh, cases.shares, took)
-
-    def save(self, folder: Path) -> None:
-        """Write nothing: all is in the history."""
-
-    def load(self, folder: Path) -> Self:  # noqa: ARG002
-        """Return self."""
-        return self
 
 
 class Jaccard(Usual):
