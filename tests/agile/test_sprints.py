@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from foretell.domains.agile.schema import DeliveryAnswer, DurationAnswer, Durati
 from foretell.domains.agile.tables import TABLES
 from foretell.engine.outcomes import join, settled
 from foretell.engine.predict import Prediction, predict
-from foretell.errors import NotFound
+from foretell.errors import NotFound, Refused
 from foretell.models import throughput
 from foretell.models.forest import Forest
 
@@ -296,6 +297,23 @@ def test_what_is_not_there_is_not_found() -> None:
     assert "'gone'" in str(found[1])
 
 
+@pytest.mark.parametrize("state", ["", "planned", "active", "completed"])
+def test_a_sprint_that_is_over_is_not_forecast_but_told(state: str) -> None:
+    facts = board(MONDAY + 50 * DAY)
+    rows = facts["sprints"].with_columns(state=pl.lit(state))
+    facts = History(facts.standpoint, {**facts.tables, "sprints": rows})
+    asked = [(DELIVERY, SprintRequest(sprint="one", project="shop"))]
+    late, became = (DURATION, DurationRequest(sprint="one", project="shop")), "of 10 points .* 11 points were delivered"
+    for told in predict([*asked, *([late] if state != "active" else [])], facts, {}):
+        assert isinstance(told, Refused)
+        assert re.search(f"sprint 'one' is over since 2026-01-19 09:00 UTC: {became}", str(told))
+    if state == "active":
+        assert isinstance(predict([late], facts, {})[0], Prediction)
+    early = facts.tables["sprints"].with_columns(ends=pl.lit(MONDAY + 30 * DAY))  # closed before its planned end
+    closed = History(board(MONDAY + 8 * DAY).standpoint, {**board(MONDAY + 8 * DAY).tables, "sprints": early})
+    assert isinstance(predict(asked, closed, {})[0], Refused if state == "completed" else Prediction)
+
+
 def test_without_a_past_the_plan_is_told_and_that_it_is_a_guess() -> None:
     answer = said(team(0))
     assert answer.risk_factors[0] == "No historical data"
@@ -404,6 +422,6 @@ def test_a_sprint_is_told_what_it_will_deliver() -> None:
     answer = found.answer
     assert isinstance(answer, DeliveryAnswer)
     assert answer.committed == 18
-    assert answer.low <= answer.difference <= answer.high
+    assert 0 <= answer.low <= answer.delivered <= answer.high
     assert answer.delivered == answer.committed + answer.difference
     assert answer.under > 0.9  # nothing is done after three days

@@ -36,6 +36,7 @@ WORLD = sample(1).history
 PROJECT = str(WORLD["projects"]["project"][0])
 SPRINT = str(WORLD["sprints"].sort("starts")["sprint"][-1])
 RUNNING = str(WORLD["sprints"].filter(pl.col("state") == "active", pl.col("project") == PROJECT)["sprint"][-1])
+OVER = str(WORLD["sprints"].filter(pl.col("state") == "completed").sort("starts")["sprint"][0])
 ISSUE = str(WORLD["issues"].filter(WORLD["issues"]["project"] == PROJECT)["issue"][-1])
 PERSON = str(WORLD["members"].filter(WORLD["members"]["project"] == PROJECT)["person"][0])
 NEW = {"title": "Fix the login form", "description": "Users can't sign in", "issue_type": "bug", "project_id": PROJECT}
@@ -162,6 +163,9 @@ def test_every_error_has_the_documented_shape(client: httpx.Client, server: Runn
     assert told(client.post(path, json={**NEW, "project_id": "nowhere"}), 404)["code"] == "NotFound"
     assert told(client.get(f"{BASE}/nowhere/sprint-risk/"), 404)["code"] == "NotFound"
     assert told(client.get(f"{BASE}/nowhere/project-summary"), 404)["code"] == "NotFound"
+    over = told(client.post(f"{BASE}/estimate-sprint-duration", json={"sprint_id": OVER}), 400)
+    assert over["code"] == "Refused"
+    assert "points were delivered" in over["error"]
     with server.client() as nobody:
         for asked in (nobody.post(path, json=NEW), nobody.get(f"{BASE}/{SPRINT}/sprint-risk/")):
             assert told(asked, 401)["code"] == "Unauthorized"

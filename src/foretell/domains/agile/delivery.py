@@ -22,7 +22,7 @@ MOMENTS = (0.0, 0.3, 0.5, 0.8)  # of a sprint's time at which it is asked
 STATES = {"todo": "todo", "doing": "in_progress", "done": "done"}
 FADING, USUAL = 0.8, 2.0  # a sprint counts so much of the next one; usual ones beside a project's own
 RECORD = {"fell_short": 0.5, "nothing_done": 0.25, "share_done": 0.7}  # what is usual in a sprint with points
-SAID = {"difference": "point", "low": quantile(0.1), "high": quantile(0.9)}  # fields of an answer
+SAID = {"delivered": "point", "low": quantile(0.1), "high": quantile(0.9)}  # fields of an answer
 LEARNED = (
     "planned_days", "elapsed", "team", "done", "doing", "todo", "done_issues", "doing_issues", "todo_issues",
     "added", "removed", "log_added", "log_removed", "log_start", "log_done", "log_open", "log_held", "log_issues",
@@ -112,7 +112,7 @@ CANDIDATES: Mapping[str, Callable[[], Forecaster]] = {
 
 
 def ask(request: SprintRequest, history: History) -> Ask:
-    """The sprint as it is. Raises NotFound for one that is not there."""
+    """The sprint as it is. Raises NotFound for one that is not there, Refused for one that is over."""
     return Ask(questions=question(request, history))
 
 
@@ -124,14 +124,14 @@ def under(said: Forecast) -> Floats:
 
 
 def decide(forecast: Forecast, request: SprintRequest, history: History) -> DeliveryAnswer:
-    """The points, and the chance to fall short. Of a sprint that is over nothing more is delivered."""
+    """The points, and the chance to fall short."""
     asked = question(request, history)
     committed = float(total(held(history, asked, asked["as_of"]), 1, "points")[0])
     row = forecast.rows.row(0, named=True)
-    said = {name: max(-committed, row[column]) for name, column in SAID.items()}
+    said = {name: max(0.0, committed + row[column]) for name, column in SAID.items()}
     return DeliveryAnswer(
         project=request.project or "", sprint=request.sprint, ends=asked["at"][0], committed=committed,
-        delivered=committed + said["difference"], **said, under=float(under(forecast)[0]),
+        difference=said["delivered"] - committed, **said, under=float(under(forecast)[0]),
         method=str(forecast.evidence["method"][0]), reasoning=forecast.record.reason if forecast.record else "",
     )  # fmt: skip
 

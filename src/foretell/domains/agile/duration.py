@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import polars as pl
 
 from foretell.contract import INSTANT, Ask, Forecast, Frame, History, at_most, quantile
+from foretell.domains.agile.board import over
 from foretell.domains.agile.schema import Dropped, DurationAnswer, DurationRequest, HowLong, SprintRequest
 from foretell.domains.agile.sprints import DAYS, WEEK, features, held, past
-from foretell.errors import NotFound
+from foretell.errors import NotFound, Refused
 from foretell.features.asof import latest
 
 LARGEST = 5  # issues of which it is told what changes without them
@@ -19,16 +22,31 @@ METHODS: dict[str, HowLong] = {"planned": "planned_length", "usual": "usual_leng
 FEW = 3  # sprints that are over, with fewer of them little is known
 
 
-def question(request: SprintRequest, history: History) -> Frame:
-    """The sprint as it is now. Raises NotFound for one that is not there."""
+def question(request: SprintRequest, history: History, *, late: bool = False) -> Frame:
+    """The sprint as it is now. Raises NotFound for one that is not there, Refused for one that is over.
+
+    With `late` one that is active after its end is not over.
+    """
     known = history["sprints"].filter(pl.col("entity") == request.sprint, pl.col("project") == (request.project or ""))
     if known.is_empty():
         raise NotFound(f"there is no sprint {request.sprint!r}; bring it into agile.sprints")
-    ends = known.sort("known_at", maintain_order=True)["ends"][-1]
+    ends, state = known.sort("known_at", maintain_order=True).select("ends", "state").row(-1)
+    if state == "completed" or (ends <= history.now and not (late and state == "active")):
+        raise Refused(_became(request.sprint, ends, history))
     moments = {"as_of": history.now, "at": max(ends, history.now)}
     return pl.DataFrame(
         {"entity": request.sprint, "project": request.project, **moments},
         schema={"entity": pl.String, "project": pl.String, "as_of": INSTANT, "at": INSTANT},
+    )
+
+
+def _became(sprint: str, ends: datetime, history: History) -> str:
+    """What became of a sprint that is over, in words."""
+    told = over(history).filter(entity=sprint).row(0, named=True)
+    points = f"of {told['committed']:g} points committed at its start {told['delivered']:g} points were delivered"
+    return (
+        f"sprint {sprint!r} is over since {ends:%Y-%m-%d %H:%M} UTC: {points}; name one that is not, or a moment in it"
+        " (as_of)"
     )
 
 
@@ -44,7 +62,7 @@ def _questions(request: DurationRequest, history: History) -> Frame:
     """The sprint, and again without each of its largest open issues; found once for who asks the same."""
 
     def made(known: History) -> Frame:
-        asked = question(request, known)
+        asked = question(request, known, late=True)
         without = pl.Series("without", [None, *_largest(known, asked)["entity"]], dtype=pl.String)
         return pl.concat([asked] * len(without)).with_columns(without)
 
@@ -128,13 +146,13 @@ def _risks(
     request: DurationRequest, history: History, known: dict[str, float], by_end: float, points: pl.Series
 ) -> list[str]:
     """What endangers the sprint, or makes the estimate a guess, in words; `points` are those of its open issues."""
-    over = past(history).filter(pl.col("project") == request.project)
+    ended = past(history).filter(pl.col("project") == request.project)
     capacity, hours = request.team_capacity_hours, history["worklogs"].height
     unsized, of = points.null_count(), known["velocity"]
     said = {
         "No open issues": not known["issues"],
-        "No historical data": over.is_empty() and not known["weeks"],
-        f"Only {over.height} sprints are over": 0 < over.height < FEW,
+        "No historical data": ended.is_empty() and not known["weeks"],
+        f"Only {ended.height} sprints are over": 0 < ended.height < FEW,
         f"{known['points']:g} points are open; the last sprints delivered {of:.3g} on average": known["points"] > of,
         f"{unsized} of {len(points)} open issues have no points": unsized * 2 > len(points),
         f"Done by its end with a chance of {by_end:.0%} only": by_end < LIKELY,

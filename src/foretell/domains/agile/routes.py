@@ -18,9 +18,9 @@ from foretell.domains.agile.schema import (
     Summary,
 )
 from foretell.domains.agile.tables import Id, Short, Text, Title
-from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady
+from foretell.errors import Forbidden, InvalidRequest, NotFound, NotReady, Refused
 
-STATUSES = {InvalidRequest: 400, NotReady: 400, NotFound: 404, Forbidden: 403}
+STATUSES = {InvalidRequest: 400, NotReady: 400, Refused: 400, NotFound: 404, Forbidden: 403}
 BASE = "/api/v1/ml"
 
 

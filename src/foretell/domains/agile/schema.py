@@ -329,9 +329,9 @@ class DurationAnswer(BaseModel):
 
 
 class DeliveryAnswer(BaseModel):
-    """The points that a sprint will have delivered when it ends, beside those that it holds now.
+    """The points that a sprint will have delivered when it ends, and their difference to those that it holds now.
 
-    In four of five cases the difference is between `low` and `high`; `under` is the chance that it is below zero.
+    In four of five cases `delivered` is between `low` and `high`; `under` is the chance that the difference is below 0.
     """
 
     project: str
