@@ -114,6 +114,18 @@ def test_suggestions_have_the_documented_shape(client: httpx.Client) -> None:
         )  # fmt: skip
 
 
+def test_a_sprint_is_shared_out_without_naming_its_project(client: httpx.Client) -> None:
+    asked = [client.post("/v1/agile/assignment/predict", json=each, params=AS_OF) for each in (
+        {"sprint": RUNNING}, {"sprint": RUNNING, "project": PROJECT}, {"issue": ISSUE}, {"sprint": "nowhere"}
+    )]  # fmt: skip
+    assert [each.status_code for each in asked] == [200, 200, 200, 404], asked[0].text
+    first, second, third, _ = [each.json().get("answer") for each in asked]
+    assert first == second
+    assert {each["issue"] for each in first["matched"]}
+    assert (first["project"], third["project"]) == (PROJECT, PROJECT)
+    assert "agile.sprints has no sprint 'nowhere'" in asked[3].json()["detail"]
+
+
 @pytest.mark.row("A2")
 def test_a_sprint_s_length_has_the_documented_shape(client: httpx.Client) -> None:
     told = post(client, "estimate-sprint-duration", {"sprint_id": RUNNING})

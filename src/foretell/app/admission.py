@@ -55,7 +55,9 @@ def admitted_one(
 
 def _lacks(request: Any, lookup: Lookup) -> bool:
     """Whether a request leaves a field out, and says what it is looked up by."""
-    return not isinstance(request, ForetellError) and getattr(request, lookup.field) is None
+    if isinstance(request, ForetellError) or getattr(request, lookup.field) is not None:
+        return False
+    return getattr(request, lookup.of) is not None
 
 
 def _found(

@@ -130,7 +130,7 @@ class Lookup:
     """A field of a request that is found in the facts where a request leaves it out (None).
 
     It is the `column` of the newest row of `table` whose column `by` has the value of the request's field `of`. Where
-    there is no such row the request is refused; of an `optional` one it stays None.
+    there is no such row the request is refused; of an `optional` one it stays None, and where `of` is left out, too.
     """
 
     field: str

@@ -115,7 +115,7 @@ ASSIGNMENT = Task(
     request=AssignmentRequest,
     answer=AssignmentAnswer,
     about=decide.about,
-    lookups=[Lookup(field="project", table="issues", column="project", by="issue", of="issue")],
+    lookups=[OF_ISSUE, OF_SPRINT],
     ask=assignment.ask,
     questions=features.questions,
     features=None,
