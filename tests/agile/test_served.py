@@ -62,6 +62,24 @@ def test_each_project_is_served_by_who_did_best_there_and_the_answer_says_what_t
         assert ("better than" in said.badge.words) == (error < base or "not been better" in said.badge.words)
 
 
+def test_a_type_is_the_same_in_capitals() -> None:
+    names = ("type", "priority")
+    loud = history()["issues"].with_columns(pl.col(names).str.to_uppercase())
+    shouted = History(history().standpoint, {**history().tables, "issues": loud})
+    project = history()["projects"]["project"][0]
+    small, large = (
+        EffortRequest(project=project, title="Fix the login form", type=kind, priority=rank)
+        for kind, rank in (("bug", "high"), ("Bug", "High"))
+    )
+    told = answer(small)
+    assert answer(large) == answer(large, seen=shouted) == told
+    assert answer(small, model=True) == answer(large, model=True) == answer(large, model=True, seen=shouted)
+    for asked in (history(), shouted):
+        questions = EFFORT.questions(asked).tail(50)
+        known = EFFORT.study(asked, questions).features
+        assert known.values.tobytes() == EFFORT.study(history(), questions).features.values.tobytes()
+
+
 @pytest.mark.row("A10")
 def test_the_last_fifth_in_time_is_what_is_told() -> None:
     card = trained().model.card

@@ -42,14 +42,18 @@ def without_text(reads: Sequence[Read]) -> list[Read]:
 
 
 def described(history: History, asked: Frame) -> Frame:
-    """Each question's issue as it was known at `as_of`: `project`, `TEXTS` (never null), `NUMBERS`, and `assignee`."""
+    """Each question's issue as it was known at `as_of`: `project`, `TEXTS` (never null), `NUMBERS`, and `assignee`.
+
+    Type and priority are in small letters: a `Bug` is a `bug`.
+    """
     return remembered(history, asked[["entity", "as_of"]], _described)
 
 
 def _described(history: History, asked: Frame) -> Frame:
     found = latest(history, asked, "issues", ("project", *TEXTS, *NUMBERS))
     given = latest(history, asked, "assignments", ("person",))["person"].alias("assignee")
-    return found.hstack([given]).with_columns(pl.col("project", *TEXTS, "assignee").fill_null(""))
+    known = found.hstack([given]).with_columns(pl.col("project", *TEXTS, "assignee").fill_null(""))
+    return known.with_columns(pl.col("type", "priority").str.to_lowercase())
 
 
 def finished(history: History) -> Frame:
