@@ -161,6 +161,26 @@ def test_a_summary_has_the_documented_shape(client: httpx.Client, method: str) -
         assert 0 <= told["risk_score"] <= 100
 
 
+@pytest.mark.parametrize("slash", ["/", "%2F", "%2f"])
+def test_names_with_slashes_are_asked_as_they_are_or_encoded(client: httpx.Client, workspace: App, slash: str) -> None:
+    row = {"project": "acme/shop", "time": NOW - timedelta(days=9)}
+    sprint = {**row, "sprint": "acme/shop/2", "starts": NOW - timedelta(days=8), "ends": NOW + timedelta(days=6)}
+    issue = {**row, "issue": "acme/shop#7", "title": "Crash", "sprint": "acme/shop/2"}
+    for name, one in (("projects", row), ("sprints", sprint), ("issues", issue)):
+        workspace.import_(f"agile.{name}", pl.DataFrame([one]))
+    for ending in ("", "/"):
+        told = client.get(f"{BASE}/acme{slash}shop/project-summary{ending}", params=AS_OF)
+        assert (told.status_code, told.json()["project_id"]) == (200, "acme/shop")
+        told = client.get(f"{BASE}/acme{slash}shop{slash}2/sprint-risk{ending}", params=AS_OF)
+        assert told.status_code == 200
+        assert "unassigned_issues" in {risk["risk_type"] for risk in told.json()["risks"]}
+    told = client.get(f"{BASE}/acme{slash}nowhere/project-summary/")
+    assert (told.status_code, set(told.json())) == (404, {"error", "detail", "code"})
+    assert client.get(f"{BASE}//project-summary/").status_code == 400
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {f"{BASE}/{{project_id}}/project-summary/", f"{BASE}/{{sprint_id}}/sprint-risk/"} <= set(paths)
+
+
 @pytest.mark.row("A15")
 def test_every_error_has_the_documented_shape(client: httpx.Client, server: Running) -> None:
     def told(answer: httpx.Response, status: int) -> dict[str, Any]:

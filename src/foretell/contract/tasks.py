@@ -91,7 +91,8 @@ class Route:
     documented fields. Errors not in `statuses` are 500. With `trained` a model must have been trained before. Raises of
     both are the caller's to see. An error of ours is told after the words `failed`, where the document has some;
     `refused` makes of a problem's fields the error's body, where the document has its own. A `url` that ends in a slash
-    is answered without it too, and the same is answered at the URLs in `also`. Of `health` there is no body.
+    is answered without it too, and the same is answered at the URLs in `also`. Of `health` there is no body. What
+    stands at a field written `{name:path}` may hold slashes.
     """
 
     verb: Literal["predict", "train", "report", "health"]

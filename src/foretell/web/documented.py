@@ -28,7 +28,7 @@ from foretell.web.problems import problem, urls
 from foretell.web.quick import QuickRoute
 from foretell.web.telling import ReportBasis, one_of, reported, told_of
 
-FIELDS = re.compile(r"{(\w+)}")  # in a URL
+FIELDS = re.compile(r"{(\w+)(?::path)?}")  # in a URL; with `:path` what stands there may hold slashes
 Field_ = Annotated[str, Path(min_length=1, max_length=200)]
 
 

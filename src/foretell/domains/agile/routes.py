@@ -292,7 +292,7 @@ ASSIGNMENT = Route(
 )
 SPRINT_RISK = Route(
     verb="report",
-    url=f"{BASE}/{{sprint_id}}/sprint-risk/",
+    url=f"{BASE}/{{sprint_id:path}}/sprint-risk/",
     methods=("GET",),
     summary="What endangers a sprint",
     request=SprintPath,
@@ -303,7 +303,7 @@ SPRINT_RISK = Route(
 )
 SUMMARY = Route(
     verb="report",
-    url=f"{BASE}/{{project_id}}/project-summary/",
+    url=f"{BASE}/{{project_id:path}}/project-summary/",
     methods=("GET", "POST"),
     summary="How a project does",
     request=ProjectPath,
