@@ -27,6 +27,7 @@ WEIGHTS = {"skill": 0.4, "workload": 0.3, "performance": 0.2, "availability": 0.
 BUSY = ((0, 1.0), (3, 0.8), (6, 0.5), (10, 0.3))  # open issues up to which the workload scores so much; beyond them 0.1
 LEAST = 0.1
 HALF_LIFE = 60.0  # days after which a finished issue counts half as much
+MANY = 5  # finished issues of a type from which on somebody can be strong in it
 DRAWN = 3.0
 SHARP = 10.0  # by how much of the logarithm of the odds a whole point of the score is
 WEEK, MONTH = 7.0, 30.0  # days since the last activity, up to which somebody is available, or half so
@@ -249,20 +250,20 @@ def decide(forecast: Forecast, request: AssignmentRequest, history: History) -> 
     first = ranked.filter(pl.col("place") == 0) if request.issue is not None else ranked.head(0)
     return AssignmentAnswer(
         project=request.project or "", issue=request.issue, sprint=request.sprint, method=method,
-        suggestions=[_suggestion(row) for row in first.head(request.top_n).iter_rows(named=True)],
+        suggestions=[_suggestion(row, by) for row in first.head(request.top_n).iter_rows(named=True)],
         matched=[] if request.issue is not None else _matched(told, asked, by),
     )  # fmt: skip
 
 
-def _suggestion(row: dict[str, Any]) -> Suggestion:
-    why = []
-    if row["skill"] >= 0.5:
-        why.append(f"Strong experience with {row['type'] or 'such'} issues")
-    elif row["same"]:
-        why.append(f"Has finished {row['same']:.0f} {row['type']} issues")
-    why.append("Currently has capacity" if row["workload"] >= 0.8 else f"Has {row['open']:.0f} open issues")
-    if row["performance"] >= 0.8 and row["every"]:
-        why.append("Finishes what is begun")
+def _suggestion(row: dict[str, Any], by: str) -> Suggestion:
+    """A person with the reasons in figures; what they are ordered `by` comes first where it is not the total score."""
+    same, every, open_ = (int(row[name]) for name in ("same", "every", "open"))
+    strong = "Strong experience: " if same >= MANY and same * 2 >= every else ""
+    why = [f"Finishes it with a chance of {row['chance']:.0%}; the order is by this"] if by == "chance" else []
+    why.append(f"{strong}{same} of {every} finished issues were of type {row['type'] or 'none'}")
+    why.append(f"Has {open_} open issues" if open_ else "Has no open issue")
+    if row["performance"] >= 0.8 and every:
+        why.append(f"Finishes {row['performance']:.0%} of what is given")
     if not row["availability"]:
         why.append("No activity for a month")
     return Suggestion(
