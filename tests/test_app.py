@@ -227,7 +227,7 @@ def test_rows_may_be_a_pandas_frame_or_a_list(app: App) -> None:
         for wrong, words in (("metrics.csv", "not str; for a file there is import_file"), ([1], "misses time, value")):
             with pytest.raises(InvalidRequest, match=words):
                 made.import_("traffic.metrics", wrong)
-    with pytest.raises(NotFound, match=r"formats are agile\.jira"):
+    with pytest.raises(NotFound, match=r"formats to import: agile\.jira"):
         app.import_("agile.jirra", some)
 
 
