@@ -96,13 +96,13 @@ def import_(
                 return
             for name, one in each.items():
                 click.echo(f"{name}:")
-                _say(one, as_json, dry=False)
+                _say(one, tenant, as_json)
             return
         plan = app.plan(table, file, pairs_of(given or ""), interval=interval_of(interval))
         click.echo("\n".join(plan.lines()), err=True)
         with _progress(file.name) as told:
             done = app.import_file(table, file, plan, zone=zone, dry=dry_run, progress=told)
-    _say(done, as_json, dry=dry_run)
+    _say(done, tenant, as_json, dry=dry_run)
 
 
 def _content(file: Path) -> bytes:
@@ -173,7 +173,7 @@ def quarantine_retry(table: str, tenant: str, zone: str | None, as_json: bool) -
 
     with App.open(tenant) as app:
         done = app.quarantine.retry(table, zone=zone)
-    _say(done, as_json)
+    _say(done, tenant, as_json)
 
 
 @quarantine.command("erase")
@@ -215,7 +215,7 @@ def _progress(what: str) -> Iterator[Callable[[float], None] | None]:
         yield lambda done: bar.update(job, completed=done)
 
 
-def _say(done: Imported, as_json: bool, *, dry: bool = False) -> None:
+def _say(done: Imported, tenant: str, as_json: bool, *, dry: bool = False) -> None:
     """What became of the rows."""
     if as_json:
         click.echo(json.dumps(done.told()))
@@ -234,4 +234,5 @@ def _say(done: Imported, as_json: bool, *, dry: bool = False) -> None:
     parts = ", ".join(f"{name} {100 * part:.1f} %" for name, part in done.quality.parts.items())
     click.echo(f"quality {100 * done.quality.score:.1f} % ({parts})")
     if done.rejected and not dry:
-        click.echo("rejected rows are kept, up to 10,000 of a table; to see them, type: foretell quarantine list")
+        seen = f"foretell quarantine list --tenant {tenant}"
+        click.echo(f"rejected rows are kept, up to 10,000 of a table; to see them, type: {seen}")
