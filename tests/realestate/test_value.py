@@ -216,6 +216,16 @@ def test_a_home_that_is_not_on_record_is_valued_by_what_it_is_like() -> None:
     assert nothing.low < nothing.value < nothing.high
 
 
+def test_an_area_without_deals_is_said_and_confidence_is_what_the_range_held() -> None:
+    there, nowhere = (answer(home={"area": area, "size": 100}) for area in ("a3", "Nowhere"))
+    words = "no deal is known in area Nowhere"
+    assert words in [one.words for one in nowhere.reasons]
+    assert not any(one.words.startswith("no deal is known") for one in there.reasons)
+    count, share = model().held[""]
+    assert count >= 100
+    assert there.confidence == share
+
+
 def test_what_is_not_there_is_refused_with_what_to_type() -> None:
     with pytest.raises(NotFound, match="describe a home"):
         answer(property="nowhere")

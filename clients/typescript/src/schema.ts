@@ -1054,7 +1054,8 @@ export interface Uplift {
  *
  * `last_price` is what it was last sold for, `last_price_today` that moved with the market. `usual` is the value of
  * the usual home now, which `reasons` multiply to `value_today`. `market_year` is by what share prices rose there in a
- * year, as far as deals tell. `confidence` is the chance that it is sold for `low` to `high`, as the range is made.
+ * year, as far as deals tell. `confidence` is the chance that it is sold for `low` to `high`: the share of old
+ * sales that such a range held, or with fewer than a hundred what it is made to hold.
  */
 export interface ValueAnswer {
   property: string | null;

@@ -18,6 +18,7 @@ from foretell.domains.realestate.valuers import OUTER
 from foretell.errors import InvalidRequest, NotFound, NotReady
 
 TOLD = 8  # reasons
+ENOUGH = 100  # old sales, with fewer of which nobody knows what the range holds
 WITHIN = round(OUTER[1] - OUTER[0], 9)  # share of sales that the range is made to hold
 LEAST = 0.005  # a factor nearer to 1 is no reason
 
@@ -69,12 +70,18 @@ def decide(forecast: Forecast, request: ValueRequest, history: History) -> Value
         property=request.property,
         at=later(history.now, request.horizon_months), months=request.horizon_months,
         value_today=today, value=row["point"],
-        low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]), confidence=WITHIN,
+        low=min(row["q10"], row["point"]), high=max(row["q90"], row["point"]), confidence=_held(forecast),
         last_price=_only(sold["price"]), last_sold=_only(sold["time"]),
         last_price_today=None if np.isnan(previous[0]) else float(np.exp(previous[0])),
         usual=usual, market_year=float(np.expm1(gained(one)[0])), deals=len(standing.rows),
         comparables=_comparables(one, parts, history.now), reasons=_reasons(one, parts, today / usual),
     )  # fmt: skip
+
+
+def _held(forecast: Forecast) -> float:
+    """The share of old sales that the range held, where there are enough; else what it is made to hold."""
+    count, share = forecast.record.held.get("", (0, WITHIN)) if forecast.record else (0, WITHIN)
+    return share if count >= ENOUGH else WITHIN
 
 
 def _only(column: pl.Series) -> Any:
@@ -114,6 +121,8 @@ def _reasons(one: Seen, parts: Any, whole: float) -> list[ValueReason]:
     best = sorted(found.items(), key=lambda part: -abs(part[1]))[:TOLD]
     told = [ValueReason(words=words, factor=float(np.exp(added))) for words, added in best if abs(added) > LEAST]
     left = whole / float(np.prod([one.factor for one in told]))
+    if not (one.standing.deals.frame["area"] == homes["area"]).any():
+        told.append(ValueReason(words=f"no deal is known in area {homes['area'] or 'of no name'}", factor=1.0))
     return [*told, ValueReason(words="everything else, deals nearby among it", factor=left)]
 
 
