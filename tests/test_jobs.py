@@ -280,7 +280,7 @@ def test_what_can_not_be_started_is_said(app: App) -> None:
     for kind, told, error, words in (
         ("dance", {}, NotFound, "there are train, retrain, predict, refresh, detect, collect"),
         ("train", {"task": "traffic.jam"}, NotFound, "there are traffic.load"),
-        ("train", {"tusk": LOAD}, InvalidRequest, "task: Field required; tusk: Extra"),
+        ("train", {"tusk": LOAD}, InvalidRequest, "task: Field required; tusk: there is no such field here"),
         ("detect", {"report": "agile.scale"}, NotFound, "looks at nothing regularly"),
     ):
         with pytest.raises(error, match=words):

@@ -45,7 +45,7 @@ ML = "/api/v1/ml"
 SLASHED = {
     f"{ML}/predict-effort": "POST", f"{ML}/recommend-story-points": "POST", f"{ML}/suggest-assignment": "POST",
     f"{ML}/estimate-sprint-duration": "POST",
-    f"{ML}/{{sprint_id}}/sprint-risk": "GET", f"{ML}/{{project_id}}/project-summary": "GET",
+    f"{ML}/{{sprint_id:path}}/sprint-risk": "GET", f"{ML}/{{project_id:path}}/project-summary": "GET",
 }  # fmt: skip
 REPLAYED = (LOAD, "/v1/inventory/stockout")
 FOR_EACH = (
@@ -161,7 +161,7 @@ MAY = {
     ("POST", "/forecast/demand"): READS,
     ("POST", "/predict/stockout"): READS,
     **{(method, f"{path}{slash}"): READS for path, method in SLASHED.items() for slash in ("", "/")},
-    **{("POST", f"{ML}/{{project_id}}/project-summary{slash}"): READS for slash in ("", "/")},
+    **{("POST", f"{ML}/{{project_id:path}}/project-summary{slash}"): READS for slash in ("", "/")},
     **{("POST", f"{path}/report"): READS for path in REPORTS},
     ("GET", "/v1/agile/anomalies/findings"): READS,
     ("GET", "/v1/energy/watch/findings"): READS,
@@ -218,7 +218,11 @@ def routes() -> list[tuple[str, str]]:
 def filled(path: str) -> str:
     """The path of somebody's thing."""
     path = path.replace("{prediction_id}", NUMBER).replace("{recommendation_id}", NUMBER)
-    path = path.replace("{person:path}", "nobody").replace("{sprint_id}", "nowhere").replace("{project_id}", "nowhere")
+    path = (
+        path.replace("{person:path}", "nobody")
+        .replace("{sprint_id:path}", "nowhere")
+        .replace("{project_id:path}", "nowhere")
+    )
     path = path.replace("{job_id}", NUMBER).replace("/schedule/{name}", "/schedule/clean")
     return path.replace("{version}", "20260101T000000-00000000")
 

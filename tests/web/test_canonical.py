@@ -138,7 +138,7 @@ def test_now_nothing_recent_is_known(client: httpx.Client) -> None:
     told = problem(client.post(f"{LOAD}/predict", json=DONATIONS), 409, "NotReady")
     assert "donations/requests_per_minute" in told["detail"]
     told = problem(client.post(f"{LOAD}/predict", json={"service": "x"}, params=LATEST), 409, "NotReady")
-    assert "traffic.metrics has donations/requests_per_minute" in told["detail"]
+    assert "there is no x/requests_per_minute in traffic.metrics, which has donations/" in told["detail"]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -123,7 +123,10 @@ def test_a_failure_is_told_in_the_words_of_the_document(tmp_path: Path, token: C
                 server.client(token(app.tenant)) as client,
             ):
                 failed = refused(client, "/broken/demand", body(), status=500)
-            assert failed["detail"] == "Model training failed: broken.demand: RuntimeError: no convergence"
+            assert (
+                failed["detail"]
+                == "Model training failed: broken.demand: RuntimeError: no convergence (broken.py:8 in forecast)"
+            )
             assert failed["foretell"]["code"] == "BrokenDomain"
         finally:
             launcher.stop(home)
