@@ -126,6 +126,7 @@ def test_everything_of_a_person_is_shown(agency: App, erased: Erased) -> None:
     assert json.loads(json.dumps(told, ensure_ascii=False)) == told
 
 
+@pytest.mark.row("R13")
 def test_nothing_is_left_of_a_person_and_it_is_proved(erased: Erased, alone: Path, agency: App) -> None:
     assert erased.left == {}
     assert erased.facts["realestate.sessions"] == 2
@@ -288,6 +289,7 @@ def test_a_backup_knows_of_whom_was_erased_before_it(alone: Path, agency: App, e
 # ---------------------------------------------------------------- facts that are old enough
 
 
+@pytest.mark.row("R13")
 def test_facts_are_kept_as_long_as_the_tenant_says(agency: App, alone: Path) -> None:
     with App.open("tidy", zone="UTC") as app:
         bring(app, "Eve", days=40)

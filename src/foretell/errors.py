@@ -3,6 +3,7 @@
     ForetellError
     ├── InvalidRequest   what was sent can't be used; the message says what to send instead
     ├── TooLarge         more than one request may bring; the message says how to bring it
+    ├── TooMany          more requests than a user may send in a minute; ask again a little later
     ├── Unauthorized     who asks is not known: no token, or one that can't be trusted
     ├── Forbidden        who asks is known and may not; the message says who may
     ├── NotFound         no such domain, task, table or method; the message lists what exists
@@ -38,6 +39,10 @@ class InvalidRequest(ForetellError):  # noqa: N818 - the public code is the bare
 
 class TooLarge(ForetellError):  # noqa: N818
     """It is more than one request may bring."""
+
+
+class TooMany(ForetellError):  # noqa: N818
+    """More requests came than one user may send."""
 
 
 class Unauthorized(ForetellError):  # noqa: N818

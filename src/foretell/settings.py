@@ -111,6 +111,10 @@ class ForetellSettings(BaseSettings):
     host: str = "127.0.0.1"  # where the server listens,
     port: Annotated[int, Field(ge=1, le=65535)] = 8000  # and on which port
     workers: Annotated[int, Field(ge=1, le=64)] = 1  # processes that answer
+    tls_cert: Path | None = None  # the chain of certificates that the server answers with, and
+    tls_key: Path | None = None  # its key, both as PEM; without, it speaks plain HTTP
+    origins: Annotated[str, AfterValidator(_origins)] = ""  # of pages that may ask from browsers (CORS)
+    per_minute: Annotated[int, Field(ge=1)] | None = None  # requests that a user may send, to each process that answers
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 300.0  # seconds that a request may take
     cache_ttl: Annotated[float, Field(gt=0)] = 3600.0  # seconds that a loaded model stays in a process's memory
     log_level: Level = "info"  # from which on the server says things

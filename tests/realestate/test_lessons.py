@@ -17,7 +17,7 @@ from foretell.app.house import House
 from foretell.app.opening import add_tenant, stores
 from foretell.app.retraining import due
 from foretell.app.tenancy import Tenancy
-from foretell.domains.realestate import DOMAIN
+from foretell.domains.realestate import DOMAIN, contact
 from foretell.domains.realestate.sample import END, ZONE, sample
 from foretell.engine.monitor import watch
 from foretell.engine.train import lesson
@@ -102,3 +102,17 @@ def test_what_came_of_answers_is_told_by_the_facts_of_whom_they_were_about(app: 
     assert {*seen["sessions"]["entity"]} <= {*whom}
     assert seen["transactions"].height < app.history(TASK)["transactions"].height
     assert watch(task, seen, rows) == watch(task, app.history(TASK), rows) == app.watch(TASK)
+
+
+def test_of_many_times_that_people_were_active_those_of_a_part_of_them_are_asked_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not the newest, which would be those of a day: nothing has come of them yet."""
+    history = sample(1).history
+    every = contact.questions(history)
+    monkeypatch.setattr(contact, "MOST", every.height // 10)
+    some = contact.questions(history)
+    assert 0.3 < some.height / contact.MOST < 3
+    assert some["as_of"].max() - some["as_of"].min() > 0.9 * (every["as_of"].max() - every["as_of"].min())  # type: ignore[operator]
+    whom = {*some["entity"]}
+    assert some.equals(every.filter(pl.col("entity").is_in([*whom])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -34,15 +35,16 @@ class Running:
     url: str
     process: subprocess.Popen[str]
     log: Path
+    verify: ssl.SSLContext | bool = True  # whom it must prove to be
 
     def client(self, token: str | None = None) -> httpx.Client:
         """Somebody who asks."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE, trust_env=False, verify=self.verify)
 
 
 @contextmanager
-def started(log: Path, *more: str, **environment: str) -> Iterator[Running]:
+def started(log: Path, *more: str, verify: ssl.SSLContext | bool = True, **environment: str) -> Iterator[Running]:
     """`foretell serve` on a free port; told to end at the end, and killed if it does not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,7 +52,8 @@ def started(log: Path, *more: str, **environment: str) -> Iterator[Running]:
     command = [str(Path(sys.executable).with_name("foretell")), "serve", "--port", str(port), *more]
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, text=True, env=os.environ | environment)
-        running = Running(f"http://127.0.0.1:{port}", process, log)
+        scheme = "https" if "FORETELL_TLS_CERT" in environment else "http"
+        running = Running(f"{scheme}://127.0.0.1:{port}", process, log, verify)
         try:
             _wait(running)
             yield running

@@ -303,6 +303,7 @@ def test_no_way_of_writing_a_path_opens_it(server: Running, path: str) -> None:
         assert line.recv(12).split()[1] in (b"401", b"404", b"307", b"400")
 
 
+@pytest.mark.row("R13")
 @pytest.mark.parametrize("said", ["", "Bearer", "Basic YTpi", "Token x", "Bearer x", "Bearer a.b.c", "é"])
 def test_what_is_no_token_opens_nothing(server: Running, said: str) -> None:
     with server.client() as client:
@@ -373,6 +374,7 @@ FORGED: Mapping[str, Callable[[Claims], str]] = {
 }
 
 
+@pytest.mark.row("R13")
 @pytest.mark.parametrize("how", FORGED)
 def test_a_forged_token_opens_nothing(server: Running, empty: str, how: str) -> None:
     assert refusals(server, FORGED[how](claims(empty))) == [401, 401, 401]

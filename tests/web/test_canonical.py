@@ -148,6 +148,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.row("R13")
 @pytest.mark.parametrize(("body", "field"), WRONG, ids=str)
 def test_a_wrong_field_is_named(client: httpx.Client, body: dict[str, Any], field: str) -> None:
     told = problem(client.post(f"{LOAD}/predict", json=body), 422, "InvalidRequest")

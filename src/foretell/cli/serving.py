@@ -40,7 +40,8 @@ def serve(**options: str | float | bool | None) -> None:
     settings = ForetellSettings()
     prepare(settings)
     with beside(settings):
-        click.echo(f"foretell answers on http://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
+        scheme = "https" if settings.tls_cert else "http"
+        click.echo(f"foretell answers on {scheme}://{settings.host}:{settings.port}; Ctrl-C ends it", err=True)
         answer(settings)
 
 

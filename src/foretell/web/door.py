@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -13,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foretell.app import patience
 from foretell.app.tokens import Who
-from foretell.errors import ForetellError, TooLarge, Unauthorized, Unavailable
+from foretell.errors import ForetellError, TooLarge, TooMany, Unauthorized, Unavailable
 from foretell.web.problems import dressed, problem
 
 OPEN = {"/health", "/ready"}
@@ -22,6 +24,7 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 LARGEST = 64_000_000  # bytes of a body of facts,
 LARGER = 8_000_000  # of a request for a prediction, which may bring its history,
 LARGE = 2_000_000  # and of any other
+USERS = 10_000  # of whom it is known how many requests they have left
 SCHEME = "bearer "
 
 log = logging.getLogger("foretell")
@@ -30,9 +33,10 @@ log = logging.getLogger("foretell")
 class Door:
     """Lets in who may ask at all: those with a good token, and for a few paths everybody."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        """Lead to `app`, which has so many seconds for each request."""
-        self.app, self.seconds = app, seconds
+    def __init__(self, app: ASGIApp, seconds: float, per_minute: int | None = None) -> None:
+        """Lead to `app`, which has so many seconds for each request; a user may send so many a minute, None: any."""
+        self.app, self.seconds, self.per_minute = app, seconds, per_minute
+        self._sent: dict[tuple[str, str], tuple[float, float]] = {}  # by user: requests left, and when that was so
         self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,12 +47,27 @@ class Door:
         try:
             headers = Headers(scope=scope)
             if scope["path"] not in OPEN and not (scope["path"] in AT_HOME and _at_home(scope, headers)):
-                scope["who"] = _who(scope, headers)
+                scope["who"] = who = _who(scope, headers)
+                self._counted(who)
             receive = _limited(scope, headers, receive)
         except ForetellError as error:
-            await _refused(scope, error)(scope, receive, send)
+            wait = {"Retry-After": f"{math.ceil(60 / self.per_minute)}"} if self.per_minute else {}
+            await _refused(scope, error, wait if isinstance(error, TooMany) else {})(scope, receive, send)
             return
         await self._answered(scope, receive, send)
+
+    def _counted(self, who: Who) -> None:
+        """Count a request of a user, who has a minute's at once and then as many as come back. Raises TooMany."""
+        if self.per_minute is None:
+            return
+        now, name = time.monotonic(), (who.tenant, who.user)
+        left, then = self._sent.get(name, (self.per_minute, now))
+        left = min(self.per_minute, left + (now - then) * self.per_minute / 60)
+        if left < 1:
+            raise TooMany(f"{self.per_minute} requests a minute are taken of one user; ask again a little later")
+        self._sent[name] = left - 1, now
+        if len(self._sent) > USERS:  # who has not asked for a minute has all of them again
+            self._sent = {user: one for user, one in self._sent.items() if now - one[1] < 60}
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; one that is not answered in time is given up, and what it waits for or holds is freed.
@@ -128,5 +147,7 @@ def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
     return counted
 
 
-def _refused(scope: MutableMapping[str, Any], error: ForetellError) -> JSONResponse:
-    return dressed(scope, problem(error), type(error))
+def _refused(
+    scope: MutableMapping[str, Any], error: ForetellError, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return dressed(scope, problem(error), type(error), headers)

@@ -21,6 +21,7 @@ from foretell.errors import ForetellError, InvalidRequest
 STATUS: dict[type[ForetellError], int] = {
     errors.InvalidRequest: 422,
     errors.TooLarge: 413,
+    errors.TooMany: 429,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
@@ -57,6 +58,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": words}
     for status, words in {
         401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "NotReady or Refused", 413: "TooLarge",
+        429: "TooMany",
         422: "InvalidRequest", 500: "BrokenDomain, Damaged or InternalError", 503: "Unavailable",
     }.items()
 }  # fmt: skip
@@ -162,7 +164,7 @@ def dressed(
     """The answer that tells a problem, as the path's document has it or else as our own paths do."""
     route = scope["app"].state.documented.at(scope["path"])
     if route is not None and kind is not None:
-        told.status = route.statuses.get(kind, told.status if told.status in (401, 403, 413, 503) else 500)
+        told.status = route.statuses.get(kind, told.status if told.status in (401, 403, 413, 429, 503) else 500)
     headers = headers or {}
     if told.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

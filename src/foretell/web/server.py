@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from typing import Any
 import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
@@ -44,6 +46,7 @@ VERSION = version("foretell")
 def prepare(settings: ForetellSettings) -> None:
     """Look for what hinders a server, before anything of it is started. Raises Misconfigured, and as `House.open`."""
     _free(settings)
+    _sealed(settings)
     House.open().close()
     Keys.of(settings)
 
@@ -71,6 +74,19 @@ def _free(settings: ForetellSettings) -> None:
         raise Misconfigured(f"foretell can't answer on {where}: {why}; type: foretell serve {instead}") from None
 
 
+def _sealed(settings: ForetellSettings) -> None:
+    """Raise Misconfigured where certificate and key are not there, or do not belong together."""
+    if not settings.tls_cert and not settings.tls_key:
+        return
+    try:
+        if not settings.tls_cert or not settings.tls_key:
+            raise FileNotFoundError(errno.ENOENT, "one of the two is not told")
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        type_ = "type: export FORETELL_TLS_CERT=<chain.pem> FORETELL_TLS_KEY=<key.pem>"
+        raise Misconfigured(f"the certificate or its key can't be used: {error.strerror or error}; {type_}") from None
+
+
 def serve(settings: ForetellSettings) -> None:
     """Answer until told to end; what hinders it was looked for with `prepare`."""
     with TemporaryDirectory(prefix="foretell-meters-") as folder:
@@ -82,6 +98,7 @@ def serve(settings: ForetellSettings) -> None:
             "foretell.web.server:create", factory=True, host=settings.host, port=settings.port,
             workers=settings.workers, timeout_graceful_shutdown=PATIENCE, log_level=settings.log_level,
             access_log=settings.log_level == "debug", server_header=False, proxy_headers=False,
+            ssl_certfile=settings.tls_cert, ssl_keyfile=settings.tls_key,
             loop="uvloop" if os.name != "nt" else "asyncio", http="httptools",
         )  # fmt: skip
 
@@ -110,7 +127,13 @@ def create() -> FastAPI:
         summary="Honest predictions for application backends, from the history they already have.",
     )  # fmt: skip
     app.state.documented = problems.Documented(installed.values())
-    app.add_middleware(Door, seconds=ForetellSettings().timeout)
+    settings = ForetellSettings()
+    app.add_middleware(Door, seconds=settings.timeout, per_minute=settings.per_minute)
+    if settings.origins:  # before the door: a browser asks without a token whether it may ask
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.origins.split(), allow_methods=["*"], expose_headers=["Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        )  # fmt: skip
     problems.install(app)
     _upkeep(app)
     made = [*(each.router(installed) for each in (api, decisions, cached, documented)), jobs.router()]
