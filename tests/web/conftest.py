@@ -44,7 +44,7 @@ class Running:
 
 
 @contextmanager
-def started(log: Path, *more: str, verify: ssl.SSLContext | bool = True, **environment: str) -> Iterator[Running]:
+def started(log: Path, *more: str, verify: Any = True, **environment: Any) -> Iterator[Running]:
     """`foretell serve` on a free port; told to end at the end, and killed if it does not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
