@@ -99,7 +99,7 @@ CONTACT = Task(
     headline=contact.headline,
     rolling=Rolling(folds=3, span=timedelta(days=30), every=timedelta(days=7)),
     gate=Gate(metric="log_loss", least=100),
-    learners=people.LEARNERS,
+    learners=contact.LEARNERS,
     whom="person",
     routes=routes.CONTACT,
 )

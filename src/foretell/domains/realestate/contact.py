@@ -35,6 +35,7 @@ SLOTS = tuple(f"{day} {hour:02}" for day in DAYS for hour in range(24))
 WEEK = len(SLOTS)
 APART = timedelta(hours=1)
 MOST = 60_000  # old questions
+LEARNERS = 10_000  # people that are learned from: of few times each there are as many
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # times a person was active, from which on their own habits weigh more
 STEPS = 60
 FADING = 180.0  # days after which a time counts half
