@@ -10,12 +10,7 @@ from typing import Any
 
 from foretell.errors import InvalidRequest
 
-SHAPES = (
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)  # what reading raises that meets something else than expected
+SHAPES = (KeyError, TypeError, ValueError, AttributeError)  # raised where something else than expected is read
 
 
 def objects(content: bytes) -> list[dict[str, Any]]:

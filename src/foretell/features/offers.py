@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from foretell.contract import Floats
-from foretell.features.days import Ints
+from foretell.features.days import Flags, Ints
 
 MONTH = 28  # days of the past that a promotion or a price is compared with
 FAR = 1 << 20  # more days than a calendar here has
@@ -33,6 +33,10 @@ class Offers:
             priced={name: column[cost] for name, column in self.priced.items()},
             price=self.price[cost],
         )
+
+    def on(self, place: int, day: int, count: int) -> Flags:
+        """On which of `count` days from `day` on the entity at a place is promoted."""
+        return np.asarray(self._daily(np.array([place]), day, count, np.ones(len(self.discount)))[0] > 0)
 
     def ahead(self, place: Ints, day: int, step: Ints) -> list[Floats]:
         """Of the entity at `place`, `step` days after the standpoint `day`, one row each.

@@ -6,54 +6,27 @@ They learn its level from days without a promotion, and days under a planned one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-import polars as pl
 
 from foretell.contract import Floats, History
+from foretell.domains.inventory.features import offers
 from foretell.domains.inventory.tables import PROMOTIONS
-from foretell.features.dates import Numbers, micros, numbers
-from foretell.features.days import Flags, Line
+from foretell.features.dates import micros
+from foretell.features.days import Line
+from foretell.features.offers import Offers
 from foretell.models.uplift import uplift
 
 PLAIN = 14  # days without a promotion that a level is learned from at least
 
 
-@dataclass(frozen=True)
-class Promoted:
-    """The promotions of one product: from which day to which, and since when each is known (microseconds)."""
-
-    first: Numbers
-    last: Numbers
-    known: Numbers
-
-    def on(self, day: int, count: int, now: int) -> Flags:
-        """On which of `count` days from `day` on there is one, as far as was known."""
-        days = np.arange(day, day + count)[:, None]
-        each = (self.first <= days) & (days <= self.last) & (self.known <= now)
-        return np.asarray(each.any(axis=1))
-
-
-def promoted(history: History) -> Mapping[str, Promoted]:
-    """The promotions of every product that has some. `until` is the moment at which one is over."""
-    return history.once(_promoted)
-
-
-def _promoted(history: History) -> dict[str, Promoted]:
+def _planned(history: History) -> tuple[Mapping[str, int], Offers]:
+    """The promotions of all products that have some, and these products' places in them."""
     frame = history.tables.get(PROMOTIONS.name)
-    if frame is None or frame.is_empty():
-        return {}
-    zone = history.standpoint.zone
-    return {
-        str(entity): Promoted(
-            first=numbers(part["time"], zone),
-            last=numbers(part["until"].dt.offset_by("-1us"), zone),
-            known=part["known_at"].cast(pl.Int64).to_numpy(),
-        )
-        for (entity,), part in frame.partition_by("entity", as_dict=True, maintain_order=True).items()
-    }
+    names = [] if frame is None else frame["entity"].unique().sort().to_list()
+    return {name: place for place, name in enumerate(names)}, offers(history, names)
 
 
 def apart(history: History, entity: str, as_of: datetime, line: Line, steps: int) -> tuple[Floats, Floats | None]:
@@ -62,15 +35,17 @@ def apart(history: History, entity: str, as_of: datetime, line: Line, steps: int
     Promotions count as far as they were known then. Without any in the past, or with too few days without, the days
     are as they were, and there is no factor.
     """
-    spans = promoted(history).get(entity)
-    if spans is None:
+    places, planned = history.once(_planned)
+    place = places.get(entity)
+    if place is None:
         return line.filled, None
-    day, now = line.first + len(line.value), micros(as_of)
-    before = spans.on(line.first, len(line.value), now)
+    now = micros(as_of)
+    known, day = history.once(lambda _: planned.known(now), ("planned", now)), line.first + len(line.value)
+    before = known.on(place, line.first, len(line.value))
     if not before.any() or np.count_nonzero(~np.isnan(line.value[~before])) < PLAIN:
         return line.filled, None
     times = uplift(line.value, before)
     if times is None:
         return line.filled, None
     plain = replace(line, value=np.where(before, np.nan, line.value))
-    return plain.filled, np.where(spans.on(day, steps, now), times, 1.0)
+    return plain.filled, np.where(known.on(place, day, steps), times, 1.0)
