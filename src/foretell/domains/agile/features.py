@@ -52,8 +52,9 @@ def described(history: History, asked: Frame) -> Frame:
 def _described(history: History, asked: Frame) -> Frame:
     found = latest(history, asked, "issues", ("project", *TEXTS, *NUMBERS))
     given = latest(history, asked, "assignments", ("person",))["person"].alias("assignee")
-    known = found.hstack([given]).with_columns(pl.col("project", *TEXTS, "assignee").fill_null(""))
-    return known.with_columns(pl.col("type", "priority").str.to_lowercase())
+    texts = {name: pl.col(name).fill_null("") for name in ("project", *TEXTS, "assignee")}
+    texts |= {name: texts[name].str.to_lowercase() for name in ("type", "priority")}
+    return found.hstack([given]).with_columns(**texts)
 
 
 def finished(history: History) -> Frame:
