@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from psycopg import sql
 from tests.conftest import reachable
 from tests.deciding import tenancy
+from tests.s3 import server
 
 from foretell.app.tenant_settings import in_force
 from foretell.cli import cli
@@ -24,11 +25,14 @@ from foretell.errors import Misconfigured
 from foretell.settings import DOCUMENTED, ForetellSettings, source
 from foretell.stores import launcher
 from foretell.stores.access import DATABASE, LOGIN, secret
+from foretell.stores.blobs import Blobs
 
 Give = Callable[..., ForetellSettings]
 PARTS = {"DB_HOST": "db.example.org", "DB_NAME": "solarsync", "DB_USER": "sun", "DB_PASSWORD": "shine"}
 TOLD = {  # by the documents' names, what they or their kind print, and what becomes of it
     "database": ("postgresql://user:password@localhost:5432/inventory_db",) * 2,
+    "blobs": ("your-ml-models-bucket", "s3://your-ml-models-bucket"),
+    "redis": ("redis://redis:6379/0",) * 2,
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("8001", 8001),
     "workers": ("2", 2),
@@ -45,7 +49,7 @@ TOLD = {  # by the documents' names, what they or their kind print, and what bec
 @pytest.fixture
 def give(monkeypatch: pytest.MonkeyPatch) -> Iterator[Give]:
     """The settings that these variables make, and no others."""
-    for name in [each for each in os.environ if each.startswith(("FORETELL_", "DB_"))]:
+    for name in [each for each in os.environ if each.startswith(("FORETELL_", "DB_", "REDIS_", "AWS_", "CELERY_"))]:
         monkeypatch.delenv(name)
 
     def given(**environment: str) -> ForetellSettings:
@@ -57,6 +61,7 @@ def give(monkeypatch: pytest.MonkeyPatch) -> Iterator[Give]:
     in_force.cache_clear()
 
 
+@pytest.mark.row("I8")
 @pytest.mark.parametrize("field", DOCUMENTED)
 def test_a_documents_name_is_understood_and_ours_wins(give: Give, field: str) -> None:
     value, becomes = TOLD[field]
@@ -69,6 +74,7 @@ def test_a_documents_name_is_understood_and_ours_wins(give: Give, field: str) ->
         "cache_ttl": "60",
         "log_level": "debug",
         "database": "postgres://a@b/c",
+        "redis": "rediss://:a@b/1",
     }
     name = f"FORETELL_{field.upper()}"
     settings = give(**{name: ours.get(field, "another")})
@@ -82,6 +88,7 @@ def test_what_a_compose_file_leaves_empty_is_not_told(give: Give) -> None:
     assert source("port") is None
 
 
+@pytest.mark.row("I8")
 def test_keys_and_urls_are_told_by_provider_and_source(give: Give) -> None:
     settings = give(FORETELL_URLS__OPEN_METEO="https://mirror.example/om/", OPENWEATHER_API_KEY="theirs")
     assert settings.urls == {"open_meteo": "https://mirror.example/om"}
@@ -95,6 +102,7 @@ def test_keys_and_urls_are_told_by_provider_and_source(give: Give) -> None:
     assert "ours" not in repr(settings)
 
 
+@pytest.mark.row("I8")
 def test_a_database_in_parts_makes_a_url(give: Give) -> None:
     assert give(**PARTS).database == "postgresql://sun:shine@db.example.org:5432/solarsync"
     assert source("database") == "DB_HOST"
@@ -102,6 +110,35 @@ def test_a_database_in_parts_makes_a_url(give: Give) -> None:
     assert give(DB_HOST="::1").database == "postgresql://sun@[::1]:6000/solarsync"
     assert give(DATABASE_URL="postgresql://a@b/c").database == "postgresql://a@b/c"
     assert give(FORETELL_DATABASE="postgresql://d@e/f").database == "postgresql://d@e/f"
+
+
+@pytest.mark.row("I8")
+def test_a_bucket_has_the_region_and_the_address_that_are_told_beside_it(
+    give: Give, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with server(monkeypatch) as address:
+        told = {"AWS_STORAGE_BUCKET_NAME": "models", "AWS_S3_REGION_NAME": "us-east-1", "AWS_S3_ENDPOINT_URL": address}
+        settings = give(**told)
+        assert settings.blobs
+        assert source("blobs") == "AWS_STORAGE_BUCKET_NAME"
+        (tmp_path / "note.txt").write_text("kept")
+        kept = Blobs(settings.blobs).put("acme", tmp_path)
+        assert Blobs(f"s3://models?region=us-east-1&endpoint={address}").sizes("acme") == {kept.address: kept.size}
+        assert give(FORETELL_BLOBS="s3://ours/place").blobs == "s3://ours/place"
+
+
+@pytest.mark.row("I8")
+def test_a_redis_is_told_in_one_in_parts_or_as_celerys(give: Give) -> None:
+    assert give(CELERY_BROKER_URL="amqp://me:secret@queue").redis is None
+    assert give(CELERY_RESULT_BACKEND="redis://results:6379/1").redis == "redis://results:6379/1"
+    assert give(CELERY_BROKER_URL="redis://broker:6379/0").redis == "redis://broker:6379/0"
+    assert source("redis") == "CELERY_BROKER_URL"
+    assert give(REDIS_HOST="localhost").redis == "redis://localhost:6379/0"
+    assert source("redis") == "REDIS_HOST"
+    assert give(REDIS_PORT="7000", REDIS_DB="3", REDIS_PASSWORD="a/b").redis == "redis://:a%2Fb@localhost:7000/3"
+    assert give(REDIS_HOST="::1").redis == "redis://:a%2Fb@[::1]:7000/3"
+    assert give(REDIS_URL="redis://one").redis == "redis://one"
+    assert give(FORETELL_REDIS="rediss://two:1/2").redis == "rediss://two:1/2"
 
 
 @pytest.mark.parametrize("password", ["p@ss:w/rd", "100%", "ü & #?=+ ", "[::1]", "\\'\""])
@@ -131,6 +168,8 @@ def test_the_parts_log_in_whatever_the_password_holds(home: Path, give: Give, pa
         ({"DATABASE_URL": "postgresql://me:secret@h:x/n"}, ["DATABASE_URL", "Port"]),
         ({"DB_HOST": "h"}, ["DB_NAME, DB_USER", "type: export DB_NAME=… DB_USER=…"]),
         ({**PARTS, "DB_PORT": "many"}, ["DB_PORT='many'", "type: export DB_PORT=5432"]),
+        ({"REDIS_URL": "memcached://me:secret@h"}, ["REDIS_URL: it is no Redis", "write redis://"]),
+        ({"REDIS_HOST": "h", "REDIS_PORT": "tcp://h:1"}, ["REDIS_HOST", "Port"]),
         ({"FORETELL_KEYS": "secret"}, ["FORETELL_KEYS", "type: export FORETELL_KEYS__NAME=…"]),
         ({"FORETELL_KEYS": '["secret"]'}, ["FORETELL_KEYS: ", "dictionary"]),
         (

@@ -42,7 +42,12 @@ class TooLarge(ForetellError):  # noqa: N818
 
 
 class TooMany(ForetellError):  # noqa: N818
-    """More requests came than one user may send."""
+    """More requests came than one user may send; after `wait` seconds there may be another."""
+
+    def __init__(self, message: str, wait: int) -> None:
+        """Say what happened, and how many seconds to wait."""
+        super().__init__(message)
+        self.wait = wait
 
 
 class Unauthorized(ForetellError):  # noqa: N818

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -16,6 +16,8 @@ from foretell.errors import InvalidRequest, Misconfigured
 
 DOCUMENTED: Mapping[str, str] = {
     "database": "DATABASE_URL",  # else DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD make one
+    "blobs": "AWS_STORAGE_BUCKET_NAME",  # a bucket, with AWS_S3_REGION_NAME and AWS_S3_ENDPOINT_URL
+    "redis": "REDIS_URL",  # else REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD make one, else Celery's is taken
     "host": "HOST",
     "port": "ML_PORT",
     "workers": "WORKER_COUNT",
@@ -41,6 +43,11 @@ OF_TENANTS: Mapping[str, Mapping[str, str]] = {
 KEYS: Mapping[str, str] = {"openweather": "OPENWEATHER_API_KEY"}
 """What documents of others call the keys of providers."""
 
+CELERY = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+"""Where documents of others name a Redis, if it is one."""
+
+REDIS = ("redis", "rediss")  # schemes; the second with TLS
+
 WHOLE = "FORETELL_DATABASE=postgresql://user:password@host:5432/database"
 
 
@@ -48,6 +55,14 @@ def _postgresql(url: str) -> str:
     told = urlsplit(url)
     if told.scheme not in ("postgresql", "postgres"):
         raise ValueError(f"{told.scheme or 'it'} is not PostgreSQL; write postgresql://user:password@host:5432/name")
+    _ = told.port  # raises ValueError for one that can't be
+    return url
+
+
+def _redis(url: str) -> str:
+    told = urlsplit(url)
+    if told.scheme not in REDIS or not told.hostname:
+        raise ValueError("it is no Redis; write redis://:password@host:6379/0, or rediss://… for TLS")
     _ = told.port  # raises ValueError for one that can't be
     return url
 
@@ -103,6 +118,7 @@ class ForetellSettings(BaseSettings):
         None  # the same database for one that may make roles and tables, to migrate and back up
     )
     blobs: str | None = None  # where model files go: file:///a/folder or s3://bucket/prefix; in `home` if not given
+    redis: Annotated[str, AfterValidator(_redis)] | None = None  # where all processes count requests together
     bench_data: Path | None = None  # folder of the public data sets that the benchmarks read
     secret: str | None = None  # that tokens are signed with; in `home` if not given, which an outside database forbids
     secret_before: str | None = None  # another that they may be signed with, while the secret is changed
@@ -114,7 +130,7 @@ class ForetellSettings(BaseSettings):
     tls_cert: Path | None = None  # the chain of certificates that the server answers with, and
     tls_key: Path | None = None  # its key, both as PEM; without, it speaks plain HTTP
     origins: Annotated[str, AfterValidator(_origins)] = ""  # of pages that may ask from browsers (CORS)
-    per_minute: Annotated[int, Field(ge=1)] | None = None  # requests that a user may send, to each process that answers
+    per_minute: Annotated[int, Field(ge=1)] | None = None  # requests that a user may send in any minute
     timeout: Annotated[float, Field(gt=0, le=86_400)] = 300.0  # seconds that a request may take
     cache_ttl: Annotated[float, Field(gt=0)] = 3600.0  # seconds that a loaded model stays in a process's memory
     log_level: Level = "info"  # from which on the server says things
@@ -160,7 +176,12 @@ def source(field: str) -> str | None:
     names: list[str] = [ours, *parts, DOCUMENTED.get(field, ""), *(KEYS.values() if field == "keys" else ())]
     if told := [name for name in names if os.environ.get(name)]:
         return told[0]
-    return "DB_HOST" if field == "database" and _parts() else None
+    if field == "database" and _parts():
+        return "DB_HOST"
+    if field == "redis":
+        theirs = [name for name in CELERY if urlsplit(os.environ.get(name, "")).scheme in REDIS]
+        return next((name for name in ("REDIS_HOST", *theirs) if os.environ.get(name)), None)
+    return None
 
 
 def _documented() -> dict[str, str]:
@@ -168,7 +189,28 @@ def _documented() -> dict[str, str]:
     told = {field: os.environ[name] for field, name in DOCUMENTED.items() if source(field) == name}
     if source("database") == "DB_HOST":
         told["database"] = _url(_parts())
+    if "blobs" in told:
+        told["blobs"] = _bucket(told["blobs"])
+    name = source("redis")
+    if name == "REDIS_HOST":
+        told["redis"] = _redis_url()
+    elif name in CELERY:
+        told["redis"] = os.environ[name]
     return told
+
+
+def _bucket(name: str) -> str:
+    """The URL of a bucket, in the region and at the address that are told beside it."""
+    more = {"region": os.environ.get("AWS_S3_REGION_NAME"), "endpoint": os.environ.get("AWS_S3_ENDPOINT_URL")}
+    query = urlencode({name: told for name, told in more.items() if told})
+    return f"s3://{name}{query and '?'}{query}"
+
+
+def _redis_url() -> str:
+    """The URL of the Redis that REDIS_HOST and the like name."""
+    told = {name: os.environ.get(f"REDIS_{name}", "") for name in ("HOST", "PORT", "DB", "PASSWORD")}
+    login = f":{quote(told['PASSWORD'], safe='')}@" if told["PASSWORD"] else ""
+    return f"redis://{login}{_host(told['HOST'])}:{told['PORT'] or 6379}/{told['DB'] or 0}"
 
 
 def _parts() -> dict[str, str]:
@@ -186,8 +228,12 @@ def _url(parts: Mapping[str, str]) -> str:
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise Misconfigured(f"DB_PORT={port!r} is no port, 1 to 65535; type: export DB_PORT=5432")
     login = quote(parts["USER"], safe="") + (f":{quote(parts['PASSWORD'], safe='')}" if parts["PASSWORD"] else "")
-    host = f"[{parts['HOST']}]" if parts["HOST"].count(":") > 1 else quote(parts["HOST"], safe="")  # IPv6, or a folder
-    return f"postgresql://{login}@{host}:{port}/{quote(parts['NAME'], safe='')}"
+    return f"postgresql://{login}@{_host(parts['HOST'])}:{port}/{quote(parts['NAME'], safe='')}"
+
+
+def _host(told: str) -> str:
+    """A host as a URL has it: a name, an address of IPv6, a folder."""
+    return f"[{told}]" if told.count(":") > 1 else quote(told, safe="")
 
 
 def _words(problem: Any) -> str:

@@ -27,7 +27,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from tests.s3 import bucket
+from tests.s3 import bucket, server
 from tests.toys import START, ask, world
 
 from foretell import Block, Frame, Study
@@ -335,6 +335,17 @@ def test_a_file_is_found_under_its_name_until_it_is_forgotten(anywhere: Blobs, s
     assert anywhere.files("acme") == {DATA_SET: 4}
 
 
+def test_a_bucket_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
+    with server(monkeypatch) as address:
+        lost = Blobs(f"s3://lost/place?region=us-east-1&endpoint={address}")
+        for what in (lambda: lost.put("acme", source), lambda: lost.write("acme", MANIFEST, b"{}")):
+            with pytest.raises(Unavailable, match="is there such a bucket"):
+                what()
+        for look in (lost.files, lost.sizes, lost.quarantined):
+            with pytest.raises(Unavailable, match="404 Not Found"):
+                look("acme")
+
+
 @pytest.mark.row("A8")
 def test_nobody_finds_the_files_of_another(anywhere: Blobs) -> None:
     anywhere.write("acme", MANIFEST, b"{}")
@@ -425,7 +436,13 @@ def test_an_unknown_url_is_told_what_to_type(url: str) -> None:
 
 def test_a_url_that_can_not_be_opened_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for url in ((tmp_path / "file").as_uri(), (tmp_path / "file" / "in").as_uri(), "s3://", "file:///a%00b"):
+    for url in (
+        (tmp_path / "file").as_uri(),
+        (tmp_path / "file" / "in").as_uri(),
+        "s3://",
+        "file:///a%00b",
+        "s3://a?key=b",
+    ):
         with pytest.raises(Misconfigured, match="can't be opened"):
             Blobs(url)
 

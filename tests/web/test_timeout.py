@@ -74,6 +74,7 @@ def until(client: httpx.Client, path: str, **how: Any) -> httpx.Response:
     raise AssertionError(told.text)
 
 
+@pytest.mark.row("I8")
 def test_requests_over_the_time_end_with_503_write_nothing_and_free_their_place(
     client: httpx.Client, home: Path, server: Running
 ) -> None:
@@ -104,6 +105,7 @@ def test_requests_over_the_time_end_with_503_write_nothing_and_free_their_place(
         ("/forecast/demand", body(40)),
     ],
 )  # fmt: skip
+@pytest.mark.row("I8")
 def test_documented_paths_say_so_in_their_own_shape(client: httpx.Client, home: Path, path: str, sent: Any) -> None:
     with locked(home, "ml_predictions"):
         told = waited(client, path, sent)

@@ -27,15 +27,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import obstore
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from foretell.errors import BrokenDomain, Damaged, InvalidRequest, Misconfigured, NotFound, Unavailable, first_line
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, S3Config
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # no capitals: on some file systems Acme and acme are one folder
 ADDRESS = re.compile(r"[0-9a-f]{64}")
@@ -54,6 +54,9 @@ class Blob:
 class Blobs:
     """Folders of files in `file:///a/folder` (made if it is not there), `memory:///` or `s3://bucket/prefix`.
 
+    The bucket must be there. `?region=` and `&endpoint=` (of another server than Amazon's) may follow; what is left
+    out, and the keys, are told by the variables that Amazon's own programs read (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, …).
+
     Safe to share between threads and processes. A tenant comes from the credential, never from a request. Everything
     raises Unavailable where the store itself fails: full, unreachable, forbidden.
     """
@@ -69,7 +72,7 @@ class Blobs:
                 self._root = Path(unquote(here[1]))
                 self._root.parent.mkdir(parents=True, exist_ok=True)
                 self._root.mkdir(mode=0o700, exist_ok=True)  # closed to others, and with it all that is inside
-            self._store: ObjectStore = LocalStore(self._root) if self._root else from_url(url)
+            self._store: ObjectStore = LocalStore(self._root) if self._root else _elsewhere(url)
         except (OSError, ValueError, obstore.exceptions.BaseError) as error:
             raise Misconfigured(f"blobs: {url!r} can't be opened ({first_line(error)})") from error
 
@@ -213,7 +216,7 @@ class Blobs:
 
     def _write(self, key: str, content: bytes) -> None:
         """All or nothing: staged beside the key and renamed to it, or one upload; in parts, S3 would keep orphans."""
-        with _answering():
+        with _answering(whole=True):
             obstore.put(self._store, key, content, mode="overwrite", use_multipart=False)
 
     def _settle(self, key: str) -> None:
@@ -233,6 +236,25 @@ class Blobs:
                 os.fsync(opened)
             finally:
                 os.close(opened)
+
+
+def _elsewhere(url: str) -> ObjectStore:
+    """The store at a URL that is no folder's; raises ValueError for one that can't be."""
+    told = urlsplit(url)
+    if told.scheme == "memory":
+        return MemoryStore()
+    if not told.netloc:
+        raise ValueError("it names no bucket")
+    more = dict(parse_qsl(told.query, strict_parsing=bool(told.query)))
+    if unknown := sorted({*more} - {"region", "endpoint"}):
+        raise ValueError(f"it may have region and endpoint, not {', '.join(unknown)}")
+    config: S3Config = {"bucket": told.netloc}
+    if "region" in more:
+        config["region"] = more["region"]
+    if "endpoint" in more:
+        config["endpoint"] = more["endpoint"]
+    plain: ClientConfig = {"allow_http": True} if more.get("endpoint", "").startswith("http://") else {}
+    return S3Store(config=config, prefix=told.path.strip("/") or None, client_options=plain)
 
 
 def pack(folder: Path) -> bytes:
@@ -303,12 +325,17 @@ def _unlike(found: bytes) -> str:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Raise what the driver raises as our own; a missing key stays FileNotFoundError."""
+def _answering(*, whole: bool = False) -> Iterator[None]:
+    """Raise what the driver raises as our own; a missing key stays FileNotFoundError.
+
+    With `whole` no key can be missing, only the place itself.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if not whole:
+            raise
+        raise Unavailable(f"the store of blobs is not there ({first_line(error)}); is there such a bucket?") from error
     except (OSError, obstore.exceptions.BaseError) as error:
         raise Unavailable(f"the store of blobs fails ({first_line(error)}); try again") from error
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -14,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foretell.app import patience
+from foretell.app.rates import Limit
 from foretell.app.tokens import Who
 from foretell.errors import ForetellError, TooLarge, TooMany, Unauthorized, Unavailable
 from foretell.web.problems import dressed, problem
@@ -24,7 +23,6 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 LARGEST = 64_000_000  # bytes of a body of facts,
 LARGER = 8_000_000  # of a request for a prediction, which may bring its history,
 LARGE = 2_000_000  # and of any other
-USERS = 10_000  # of whom it is known how many requests they have left
 SCHEME = "bearer "
 
 log = logging.getLogger("foretell")
@@ -33,10 +31,9 @@ log = logging.getLogger("foretell")
 class Door:
     """Lets in who may ask at all: those with a good token, and for a few paths everybody."""
 
-    def __init__(self, app: ASGIApp, seconds: float, per_minute: int | None = None) -> None:
-        """Lead to `app`, which has so many seconds for each request; a user may send so many a minute, None: any."""
-        self.app, self.seconds, self.per_minute = app, seconds, per_minute
-        self._sent: dict[tuple[str, str], tuple[float, float]] = {}  # by user: requests left, and when that was so
+    def __init__(self, app: ASGIApp, seconds: float, limit: Limit | None = None) -> None:
+        """Lead to `app`, which has so many seconds for each request; without a limit a user may send any number."""
+        self.app, self.seconds, self.limit = app, seconds, limit
         self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,26 +45,14 @@ class Door:
             headers = Headers(scope=scope)
             if scope["path"] not in OPEN and not (scope["path"] in AT_HOME and _at_home(scope, headers)):
                 scope["who"] = who = _who(scope, headers)
-                self._counted(who)
+                if self.limit:
+                    await self.limit.count(who)
             receive = _limited(scope, headers, receive)
         except ForetellError as error:
-            wait = {"Retry-After": f"{math.ceil(60 / self.per_minute)}"} if self.per_minute else {}
-            await _refused(scope, error, wait if isinstance(error, TooMany) else {})(scope, receive, send)
+            wait = {"Retry-After": f"{error.wait}"} if isinstance(error, TooMany) else {}
+            await _refused(scope, error, wait)(scope, receive, send)
             return
         await self._answered(scope, receive, send)
-
-    def _counted(self, who: Who) -> None:
-        """Count a request of a user, who has a minute's at once and then as many as come back. Raises TooMany."""
-        if self.per_minute is None:
-            return
-        now, name = time.monotonic(), (who.tenant, who.user)
-        left, then = self._sent.get(name, (self.per_minute, now))
-        left = min(self.per_minute, left + (now - then) * self.per_minute / 60)
-        if left < 1:
-            raise TooMany(f"{self.per_minute} requests a minute are taken of one user; ask again a little later")
-        self._sent[name] = left - 1, now
-        if len(self._sent) > USERS:  # who has not asked for a minute has all of them again
-            self._sent = {user: one for user, one in self._sent.items() if now - one[1] < 60}
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; one that is not answered in time is given up, and what it waits for or holds is freed.

@@ -28,6 +28,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from foretell.app import cores, logs
 from foretell.app.declared import domains
 from foretell.app.house import House
+from foretell.app.rates import Limit
 from foretell.app.tokens import Keys
 from foretell.errors import Misconfigured
 from foretell.settings import ForetellSettings
@@ -128,7 +129,8 @@ def create() -> FastAPI:
     )  # fmt: skip
     app.state.documented = problems.Documented(installed.values())
     settings = ForetellSettings()
-    app.add_middleware(Door, seconds=settings.timeout, per_minute=settings.per_minute)
+    limit = Limit(settings.per_minute, settings.redis) if settings.per_minute else None
+    app.add_middleware(Door, seconds=settings.timeout, limit=limit)
     if settings.origins:  # before the door: a browser asks without a token whether it may ask
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins.split(), allow_methods=["*"], expose_headers=["Retry-After"],
