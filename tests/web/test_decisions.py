@@ -135,6 +135,7 @@ def test_what_can_not_be_is_422_and_names_the_field(enter: Enter, app: App, path
     b'{"events": [{"name": "\\ud800", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}]}',
     b'{"events": [{"name": "\\u0000", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}]}',
     b'{"safety_factor": ' + b"9" * 5000 + b"}", b'{"services":' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+    b'{"services":' + b'{"a":' * 900 + b"1" + b"}" * 901, b'{"services":' + b"[" * 900 + b"]" * 900 + b"}",
 ])  # fmt: skip
 def test_a_body_that_is_none_is_422(enter: Enter, app: App, content: bytes) -> None:
     answer = enter("admin").patch(TRAFFIC, content=content, headers={"content-type": "application/json"})

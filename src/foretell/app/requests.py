@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from foretell.contract import Request, Task
 from foretell.errors import InvalidRequest
 
+DEEPEST = 100  # levels of lists and objects in each other
 MOST = 5  # things wrong with a request that are told
 
 Body = Mapping[str, Any] | Request
@@ -45,14 +46,16 @@ def _refused(error: ValidationError) -> InvalidRequest:
     return InvalidRequest("; ".join(_words(problem) for problem in problems[:MOST]))
 
 
-def writable(value: Any) -> None:
-    """Raise InvalidRequest for plain values that no ledger can hold: a text with NUL or half a character, no number."""
-    if isinstance(value, dict):
-        for each in value.values():
-            writable(each)
-    elif isinstance(value, list | tuple | set):
-        for each in value:
-            writable(each)
+def writable(value: Any, *, level: int = 0) -> None:
+    """Raise InvalidRequest for plain values that no ledger can hold: a text with NUL or half a character, no number.
+
+    And for what nests so deep that nothing could be done with it.
+    """
+    if level > DEEPEST:
+        raise InvalidRequest(f"the request nests deeper than {DEEPEST} levels")
+    if isinstance(value, dict | list | tuple | set):
+        for each in value.values() if isinstance(value, dict) else value:
+            writable(each, level=level + 1)
     elif isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
         raise InvalidRequest("a text in the request holds NUL or half a character; leave it out")
     elif isinstance(value, float) and not math.isfinite(value):

@@ -75,7 +75,8 @@ def monthly(past: Floats, day: int) -> Found:
     days = np.datetime64(day, "D") + np.arange(len(past))
     months = days.astype("datetime64[M]")
     place = (months - months[0]).astype(np.int64)
-    lengths = np.diff(np.arange(months[0], months[-1] + 2).astype("datetime64[D]")).astype(np.int64)
+    starts = months[0] + np.arange(place[-1] + 2).astype("timedelta64[M]")
+    lengths = np.diff(starts.astype("datetime64[D]")).astype(np.int64)
     whole = np.bincount(place) == lengths
     if whole.sum() < MONTHS:
         return Found()
