@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.conftest import reachable
 
+from foretell.app import App
 from foretell.cli import store
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused
 from foretell.stores import launcher
@@ -132,6 +134,15 @@ def test_everything_goes_out_and_comes_back(own: Path, tmp_path: Path) -> None:
             say(store.restore, file, home=home)
         assert say(store.stop, home=home).output == "stopped\n"
         assert say(store.stop, home=home).output == "nothing was running\n"
+
+
+def test_who_has_it_open_is_told_when_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with reachable() as home:
+        monkeypatch.setenv("FORETELL_HOME", str(home))
+        with App.open("shop", zone="UTC"):
+            told = say(store.stop, home=home).output
+    assert told.startswith("stopped\n")
+    assert f"(process {os.getpid()}) had it open" in told
 
 
 def test_a_broken_file_starts_nothing(tmp_path: Path) -> None:

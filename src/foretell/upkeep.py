@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from foretell.stores.backup import backup as backed_up
 from foretell.stores.backup import restore as restored
 from foretell.stores.backup import verify
 from foretell.stores.blobs import Blobs
-from foretell.stores.database import Database, checked, schema
+from foretell.stores.database import Database, checked, connected, schema
 from foretell.stores.migrations import HEAD
 from foretell.stores.server import running
 
@@ -51,12 +52,19 @@ class Health:
     problems: list[str] = field(default_factory=list)  # each says what to type
 
 
-def stop(settings: ForetellSettings) -> bool:
-    """Shut our own PostgreSQL down; False if it did not run. Raises Misconfigured where another one is used."""
+def stop(settings: ForetellSettings) -> list[int] | None:
+    """Shut our own PostgreSQL down; the processes of ours that were connected to it, None if it did not run.
+
+    Raises Misconfigured where another one is used.
+    """
     if settings.database:
         name = source("database") or "FORETELL_DATABASE"
         raise Misconfigured(f"{name} names a PostgreSQL that is not ours to stop; leave it out to stop ours")
-    return launcher.stop(_home(settings))
+    home, users = _home(settings), list[int]()
+    with suppress(ForetellError):  # none of it keeps it from being stopped
+        if server := running(home):
+            users = connected(url_of(server, LOGIN))
+    return users if launcher.stop(home) else None
 
 
 def migrate(settings: ForetellSettings, tables: Tables) -> str:

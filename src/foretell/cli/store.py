@@ -24,7 +24,14 @@ def stop() -> None:
     from foretell import upkeep
     from foretell.settings import ForetellSettings
 
-    click.echo("stopped" if upkeep.stop(ForetellSettings()) else "nothing was running")
+    users = upkeep.stop(ForetellSettings())
+    click.echo("nothing was running" if users is None else "stopped")
+    if users:
+        told = ", ".join(map(str, users))
+        click.echo(
+            f"servers, workers or programs (process {told}) had it open, and can do nothing until it runs again: end them,"
+            " or start it, as with foretell tenant list"
+        )
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,6 +20,7 @@ PASSING = ("08", "40", "53", "55", "57")  # classes of errors that may be gone a
 UNWRITABLE = ("22021", "22P05")  # errors of texts with NUL or half a character; without a number where we find it
 OLDEST = 16  # the PostgreSQL that is still understood
 FAR = 1.1  # times what a page in a row costs, a page anywhere
+NAME = "foretell"  # of our programs, before the number of the process, where PostgreSQL lists who is connected
 WAIT = 10.0  # seconds that a request waits for a connection
 BEGIN = {False: "BEGIN", True: "BEGIN ISOLATION LEVEL REPEATABLE READ"}  # by whether it sees one moment
 TENANT = "; SELECT set_config('app.current_tenant', {}, true)"
@@ -36,8 +38,9 @@ class Database:
     def __init__(self, url: str, *, role: str = APP, size: int = 10) -> None:
         """Open up to `size` connections of a login that was `checked`."""
         self.url, self.role = url, role
+        told = {"autocommit": True, "application_name": f"{NAME} {os.getpid()}"}
         self._pool = ConnectionPool(
-            url, min_size=1, max_size=size, timeout=WAIT, open=True, configure=self._enter, kwargs={"autocommit": True}
+            url, min_size=1, max_size=size, timeout=WAIT, open=True, configure=self._enter, kwargs=told
         )
 
     def _enter(self, connection: Connection[Any]) -> None:
@@ -167,6 +170,17 @@ def checked(url: str, role: str) -> None:
                 "the database login {} can write {}: with --read-only it must be a member of {} alone; type in psql:"
                 " CREATE ROLE foretell_readonly LOGIN PASSWORD '…' IN ROLE {}".format(*more, READER, READER)
             )
+
+
+def connected(url: str) -> list[int]:
+    """The processes of our programs that are connected to a database. Raises Unavailable."""
+    with _opened(url) as connection:
+        told = connection.execute(
+            "SELECT DISTINCT split_part(application_name, ' ', 2)::int FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name ~ %s ORDER BY 1",
+            [f"^{NAME} [0-9]+$"],
+        )
+        return [process for (process,) in told]
 
 
 @contextmanager
