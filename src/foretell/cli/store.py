@@ -29,8 +29,8 @@ def stop() -> None:
     if users:
         told = ", ".join(map(str, users))
         click.echo(
-            f"servers, workers or programs (process {told}) had it open, and can do nothing until it runs again: end them,"
-            " or start it, as with foretell tenant list"
+            f"servers, workers or programs (process {told}) had it open, and can do nothing until it runs again: end"
+            " them, or start it, as with foretell tenant list"
         )
 
 
