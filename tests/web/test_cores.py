@@ -65,6 +65,21 @@ def test_every_core_is_claimed_once_and_free_again_when_its_claim_ends() -> None
         assert again[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("told", "count"), [("max 100000", 2), ("400000 100000", 2), ("150000 100000", 1), ("50000 100000", 1)]
+)
+    ("told", "count"), [("max 100000", 2), ("400000 100000", 2), ("150000 100000", 1), ("50000 100000", 1)]
+)
+def test_no_more_computing_is_counted_on_than_a_container_may_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, count: int
+) -> None:
+    monkeypatch.setattr(cores, "SHARE", tmp_path / "cpu.max")
+    with free(0, 1):
+        assert cores.count() == 2
+        (tmp_path / "cpu.max").write_text(f"{told}\n")
+        assert cores.count() == count
+
+
 def test_a_claim_ends_with_its_process() -> None:
     script = (
         f"from foretell.app import cores; import os; cores.CLAIM = {cores.CLAIM!r};"

@@ -13,7 +13,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+SHARE = Path("/sys/fs/cgroup/cpu.max")  # microseconds of computing that a container may take in so many
 CLAIM = "\0foretell-core-{}"  # a name that Linux frees when the process ends, however it does
 
 
@@ -43,6 +45,15 @@ def one() -> Iterator[int | None]:
 def allowed() -> frozenset[int]:
     """The cores that this thread may use; none where the system lets nobody choose (it is no Linux)."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def count() -> int:
+    """How many cores' worth of computing there is for this process: those it may use, within its container's share."""
+    cores = len(allowed()) or os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no Linux, no container, or no limit ("max")
+        quota, period = map(int, SHARE.read_text().split())
+        cores = min(cores, max(1, quota // period))
+    return cores
 
 
 def keep_to(cores: frozenset[int]) -> None:

@@ -56,7 +56,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "port": _PORT,
     "unix_socket_permissions": "0700",
-    "max_connections": 100,
+    "max_connections": 300,
     "shared_buffers": "128MB",
     "wal_level": "minimal",  # nobody replicates it, and nothing has to wait for that
     "max_wal_senders": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Self
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from foretell.app import App
+from foretell.app import App, cores
 from foretell.app.house import House
 from foretell.app.pool import Pool, Verb
 from foretell.app.tenancy import Moment, Tenancy, as_of_told
@@ -25,6 +24,7 @@ THREADS = 8  # requests answered at once in a process, each with a database conn
 EACH = 3  # of them one tenant's: two wait for the database while one computes
 HEAVY = 16  # backtests and the like of one tenant that may wait for each other,
 FITS = 64  # and answers that take a fit
+MOST = 8  # processes for each of the two: one takes 150 to 350 MB, and two connections
 
 _BEARER = HTTPBearer(auto_error=False, description="A token, as `foretell token` makes it.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
@@ -92,9 +92,9 @@ class Office:
     open: bool = False  # whether requests are taken
 
     @classmethod
-    def of(cls, house: House, keys: Keys) -> Self:
-        """An office in a house, with processes by the machine's cores."""
-        size = max(1, (os.cpu_count() or 2) // 2)
+    def of(cls, house: House, keys: Keys, workers: int) -> Self:
+        """An office in a house, with its share of half the cores for each kind of heavy work, as one of `workers`."""
+        size = min(max(1, cores.count() // 2 // workers), MOST)
         heavy = Shop(Pool(size), 1, HEAVY, "backtests and the like")
         fits = Shop(Pool(size, answering=True), size, FITS, "requests that take a fit")
         return cls(

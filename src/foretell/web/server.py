@@ -165,8 +165,8 @@ async def _living(app: FastAPI) -> AsyncIterator[None]:
 def _opened(app: FastAPI) -> Office:
     """Open the stores and start the pools; what hinders it ends the server with the line to type."""
     logs.begin()
-    house = House.open(size=THREADS)
-    app.state.office = office = Office.of(house, Keys.of(ForetellSettings()))
+    house, settings = House.open(size=THREADS), ForetellSettings()
+    app.state.office = office = Office.of(house, Keys.of(settings), settings.workers)
     house.warm()  # beside the pools, which do the same
     if house.reads:
         logs.log.info("the database is open for reading alone: predictions are kept, recommendations are not made")
