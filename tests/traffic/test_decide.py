@@ -303,12 +303,14 @@ def test_more_load_never_means_fewer_replicas(load: list[float], more: float) ->
 # ---------------------------------------------------------------- the answer
 
 
-def answer(now: datetime, request: LoadRequest, frame: Frame | None = None, own: Settings | None = None) -> LoadAnswer:
+def answer(
+    now: datetime, request: LoadRequest, frame: Frame | None = None, own: Settings | None = None, *, least: float = 100
+) -> LoadAnswer:
     first = now - 20 * DAY
     whole = frame if frame is not None else metrics([(first + HOUR * k, 100.0 + k % 24) for k in range(480)])
     stood = history(whole, now, RIYADH, own)
     asked = decide.ask(request, stood).questions
-    points = np.linspace(100, 250, asked.height)
+    points = np.linspace(least, 250, asked.height)
     said = pl.DataFrame({"point": points, "q10": points - 10, "q50": points, "q90": points + 20})
     evidence = pl.DataFrame({"method": ["x"] * asked.height})
     return decide.decide(Forecast(rows=said, evidence=evidence), request, stood)
@@ -321,6 +323,11 @@ def test_the_hours_asked_about_are_the_whole_ones_from_now_on() -> None:
     assert [hour.start for hour in middle.hours] == [utc(2024, 3, 20, 11) + HOUR * k for k in range(24)]
     assert middle.hours[0].expected == 100
     assert (middle.hours[-1].low, middle.hours[-1].high) == (240, 270)
+
+
+def test_no_band_reaches_below_zero() -> None:
+    said = answer(utc(2024, 3, 20, 10), LoadRequest(), least=5)
+    assert (said.hours[0].low, said.hours[0].expected, said.hours[0].high) == (0, 5, 25)
 
 
 @pytest.mark.row("T7")

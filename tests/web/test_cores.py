@@ -68,8 +68,6 @@ def test_every_core_is_claimed_once_and_free_again_when_its_claim_ends() -> None
 @pytest.mark.parametrize(
     ("told", "count"), [("max 100000", 2), ("400000 100000", 2), ("150000 100000", 1), ("50000 100000", 1)]
 )
-    ("told", "count"), [("max 100000", 2), ("400000 100000", 2), ("150000 100000", 1), ("50000 100000", 1)]
-)
 def test_no_more_computing_is_counted_on_than_a_container_may_take(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, count: int
 ) -> None:
