@@ -235,7 +235,8 @@ def _reasons(kind: Kind, before: Outlook, expected: float, known: bool) -> list[
         told.append((f"of {int(blind.sum())} hours nobody has forecast the weather: they count as usual", usual))
     left = expected - sum(effect for _, effect in told)
     if known or round(left, 3):
-        told.append((f"by what readings of {'its own' if known else 'others'} have taught it is {_more(left)}", left))
+        whose = "readings of its own" if known else "older readings, or those of others,"
+        told.append((f"by what {whose} have taught it is {_more(left)}", left))
     return [Reason(words=words, effect_kwh=round(effect, 3)) for words, effect in told]
 
 
