@@ -194,7 +194,7 @@ def test_what_is_typed_wrong_is_shown_how_to_type(words: Sequence[str]) -> None:
 def test_a_training_says_who_won_and_whether_it_serves(taught: Taught) -> None:
     said = say(taught.tenant, "train", TASK, "--as-of", "2024-04-03T21:00:00Z", *QUICK)
     assert "weekly_naive" in said
-    assert " won: " in said
+    assert " will answer: " in said
     assert said.count("→") == 1
     (line,) = (each for each in said.splitlines() if each.startswith("version "))
     assert " serves: " in line or " does not serve: " in line

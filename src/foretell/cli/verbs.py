@@ -87,7 +87,7 @@ def train(task: str, tenant: str, days: int | None, budget: float | None, as_of:
         click.echo(json.dumps({**what, **why, "card": card.model_dump(mode="json")}))
         return
     _scores(card.scores, card.candidate, card.skipped)
-    click.echo(f"{card.candidate} won: {card.reason}")
+    click.echo(f"{card.candidate} will answer: {card.reason}")
     click.echo(f"version {card.version} {'serves' if verdict.promote else 'does not serve'}: {verdict.reason}")
 
 

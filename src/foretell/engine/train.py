@@ -109,8 +109,9 @@ def choose(task: Task, tested: Backtest) -> tuple[str, str]:
         why = f"{name} is only {skill:.1%} better than the baseline; {gate.skill:.0%} are asked for"
     if why:  # who answered so far goes on, unless the baseline is better than that, by its head start
         before = errors.get(usual or "")
-        stays = before is not None and before < base * (1 + apart.HEAD / scored)
-        return (usual if usual and stays else task.baseline), why
+        if usual and before is not None and before < base * (1 + apart.HEAD / scored):
+            return usual, f"{why}; {usual} goes on, with {_figure(before)}"
+        return task.baseline, why
     won = f"lowest {metric} of {len(errors)}"
     if name == each:
         won = f"each {task.scope} has who did best there, together {metric}"
