@@ -60,7 +60,7 @@ DATA_SET = "ml_datasets/global/toy/training_set_20240301.parquet"
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
     "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
-    "jobs", "schedules", "notices",
+    "jobs", "schedules", "notices", "imports",
 )  # fmt: skip
 KINDS = {"toy": (THINGS, YEARLY, DEEDS), **{name: tuple(tables) for name, tables in declared().items()}}
 TABLES = (*ENGINE, *(f"{domain}.{table.name}" for domain, tables in KINDS.items() for table in tables))

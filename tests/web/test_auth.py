@@ -146,6 +146,8 @@ MAY = {
     ("GET", "/v1/schedule"): ADMIN,
     ("GET", "/v1/notices"): ADMIN,
     ("POST", "/v1/notices/trial"): ADMIN,
+    ("GET", "/v1/imports"): ADMIN,
+    ("POST", "/v1/imports/{import_id}/undo"): ADMIN,
     ("PATCH", "/v1/schedule/{name}"): ADMIN,
     ("DELETE", "/v1/models/cache"): ADMIN,
     ("POST", "/v1/models/cache/preload"): ADMIN,
@@ -223,7 +225,9 @@ def filled(path: str) -> str:
         .replace("{sprint_id:path}", "nowhere")
         .replace("{project_id:path}", "nowhere")
     )
-    path = path.replace("{job_id}", NUMBER).replace("/schedule/{name}", "/schedule/clean")
+    path = (
+        path.replace("{job_id}", NUMBER).replace("{import_id}", NUMBER).replace("/schedule/{name}", "/schedule/clean")
+    )
     return path.replace("{version}", "20260101T000000-00000000")
 
 

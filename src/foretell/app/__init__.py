@@ -18,6 +18,7 @@ from foretell.app import answering, filing, ledger, logs, shelf
 from foretell.app.collecting import Sources
 from foretell.app.features import Features
 from foretell.app.house import House
+from foretell.app.imports import Imports
 from foretell.app.intake import Imported, intake
 from foretell.app.jobs import Jobs
 from foretell.app.models import Models, nothing_trained
@@ -53,16 +54,15 @@ TOGETHER = 100  # requests of a long row that are answered at once
 class App:
     """One tenant's facts and champions, and what can be done with them.
 
-    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `sources`, `jobs`, `schedule`,
-    `features`, `people`, `reviews` and `notices` have verbs of their own.
+    `models`, `predictions`, `recommendations`, `settings`, `anomalies`, `quarantine`, `imports`, `sources`, `jobs`,
+    `schedule`, `features`, `people`, `reviews` and `notices` have verbs of their own.
     """
 
     def __init__(self, desk: Tenancy) -> None:
         self.desk, self.tenant, self.house, self.sources = desk, desk.tenant, desk.house, Sources(desk=desk)
         self.models, self.predictions, self.quarantine = Models(desk), Predictions(desk), Quarantine(desk)
         self.recommendations, self.settings, self.anomalies = Recommendations(desk), Settings(desk), Anomalies(desk)
-        self.jobs, self.schedule = Jobs(desk), Schedule(desk)
-        self.notices = Notices(desk)
+        self.jobs, self.schedule, self.notices, self.imports = Jobs(desk), Schedule(desk), Notices(desk), Imports(desk)
         self.features, self.people, self.reviews = Features(desk), People(desk), Reviews(desk)
 
     @classmethod

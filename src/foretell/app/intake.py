@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import polars as pl
 
@@ -20,7 +21,7 @@ from foretell.engine.ingest import Ingested, ingest
 from foretell.engine.mapping import Plan
 from foretell.engine.quality import Quality, Tally
 from foretell.errors import InvalidRequest, first_line
-from foretell.stores import facts, files, quarantine, records
+from foretell.stores import facts, files, imports, quarantine, records
 
 ROWS = 100_000  # in a batch; two are in memory at once
 
@@ -30,9 +31,11 @@ class Imported:
     """What became of rows: those that are new, that corrected one, that were there already, that broke a rule.
 
     `rules` says how many rows broke each rule, `notes` what else a human should know, `quality` how good the rows were.
-    A row that a later one of the same batch replaced counts nowhere but in the notes and the quality.
+    A row that a later one of the same batch replaced counts nowhere but in the notes and the quality. By its
+    `import_id` the import can be taken back; null where nothing was put on record.
     """
 
+    import_id: UUID | None
     accepted: int
     revised: int
     unchanged: int
@@ -44,12 +47,14 @@ class Imported:
     def told(self) -> dict[str, Any]:
         """The same as plain JSON."""
         parts = {name: round(part, 4) for name, part in self.quality.parts.items()}
-        return {**asdict(self), "notes": [*self.notes], "quality": {"score": round(self.quality.score, 4), **parts}}
+        quality = {"score": round(self.quality.score, 4), **parts}
+        number = self.import_id and str(self.import_id)
+        return {**asdict(self), "import_id": number, "notes": [*self.notes], "quality": quality}
 
 
 @dataclass(kw_only=True)
 class Intake:
-    """Batches of one table for one tenant; with `dry`, checked and not stored.
+    """Batches of one table for one tenant, which are one import; with `dry`, checked and not stored.
 
     `origin` says where the rows come from and how to read them, `notes` what was made of their columns.
     """
@@ -61,6 +66,8 @@ class Intake:
     dry: bool = False
     notes: tuple[str, ...] = ()
     written: facts.Written = field(default_factory=lambda: facts.Written(accepted=0, revised=0, unchanged=0))
+    import_id: UUID = field(default_factory=uuid4)
+    begun: bool = False  # whether it is on record
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.table)
@@ -110,12 +117,15 @@ class Intake:
         name, tenant = f"{self.domain.name}.{self.table.name}", self.desk.tenant
         still = {quarantine.named(name, *row) for row in done.rejected.select("rule", "original").iter_rows()}
         quarantine.release(connection, tenant, [each for each in instead_of if each not in still])
-        written = asdict(facts.write(connection, tenant, self.domain.name, self.table, done.rows))
+        became = facts.write(connection, tenant, self.domain.name, self.table, done.rows)
+        bad = done.rejected.height
+        imports.put(connection, tenant, self.import_id, name, self.desk.who, self.origin, became, bad)
         vectors.forget(self.desk, connection, self.domain, self.table, done.rows)
         quarantine.reject(connection, tenant, name, done.rejected, self.origin)
-        told = {**written, "rejected": done.rejected.height, "source": self.origin.source}
+        written, sofar = asdict(became), asdict(self.written)
+        told = {**written, "rejected": bad, "source": self.origin.source, "import_id": str(self.import_id)}
         records.audit(connection, tenant, self.desk.who, "import", name, told)
-        sofar = asdict(self.written)
+        self.begun = True
         self.written = facts.Written(**{each: number + written[each] for each, number in sofar.items()})
 
     def read(self, path: Path, plan: Plan, progress: Callable[[float], None] | None = None) -> None:
@@ -138,6 +148,7 @@ class Intake:
         """What became of all batches; of a dry run, what was sound counts as unchanged."""
         written = {"accepted": 0, "revised": 0, "unchanged": self.tally.accepted} if self.dry else asdict(self.written)
         return Imported(
+            import_id=self.import_id if self.begun else None,
             **written,
             rejected=self.tally.rejected,
             rules=dict(self.tally.rules),

@@ -120,3 +120,10 @@ def forget(desk: Tenancy, connection: Any, domain: Domain, table: Table, rows: F
                 vectors.forget_all(connection, desk.tenant, task.name)
             else:
                 vectors.forget(connection, desk.tenant, task.name, by, rows[by].drop_nulls().unique().to_list())
+
+
+def forget_table(desk: Tenancy, connection: Any, domain: Domain, table: Table) -> None:
+    """Forget all that is made of a table's facts, some of which are being taken back."""
+    for task in (task for task in domain.tasks if task.vector and task.name == owner(task, domain)):
+        if any(read.table == table.name for read in task.reads):
+            vectors.forget_all(connection, desk.tenant, task.name)

@@ -12,6 +12,7 @@ from foretell.cli import (
     decisions,
     facts,
     features,
+    imports,
     jobs,
     notices,
     people,
@@ -58,7 +59,7 @@ def check(domain: str, seed: int) -> None:
 
 
 for command in (
-    facts.tenant, facts.import_, facts.export, facts.quarantine, sources.collect, sources.sources,
+    facts.tenant, facts.import_, facts.export, facts.quarantine, imports.imports, sources.collect, sources.sources,
     verbs.predict, verbs.train, verbs.backtest, verbs.models, verbs.predictions,
     decisions.settings, decisions.recommendations, decisions.replay, reports.report, reports.anomalies,
     features.features, people.people, agile.agile, reviews.review, reviews.parity,

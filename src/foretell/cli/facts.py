@@ -233,6 +233,8 @@ def _say(done: Imported, tenant: str, as_json: bool, *, dry: bool = False) -> No
         click.echo(f"  {note}")
     parts = ", ".join(f"{name} {100 * part:.1f} %" for name, part in done.quality.parts.items())
     click.echo(f"quality {100 * done.quality.score:.1f} % ({parts})")
+    if done.accepted or done.revised:
+        click.echo(f"to take it back, type: foretell imports undo {done.import_id} --tenant {tenant}")
     if done.rejected and not dry:
         seen = f"foretell quarantine list --tenant {tenant}"
         click.echo(f"rejected rows are kept, up to 10,000 of a table; to see them, type: {seen}")

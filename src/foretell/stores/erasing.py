@@ -38,7 +38,7 @@ BESIDE: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 ELSEWHERE: Mapping[str, str] = {
     "quarantine": "table_name", "jobs": "subject", "ml_models": "model_name", "ml_experiments": "model_name",
     "ml_deployments": "model_name", "ml_monitoring": "model_id", "ml_features": "task", "ml_failures": "model_name",
-    "settings_changes": "domain",
+    "settings_changes": "domain", "imports": "table_name",
 }  # fmt: skip
 """Which column says of which domain a row is, in what is left as it is but for a name in it."""
 

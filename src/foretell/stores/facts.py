@@ -52,12 +52,12 @@ def write(connection: Connection[Any], tenant: str, domain: str, table: Table, r
     if rows.is_empty():
         return Written(accepted=0, revised=0, unchanged=0)
     _send(connection, tenant, domain, table, rows)
-    kept = _names(list(columns(table)))
+    kept = names(list(columns(table)))
     values = {"tenant": tenant, "recorded": recorded}
     revised = connection.execute(
         sql.SQL(
             "UPDATE {table} t SET replaced_at = %(recorded)s FROM changed i WHERE i.{corrects} AND {same_fact}"
-        ).format(table=name, corrects=CORRECTS, same_fact=_same(table)),
+        ).format(table=name, corrects=CORRECTS, same_fact=same_fact(table)),
         values,
     ).rowcount
     entered = connection.execute(
@@ -132,7 +132,7 @@ def _send(connection: Connection[Any], tenant: str, domain: str, table: Table, r
             stored=sql.SQL(", ").join(stored),
             corrects=CORRECTS,
             table=name,
-            same_fact=_same(table) + near,
+            same_fact=same_fact(table) + near,
             differs=sql.SQL(" OR ").join(differs),
         ),
         {"tenant": tenant, **values},
@@ -164,11 +164,12 @@ def _near(table: Table, rows: Frame) -> tuple[sql.SQL | sql.Composed, dict[str, 
     return sql.SQL("").join(near), values
 
 
-def _names(columns_: Sequence[str]) -> sql.Composed:
+def names(columns_: Sequence[str]) -> sql.Composed:
+    """Columns as SQL names them, one after the other."""
     return sql.SQL(", ").join(map(sql.Identifier, columns_))
 
 
-def _same(table: Table) -> sql.Composed:
+def same_fact(table: Table) -> sql.Composed:
     """Whether `t` is the newest revision of the tenant's fact that the row `i` is of."""
     newest = sql.SQL("t.tenant_id = %(tenant)s AND t.replaced_at = 'infinity'")
     same = (sql.SQL("t.{0} = i.{0}").format(sql.Identifier(each)) for each in identity(table))
@@ -270,7 +271,7 @@ def _query(domain: str, table: Table, only: tuple[str, ...], given: frozenset[st
             ),
             table_name(domain, table),
             sql.SQL(" AND ".join(where)),
-            _names(identity(table)),
+            names(identity(table)),
         )
         .as_bytes()
     )

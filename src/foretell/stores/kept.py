@@ -84,12 +84,13 @@ def recorded(connection: Connection[Any], tenant: str, tables: Sequence[str]) ->
 def changed(
     connection: Connection[Any], tenant: str, domain: str, table: Table, since: str, only: Mapping[str, Sequence[str]]
 ) -> bool:
-    """Whether facts of a table whose columns have one of the values in `only` were recorded after a moment."""
+    """Whether facts of a table were recorded or ended after a moment: those whose columns have a value in `only`."""
     these = [
         sql.SQL(" AND {} = ANY({})").format(sql.Identifier(name), sql.Placeholder(f"only_{name}")) for name in only
     ]
     query = sql.SQL(
-        "SELECT EXISTS (SELECT FROM {} WHERE tenant_id = %(tenant)s AND recorded_at > %(since)s::timestamptz{})"
+        "SELECT EXISTS (SELECT FROM {} WHERE tenant_id = %(tenant)s AND (recorded_at > %(since)s::timestamptz"
+        " OR replaced_at > %(since)s::timestamptz AND replaced_at < 'infinity'){})"
     ).format(table_name(domain, table), sql.Composed(these))
     values = {"tenant": tenant, "since": since} | {f"only_{column}": list(some) for column, some in only.items()}
     row = connection.execute(query, values).fetchone()

@@ -20,6 +20,7 @@ from foretell.engine.model import Card
 from foretell.errors import ForetellError
 from foretell.web import rows
 from foretell.web.features import features
+from foretell.web.imports import imported
 from foretell.web.jobs import Job, Key, accepted
 from foretell.web.notices import noticed
 from foretell.web.office import (
@@ -175,6 +176,7 @@ def router(domains: Mapping[str, Domain]) -> APIRouter:
     _house(made, domains)
     review(made)
     noticed(made)
+    imported(made)
     for name, domain in domains.items():
         _batch(made, domain)
         sources(made, domain)

@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: FastAPI reads the models in the signatures, which are made in functions.
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -20,8 +21,9 @@ ROWS = 100_000  # facts in an answer
 
 
 class Taken(BaseModel):
-    """What became of rows."""
+    """What became of rows; by its number an import can be taken back."""
 
+    import_id: UUID | None
     accepted: int
     revised: int
     unchanged: int
