@@ -59,6 +59,12 @@ def bad(tenant: str) -> list[dict[str, Any]]:
     return told
 
 
+def last(tenant: str) -> str:
+    """The number of the last import."""
+    (one,) = json.loads(say("imports", "list", "--limit", "1", "--tenant", tenant, "--json").stdout)
+    return str(one["import_id"])
+
+
 def program() -> str:
     found = shutil.which("foretell", path=str(Path(sys.executable).parent))
     assert found, "foretell is not installed beside Python"
@@ -180,6 +186,7 @@ def test_the_plan_is_shown_before_its_result(tenant: str, tmp_path: Path) -> Non
     assert done.stdout.splitlines() == [
         "5 rows accepted, 0 revised, 0 unchanged, 0 rejected",
         "quality 100.0 % (validity 100.0 %, uniqueness 100.0 %, regularity 100.0 %)",
+        f"to take it back, type: foretell imports undo {last(tenant)} --tenant {tenant}",
     ]
     assert done.output.index("←") < done.output.index("accepted")  # in the order they were said
 

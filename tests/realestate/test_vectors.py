@@ -332,3 +332,17 @@ def test_who_names_another_home_is_answered_of_that_one_and_nothing_of_it_is_kep
 def test_it_is_a_job_that_is_due_every_day(agency: App) -> None:
     due = {one.name: one for one in agency.schedule.list()}
     assert due[f"refresh:{TASK}"].cron == "0 2,14 * * *"
+
+
+def test_so_does_an_import_that_is_taken_back(agency: App) -> None:
+    app, now = agency, datetime.now(UTC)
+    before = chance(app).forecast.rows["chance"][0]
+    visits = kept(app)[PERSON]["session_count_7d"]
+    told = pl.DataFrame({"person": [PERSON] * 3, "time": [now - timedelta(seconds=k) for k in range(3)], "pages": 9.0})
+    wrong = app.import_("realestate.sessions", told)
+    assert chance(app).forecast.rows["chance"][0] != before
+    assert kept(app)[PERSON]["session_count_7d"] == visits + 3
+    app.imports.undo(wrong.import_id or "")
+    assert PERSON not in kept(app)
+    chance(app)
+    assert kept(app)[PERSON]["session_count_7d"] == visits

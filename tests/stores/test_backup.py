@@ -34,6 +34,7 @@ from foretell.stores import (
     clients,
     decisions,
     facts,
+    imports,
     jobs,
     kept,
     launcher,
@@ -57,6 +58,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "zeta")
 DATA_SET = "ml_datasets/global/toy/training_set_20240301.parquet"
+ORIGIN = quarantine.Origin(source="a file", zone="UTC", interval=None)
 ENGINE = (
     "data_marks", "quarantine", "audit", "ml_models", "ml_deployments", "ml_predictions", "ml_feedback", "answered",
     "settings_changes", "recommendations", "kept_answers", "ml_anomaly_detections", "tenants",
@@ -107,7 +109,8 @@ def write_all(database: Database, tenant: str, shift: float = 0.0) -> None:
     for domain, tables in KINDS.items():
         for table in tables:
             with database.tenant(tenant) as connection:
-                facts.write(connection, tenant, domain, table, rows_of(table, tenant, shift))
+                done = facts.write(connection, tenant, domain, table, rows_of(table, tenant, shift))
+                imports.put(connection, tenant, uuid4(), f"{domain}.{table.name}", "me", ORIGIN, done, 0)
 
 
 def read_all(database: Database, tenant: str) -> dict[str, list[Any]]:
@@ -196,9 +199,7 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         one.blobs.write(tenant, DATA_SET, os.urandom(3000))
         with database.tenant(tenant) as connection:
             bad = pl.DataFrame({"rule": ["value >= 0", "time"], "original": ["{}", "x"]})
-            quarantine.reject(
-                connection, tenant, "toy.things", bad, quarantine.Origin(source="a file", zone="UTC", interval=None)
-            )
+            quarantine.reject(connection, tenant, "toy.things", bad, ORIGIN)
             said = served("first")
             records.log(connection, tenant, [said, served("second")])
             records.audit(connection, tenant, "somebody", "import", "toy.things", {"noise": os.urandom(99_999).hex()})
@@ -321,6 +322,11 @@ def is_like(source: Source, admin: str, url: str, blobs: Blobs, root: Path, told
                     connection.execute(forbidden.encode())
         with stores.database.nobody() as connection:
             assert connection.execute("SELECT count(*) FROM toy.things").fetchone() == (0,)
+        with stores.database.tenant("acme") as connection:  # what was imported before can be taken back
+            second, first = imports.listed(connection, "acme", name="toy.things", limit=9)
+            done = imports.take_back(connection, "acme", "toy", THINGS, second.import_id, "me")
+            assert (done.removed, done.restored, first.undone_at) == (second.accepted, second.revised, None)
+            assert second.revised
         write_all(stores.database, "acme", shift=9.0)  # it goes on: identities, marks, revisions
         with stores.database.tenant("acme") as connection:
             records.audit(connection, "acme", "somebody", "import", "toy.things", {})

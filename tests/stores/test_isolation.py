@@ -26,7 +26,7 @@ from foretell import Frame
 from foretell.domains.traffic.schema import METRICS
 from foretell.engine.ingest import ingest
 from foretell.errors import InvalidRequest, NotFound, Unavailable
-from foretell.stores import facts, quarantine, records, registry
+from foretell.stores import facts, imports, quarantine, records, registry
 from foretell.stores.access import DATABASE, LOGIN, OPERATOR, READER, url_of
 from foretell.stores.database import Database
 from foretell.stores.server import Server
@@ -58,7 +58,8 @@ def said(prediction: UUID, note: str = "") -> records.Feedback:
 
 def fill(connection: Connection[Any], tenant: str) -> None:
     """Something in every table that a tenant has."""
-    facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(note=tenant)]))
+    done = facts.write(connection, tenant, "toy", THINGS, frame(THINGS, [thing(note=tenant)]))
+    imports.put(connection, tenant, uuid4(), "toy.things", "me", ORIGIN, done, 0)
     facts.write(connection, tenant, "traffic", METRICS, metrics({"time": START, "value": 1.0}))
     quarantine.reject(connection, tenant, "toy.things", rejected(tenant), ORIGIN)
     registry.keep(
@@ -88,6 +89,7 @@ FILLED = {
     "traffic.metrics", "toy.things", "public.data_marks", "public.quarantine", "public.audit", "public.tenants",
     "public.ml_models", "public.ml_deployments", "public.ml_experiments", "public.ml_predictions",
     "public.ml_monitoring", "public.ml_feedback", "public.answered",
+    "public.imports",
 }  # fmt: skip
 
 
@@ -197,6 +199,7 @@ def test_a_tenant_sees_nothing_of_another(database: Database, other: str, tenant
         assert not records.served(c, other, "load")
         assert not records.newest(c, other, "load", limit=9, before=None)
         assert records.answered(c, other, "key", "print") is None
+        assert imports.listed(c, other, limit=9) == []
         assert records.tenants(c) == {}
 
 
@@ -224,8 +227,10 @@ def test_a_tenant_can_write_nothing_for_another(database: Database, other: str, 
         assert c.execute("UPDATE toy.things SET replaced_at = now()").rowcount == 1
         assert c.execute("DELETE FROM quarantine").rowcount == 1
         assert c.execute("DELETE FROM answered").rowcount == 1
+        assert c.execute("UPDATE imports SET undone_at = now()").rowcount == 1
     with database.tenant(other) as c:
         assert records.answered(c, other, "key", "print") == {"of": other}
+        assert [one.undone_at for one in imports.listed(c, other, limit=9)] == [None]
         assert marks(c, other, ["toy.things"]) == {"toy.things": 1}
         assert facts.read(c, other, "toy", THINGS, known=LAST)["note"].to_list() == [other]
         assert quarantine.quarantined(c, other).height == 1
