@@ -178,7 +178,7 @@ def _revert(
     ended = connection.execute(
         sql.SQL(
             "UPDATE {table} t SET replaced_at = %(recorded)s FROM touched i LEFT JOIN due d USING ({key})"
-            " WHERE {same} AND t.recorded_at = ANY(%(void)s) AND ({differs})"
+            " WHERE {same} AND ({differs})"  # a later import's is what is due itself
         ).format(table=named, key=key, same=same_fact(table), differs=differs),
         values,
     ).rowcount
