@@ -16,9 +16,9 @@ from tests.deciding import LOAD, METRICS, above, steady
 
 from foretell import upkeep
 from foretell.app import App
-from foretell.app.kinds import KINDS
+from foretell.app.kinds import KINDS, QUEUES
 from foretell.app.opening import add_tenant
-from foretell.cli import cli
+from foretell.cli import cli, jobs
 from foretell.cli.jobs import own
 from foretell.errors import ForetellError, InvalidRequest, Misconfigured, NotFound
 from foretell.settings import ForetellSettings
@@ -69,6 +69,15 @@ def test_jobs_are_started_done_by_a_worker_and_shown(run: Run) -> None:
     states = [each["state"] for each in told(run("jobs", "list", "--tenant", "acme", "--json"))]
     assert states == ["cancelled", "failed", "done"]
     assert "no such jobs" in run("jobs", "list", "--state", "running", "--tenant", "acme").output
+
+
+def test_a_worker_does_the_jobs_of_the_queues_it_is_told(run: Run) -> None:
+    put = told(run("jobs", "start", "clean", "--tenant", "acme", "--json"))
+    for queues, state in ((["ml_training", "ml_analysis"], "waiting"), (["maintenance"], "done")):
+        assert run("worker", "--once", *(word for name in queues for word in ("--queue", name))).exit_code == 0
+        assert told(run("jobs", "show", put["job_id"], "--tenant", "acme", "--json"))["state"] == state
+    assert run("worker", "--queue", "lunch").exit_code == 2
+    assert QUEUES == jobs.QUEUES
 
 
 def test_what_a_job_is_told_must_be_json_and_the_kinds_are_listed(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +19,14 @@ import pytest
 from tests.deciding import LOAD, METRICS, above, neighbour, steady, tenancy
 
 from foretell.app import App, kinds
-from foretell.app.jobs import ATTEMPTS, run
-from foretell.app.kinds import Kind, Told
+from foretell.app.jobs import ATTEMPTS, SCHEDULE, run
+from foretell.app.kinds import QUEUES, Kind, Told
+from foretell.app.notices import tell
 from foretell.app.opening import stores
 from foretell.app.tokens import Keys, rotate
 from foretell.app.work import Ended, Work
-from foretell.app.worker import work
+from foretell.app.worker import _lanes, work
+from foretell.contract import Finding
 from foretell.errors import InvalidRequest, NotFound, Refused, Unauthorized, Unavailable
 from foretell.settings import ForetellSettings
 from foretell.stores import jobs
@@ -312,6 +315,87 @@ def test_who_asks_for_little_does_not_wait_for_who_asks_for_much(app: App) -> No
     assert len(order) == 22
     assert places[-1] < 6, places
     assert {number for _, number in order} == {*many, *few}
+
+
+def scheduled(app: App) -> App:
+    """The tenant as the schedule acts for it."""
+    return App(replace(app.desk, who=SCHEDULE))
+
+
+def test_what_somebody_asked_for_comes_before_what_was_due_and_a_notice_before_all(app: App) -> None:
+    small = neighbour(app)
+    due = [scheduled(one).jobs.start("clean", {}).job_id for one in (app, small) for _ in range(5)]
+    asked = [app.jobs.start("clean", {}).job_id for _ in range(4)]
+    late = [small.jobs.start("clean", {}).job_id]
+    grave = Finding(kind="late", severity="high", words="it is late", evidence={})
+    for one in (scheduled(app), small):
+        with one.desk.inside() as connection:
+            tell(one.desk, connection, "toys", [grave])
+    work(wait=False, beat=0.5)
+    done = sorted(
+        (each for one in (app, small) for each in one.jobs.list()), key=lambda each: (each.ended_at, each.job_id)
+    )
+    assert [each.kind for each in done[:2]] == ["notify", "notify"]
+    assert {each.job_id for each in done[2:7]} == {*asked, *late}
+    assert late[0] in [each.job_id for each in done[2:5]]  # fair among those that were asked for
+    assert {each.job_id for each in done[7:]} == {*due}
+
+
+def test_a_notice_does_not_wait_for_trainings(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker trains, and does beside it one after the other what takes less time; a tenant's turn holds in each."""
+    small, going, told, most = neighbour(app), set[str](), threading.Event(), list[set[str]]()
+
+    def training(mine: App, _: object) -> dict[str, Any]:
+        going.add(f"long {mine.tenant}")
+        most.append({*going})
+        assert told.wait(60)
+        going.discard(f"long {mine.tenant}")
+        return {}
+
+    def short(mine: App, _: object) -> dict[str, Any]:
+        going.add(f"short {mine.tenant}")
+        most.append({*going})
+        time.sleep(0.05)
+        going.discard(f"short {mine.tenant}")
+        return {}
+
+    for name, do, queue in (("long", training, "ml_training"), ("short", short, "ml_analysis")):
+        kind = Kind(queue=queue, told=Told, subject=lambda _: "it", there=lambda *_: None, do=do)  # type: ignore[arg-type]
+        monkeypatch.setitem(kinds.KINDS, name, kind)
+    for one in (app, small):
+        for name in ("long", "long", "short", "short"):
+            one.jobs.start(name, {})
+    made = App(app.desk).notices.trial()
+
+    def ends() -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not told.is_set():
+            shorts = [each for one in (app, small) for each in one.jobs.list() if each.kind != "long"]
+            if all(each.ended_at for each in shorts) and any("long" in name for name in going):
+                told.set()
+            time.sleep(0.05)
+        while time.monotonic() < end and any(not each.ended_at for one in (app, small) for each in one.jobs.list()):
+            time.sleep(0.05)
+        signal.raise_signal(signal.SIGTERM)
+
+    watch = threading.Thread(target=ends)
+    watch.start()
+    work(beat=0.5)
+    watch.join()
+    assert {each.state for one in (app, small) for each in one.jobs.list()} == {"done"}
+    assert app.notices.get(made.notice_id).sent_at
+    assert all(len({name.split()[0] for name in each}) == len(each) for each in most)  # one of each at a time
+    assert max(len(each) for each in most) == 2
+
+
+def test_a_worker_may_keep_to_some_queues(app: App) -> None:
+    app.jobs.start("clean", {})
+    app.jobs.start("train", {"task": LOAD})
+    work(wait=False, beat=0.5, queues=["ml_training"])
+    assert {each.kind: each.state for each in app.jobs.list()} == {"clean": "waiting", "train": "failed"}
+    assert [_lanes(QUEUES), _lanes(QUEUES[:1]), _lanes(QUEUES[1:])] == [
+        [["ml_training"], ["ml_analysis", "maintenance"]], [["ml_training"]], [["ml_analysis", "maintenance"]],
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- a worker is lost

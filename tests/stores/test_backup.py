@@ -217,7 +217,7 @@ def source(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             amiss = Finding(kind="late", severity="high", words="it is late", evidence={"by": 3})
             anomalies.found(connection, tenant, "toy.health", "one", [amiss], START)
             job, _ = jobs.add(connection, tenant, "train", "toy.demand", {"task": "toy.demand"}, "me", "key")
-            jobs.deliver(connection, tenant, job.job_id, "ml_training", "seal")
+            jobs.deliver(connection, tenant, job.job_id, "ml_training", "seal", 1)
             schedules.fire(connection, tenant, "clean", START)
             notices.add(connection, tenant, "toy.health", "one", [amiss], START)
     operator.close()

@@ -483,7 +483,7 @@ WORKER_REFUSED = [
     *(f"SELECT FROM {n}" for n in ("traffic.metrics", "data_marks", "audit", "ml_predictions", "ml_models", "jobs")),
     "UPDATE schedules SET cron = '* * * * *'",
     "INSERT INTO jobs DEFAULT VALUES",
-    f"SELECT {QUEUE}.deliver('a', 'b', 'c', 'd')",
+    f"SELECT {QUEUE}.deliver('a', 'b', 'c', 'd', 1)",
 ]
 QUEUE_REFUSED = [f"{deed} {QUEUE}.procrastinate_jobs" for deed in ("SELECT FROM", "DELETE FROM")]
 REFUSED += [(role, each) for role in (READER, OPERATOR, WORKER) for each in DELETED]

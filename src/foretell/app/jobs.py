@@ -95,9 +95,10 @@ def put(desk: Tenancy, connection: Any, kind: str, told: BaseModel, run_key: str
 
 def _deliver(desk: Tenancy, connection: Any, job: Job) -> None:
     """Put a job into its queue, sealed; it is done once, however often it is there."""
-    queue = KINDS[job.kind].queue if job.kind in KINDS else "maintenance"
+    kind = KINDS.get(job.kind)
+    rank = 2 if kind and kind.first else int(job.asked_by != SCHEDULE)
     seal = desk.house.keys.seal(f"{desk.tenant}/{job.job_id}")
-    jobs.deliver(connection, desk.tenant, job.job_id, queue, seal)
+    jobs.deliver(connection, desk.tenant, job.job_id, kind.queue if kind else "maintenance", seal, rank)
 
 
 def _kind(name: str) -> Kind:

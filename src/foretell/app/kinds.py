@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from foretell.app import App
 
 Queue = Literal["ml_training", "ml_analysis", "maintenance"]
+QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 ENDED = timedelta(days=90)  # that a job is remembered after its end, and a notice
 
@@ -82,13 +83,17 @@ class Clean(Told):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of job: its queue, what it is told, and what it does for a tenant; `subject` is what it is about."""
+    """A kind of job: its queue, what it is told, and what it does for a tenant; `subject` is what it is about.
+
+    One that is `first` is done before all others; else what somebody asked for comes before what was due.
+    """
 
     queue: Queue
     told: type[BaseModel]
     subject: Callable[[Any], str]
     there: Callable[[App, Any], object]  # raises NotFound or InvalidRequest for what is not there
     do: Callable[[App, Any], dict[str, Any]]
+    first: bool = False
 
 
 def trained(app: App, told: Train) -> dict[str, Any]:
@@ -287,7 +292,8 @@ KINDS: Mapping[str, Kind] = {
         queue="ml_analysis", told=Collect, subject=lambda told: told.source, there=_sourced, do=collected
     ),
     "notify": Kind(
-        queue="maintenance", told=Notify, subject=lambda told: str(told.notice), there=_noticed, do=notified
+        queue="maintenance", told=Notify, subject=lambda told: str(told.notice), there=_noticed, do=notified,
+        first=True,
     ),
     "clean": Kind(queue="maintenance", told=Clean, subject=lambda _: "", there=lambda *_: None, do=cleaned),
 }  # fmt: skip

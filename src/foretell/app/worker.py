@@ -1,16 +1,17 @@
-"""A worker: does jobs one after the other, and starts what is due; any number of them, on any hosts."""
+"""A worker: does jobs, trainings beside all others, and starts what is due; any number of them, on any hosts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from foretell.app.declared import domains
 from foretell.app.house import House
 from foretell.app.jobs import refuse, run
+from foretell.app.kinds import QUEUES
 from foretell.app.opening import stores
 from foretell.app.schedule import tick
 from foretell.engine.timetable import last_due
@@ -22,17 +23,26 @@ from foretell.stores.database import Database
 log = logging.getLogger("foretell")
 
 TICK = 15.0  # seconds between two looks at the clock
+LONG = "ml_training"  # whose jobs take so long that no other queue's may wait for them
 
 Deed = Callable[[], Mapping[str, Any]]
 
 
-def work(*, beat: float, wait: bool = True, own: Mapping[str, tuple[str, Deed]] | None = None) -> None:
-    """Do jobs until told to end (SIGINT, SIGTERM) or, unless it shall `wait`, until none is waiting.
+def work(
+    *,
+    beat: float,
+    wait: bool = True,
+    own: Mapping[str, tuple[str, Deed]] | None = None,
+    queues: Sequence[str] = QUEUES,
+) -> None:
+    """Do the jobs of `queues` until told to end (SIGINT, SIGTERM) or, unless it shall `wait`, until none is waiting.
 
-    `own` is what the house does for itself: by name the time, as cron writes it (UTC), and the deed, whose figures are
-    kept. A worker says every `beat` seconds that it lives. Raises what `House.open` does.
+    One training at a time, and beside it one of all others; unless it shall `wait`, one after the other. `own` is what
+    the house does for itself: by name the time, as cron writes it (UTC), and the deed, whose figures are kept. A worker
+    says every `beat` seconds that it lives. Raises what `House.open` does.
     """
-    house = House.open(size=2)
+    lanes = _lanes(queues) if wait else [list(queues)]
+    house = House.open(size=2 * len(lanes))
     house.keys  # noqa: B018 - without a secret no job can be believed
     house.warm()
     eyes = stores(domains(), role=WORKER, size=1).database
@@ -45,12 +55,19 @@ def work(*, beat: float, wait: bool = True, own: Mapping[str, tuple[str, Deed]] 
     try:
         asyncio.run(
             queue.work(
-                eyes.url, lambda tenant, job, seal: _take(house, tenant, job, seal), beat=beat, beside=beside, wait=wait
+                eyes.url, lambda tenant, job, seal: _take(house, tenant, job, seal), beat=beat, beside=beside,
+                lanes=lanes, wait=wait,
             )
-        )
+        )  # fmt: skip
     finally:
         eyes.close()
         house.close()
+
+
+def _lanes(queues: Sequence[str]) -> list[list[str]]:
+    """Queues that are worked on one beside the other: that of trainings, and all others together."""
+    long, short = [each for each in queues if each == LONG], [each for each in queues if each != LONG]
+    return [each for each in (long, short) if each]
 
 
 def _take(house: House, tenant: str, job: str, seal: str) -> None:

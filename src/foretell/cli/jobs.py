@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 AGAIN = 1.0  # seconds until a worker that was lost is started again
 GRACE = 10.0  # seconds that it has to finish its job when the server ends
+QUEUES = ("ml_training", "ml_analysis", "maintenance")
 LIKE = '{"task": "traffic.load"}'
 NUMBER = click.argument("job", type=click.UUID)
 
@@ -180,10 +181,14 @@ def _when(entry: Entry) -> str:
     "--beat", type=click.FloatRange(0.1, 300),
     help="Seconds between signs of life; after three without, its job goes to another.  [FORETELL_BEAT; 5]",
 )  # fmt: skip
-def worker(once: bool, beat: float | None) -> None:
+@click.option(
+    "--queue", "queues", multiple=True, type=click.Choice(QUEUES),
+    help="Do the jobs of this queue alone; may be given several times.  [all]",
+)  # fmt: skip
+def worker(once: bool, beat: float | None, queues: Sequence[str]) -> None:
     """Do jobs and start what is due, until told to end; run as many as you like, on any host.
 
-    `foretell serve` runs one beside it.
+    One training at a time, and beside it one job of the other queues. `foretell serve` runs one beside it.
     """
     from foretell.app import logs
     from foretell.app.worker import work
@@ -191,7 +196,7 @@ def worker(once: bool, beat: float | None) -> None:
 
     logs.begin()
     settings = ForetellSettings()
-    work(beat=beat or settings.beat, wait=not once, own=own(settings))
+    work(beat=beat or settings.beat, wait=not once, own=own(settings), queues=queues or QUEUES)
 
 
 @contextmanager

@@ -84,9 +84,10 @@ def add(
     return found, False
 
 
-def deliver(connection: Connection[Any], tenant: str, job: UUID, queue: str, seal: str) -> None:
-    """Hand a job to the workers when this transaction is committed, in its tenant's turn."""
-    connection.execute(f"SELECT {QUEUE}.deliver(%s, %s, %s, %s)".encode(), [tenant, str(job), queue, seal])
+def deliver(connection: Connection[Any], tenant: str, job: UUID, queue: str, seal: str, rank: int) -> None:
+    """Hand a job to the workers when this transaction is committed: in its rank and its tenant's turn."""
+    values = [tenant, str(job), queue, seal, rank]
+    connection.execute(f"SELECT {QUEUE}.deliver(%s, %s, %s, %s, %s)".encode(), values)
 
 
 def get(connection: Connection[Any], tenant: str, job: UUID) -> Job:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import procrastinate
+from procrastinate import signals
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
+from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 
 from foretell.stores.access import QUEUE, WORKER
@@ -40,14 +42,16 @@ async def work(
     *,
     beat: float,
     beside: Callable[[], Awaitable[None]],
+    lanes: Sequence[Sequence[str]],
     wait: bool = True,
 ) -> None:
-    """Take jobs one at a time until told to end (SIGINT, SIGTERM), or, unless it shall `wait`, until there is none.
+    """Take jobs until told to end (SIGINT, SIGTERM), or, unless it shall `wait`, until there is none.
 
-    `do` gets tenant, number and seal, in a thread of its own, and may raise Again. A worker says every `beat` seconds
-    that it lives; the jobs of one that has not for three of them are given to others. `beside` runs along.
+    Each of the `lanes` does the jobs of its queues one at a time, whatever the others do. `do` gets tenant, number and
+    seal, in a thread of its own, and may raise Again. A lane says every `beat` seconds that it lives; the jobs of one
+    that has not for three of them are given to others. `beside` runs along.
     """
-    connector = procrastinate.PsycopgConnector(conninfo=url, configure=_enter, min_size=1, max_size=3)
+    connector = procrastinate.PsycopgConnector(conninfo=url, configure=_enter, min_size=1, max_size=1 + 2 * len(lanes))
     app = procrastinate.App(connector=connector)
 
     @app.task(name="job", retry=_Later())
@@ -57,14 +61,33 @@ async def work(
     async with app.open_async():
         along = [asyncio.create_task(each) for each in (_rescue(app, beat), _along(beside))]
         try:
-            await app.run_worker_async(
-                concurrency=1, wait=wait, delete_jobs="always", update_heartbeat_interval=beat,
-                stalled_worker_timeout=3 * beat, fetch_job_polling_interval=min(5.0, beat),
-                install_signal_handlers=wait,
-            )  # fmt: skip
+            await _work([_lane(app, queues, beat, wait) for queues in lanes], wait)
         finally:
             for each in along:
                 each.cancel()
+
+
+def _lane(app: procrastinate.App, queues: Sequence[str], beat: float, wait: bool) -> Worker:
+    return Worker(
+        app, queues=queues, concurrency=1, wait=wait, delete_jobs="always", update_heartbeat_interval=beat,
+        stalled_worker_timeout=3 * beat, fetch_job_polling_interval=min(5.0, beat), install_signal_handlers=False,
+    )  # fmt: skip
+
+
+async def _work(lanes: Sequence[Worker], wait: bool) -> None:
+    """Run lanes until they are told to end or have nothing to do. Where one breaks, all end: half a worker is none."""
+
+    def end() -> None:
+        for each in lanes:
+            each.stop()  # type: ignore[no-untyped-call]
+
+    with signals.on_stop(end) if wait else nullcontext():
+        running = [asyncio.create_task(each.run()) for each in lanes]  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED if wait else asyncio.ALL_COMPLETED)
+        finally:
+            end()
+            await asyncio.gather(*running)
 
 
 async def _along(beside: Callable[[], Awaitable[None]]) -> None:
