@@ -18,7 +18,7 @@ from tests.deciding import LOAD, METRICS, above, neighbour, steady, tenancy
 from foretell.app import App
 from foretell.app.opening import stores
 from foretell.app.schedule import defaults, due, tick
-from foretell.app.worker import _look
+from foretell.app.worker import _look, work
 from foretell.engine.timetable import checked, last_due, next_due
 from foretell.errors import InvalidRequest, NotFound, Unavailable
 from foretell.stores.access import OPERATOR, WORKER
@@ -185,6 +185,27 @@ def test_a_tenant_without_facts_is_left_alone_and_one_that_is_new_waits(app: App
     young = neighbour(app)
     assert tick(app.house, eyes, datetime.now(UTC)) == 0
     assert young.jobs.list() == []
+
+
+def test_what_still_waits_is_not_started_again(app: App, alone: Path, eyes: Database) -> None:
+    """Due every two minutes, and nobody works for an hour: one is waiting, and nothing is caught up afterwards."""
+    app.import_(METRICS, steady(days=3))
+    app.schedule.change("clean", cron="*/2 * * * *")
+    start = datetime.now(UTC) + timedelta(minutes=2)
+    assert sum(tick(app.house, eyes, start + timedelta(minutes=k)) for k in range(60)) == 2
+    assert started(app) == ["clean", f"retrain {LOAD}"]
+    fired = next(each.fired_at for each in app.schedule.list() if each.name == "clean")
+    assert fired
+    assert fired > start + timedelta(minutes=56)
+    work(wait=False, beat=0.5)
+    assert {each.state for each in app.jobs.list()} <= {"done", "failed"}
+    for minutes in (60, 62):
+        tick(app.house, eyes, start + timedelta(minutes=minutes))
+    assert started(app).count("clean") == 2
+    with above(alone) as connection:  # one that the queue lost does not hinder it for ever
+        connection.execute("UPDATE jobs SET created_at = now() - interval '9 days' WHERE tenant_id = %s", [app.tenant])
+    tick(app.house, eyes, start + timedelta(minutes=64))
+    assert started(app).count("clean") == 3
 
 
 def test_times_can_be_changed_put_off_and_put_back(app: App, eyes: Database) -> None:

@@ -16,13 +16,14 @@ from foretell.app.vectors import owner
 from foretell.contract import Domain
 from foretell.engine.timetable import checked, last_due, next_due
 from foretell.errors import ForetellError, InvalidRequest, NotFound
-from foretell.stores import records, registry, schedules
+from foretell.stores import jobs, records, registry, schedules
 from foretell.stores.database import Database
 from foretell.stores.schedules import Clock, Told
 
 log = logging.getLogger("foretell")
 
 NOTHING = Told()
+FORGOTTEN = timedelta(days=8)  # for which one that waits keeps the next from being started: longer, the queue lost it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,7 @@ def tick(house: House, eyes: Database, now: datetime) -> int:
 
 
 def _start(desk: Tenancy, there: Mapping[str, Default], waiting: Mapping[str, datetime]) -> int:
-    """Put on record what is due, in one transaction."""
+    """Put on record what is due, in one transaction; not what still waits from before, whose moment is over with it."""
     started = 0
     with desk.transaction() as connection:
         tables = sorted({table for name in waiting for table in there[name].tables})
@@ -173,7 +174,10 @@ def _start(desk: Tenancy, there: Mapping[str, Default], waiting: Mapping[str, da
                 continue
             if default.tables and not any(marks[table] for table in default.tables):
                 continue
-            told = KINDS[default.kind].told.model_validate(default.told)
+            kind = KINDS[default.kind]
+            told = kind.told.model_validate(default.told)
+            if jobs.awaited(connection, desk.tenant, default.kind, kind.subject(told), FORGOTTEN):
+                continue
             put(desk, connection, default.kind, told, f"{name} {moment.isoformat()}")
             started += 1
     return started

@@ -119,6 +119,16 @@ def waiting(connection: Connection[Any], tenant: str) -> int:
     return int(row[0]) if row else 0
 
 
+def awaited(connection: Connection[Any], tenant: str, kind: str, subject: str, within: timedelta) -> bool:
+    """Whether a job of that kind about that subject, put on record within that time, is still waiting."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM jobs WHERE tenant_id = %s AND kind = %s AND subject = %s AND state = 'waiting'"
+        " AND created_at > now() - %s)",
+        [tenant, kind, subject, within],
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def cancel(connection: Connection[Any], tenant: str, job: UUID) -> None:
     """Let a job end: at once one that waits, at its next step one that runs; one that has ended stays as it is."""
     connection.execute(
