@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,7 +23,7 @@ from tests.deciding import LOAD, METRICS, above, neighbour, steady, tenancy
 from foretell.app import App
 from foretell.app.opening import stores
 from foretell.app.schedule import defaults, due, tick
-from foretell.app.worker import _look, work
+from foretell.app.worker import _keep, _look, work
 from foretell.engine.timetable import checked, last_due, next_due
 from foretell.errors import InvalidRequest, NotFound, Unavailable
 from foretell.stores.access import OPERATOR, WORKER
@@ -255,7 +260,7 @@ def test_what_the_house_does_for_itself_is_done_once(app: App, alone: Path, eyes
         return {"number": len(done)}
 
     with ThreadPoolExecutor(3) as threads:
-        list(threads.map(lambda _: _look(app.house, eyes, {"backup": ("0 2 * * *", deed)}), range(6)))
+        list(threads.map(lambda _: _keep(eyes, {"backup": ("0 2 * * *", deed)}), range(6)))
     assert runs(alone) == [("backup", {"number": 1}, None)]
     with Database(eyes.url, role=OPERATOR, size=1).nobody() as connection:
         assert connection.execute("SELECT count(*) FROM house_runs").fetchone() == (1,)
@@ -265,6 +270,75 @@ def test_what_fails_there_is_on_record_and_hinders_nobody(app: App, alone: Path,
     def deed() -> dict[str, Any]:
         raise Unavailable("the disk is full")
 
-    _look(app.house, eyes, {"backup": ("0 2 * * *", deed)})
+    _keep(eyes, {"backup": ("0 2 * * *", deed)})
     assert runs(alone) == [("backup", None, "the disk is full")]
+    _look(app.house, eyes)
     assert started(app) == ["clean"]
+
+
+LOST = """
+import os, sys
+from foretell.app.opening import stores
+from foretell.app.worker import _keep
+eyes = stores({}, role="foretell_worker", size=2).database
+def deed():
+    print("begun", flush=True)
+    sys.stdin.read()
+    os._exit(9)
+_keep(eyes, {"backup": ("0 2 * * *", deed)})
+"""
+
+
+def test_what_a_worker_was_lost_with_is_done_by_another_and_given_up_in_the_end(
+    app: App, alone: Path, eyes: Database
+) -> None:
+    done: list[int] = []
+
+    def deed() -> dict[str, Any]:
+        done.append(1)
+        return {"number": len(done)}
+
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", LOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout
+            assert other.stdout.readline() == b"begun\n"
+            _keep(eyes, {"backup": ("0 2 * * *", deed)})  # it lives, and is not disturbed
+            assert runs(alone) == [("backup", None, None)]
+            assert other.stdin
+            other.stdin.close()
+            assert other.wait(30) == 9
+    _keep(eyes, {"backup": ("0 2 * * *", deed)})
+    assert (done, runs(alone)) == ([], [("backup", None, None)])  # it would go on killing workers
+    with above(alone) as connection:
+        connection.execute("UPDATE house_runs SET attempts = 2")
+    _keep(eyes, {"backup": ("0 2 * * *", deed)})
+    _keep(eyes, {"backup": ("0 2 * * *", deed)})
+    assert (done, runs(alone)) == ([1], [("backup", {"number": 1}, None)])
+
+
+def test_nothing_that_is_due_waits_for_the_house(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that takes as long as it likes, and a tenant whose job is due and done meanwhile."""
+    monkeypatch.setattr("foretell.app.worker.TICK", 0.1)
+    app.schedule.change("clean", enabled=False)
+    begun, seen = threading.Event(), threading.Event()
+
+    def deed() -> dict[str, Any]:
+        begun.set()
+        return {"seen": seen.wait(100)}
+
+    def watch() -> None:
+        assert begun.wait(60)
+        app.schedule.change("clean", enabled=True, cron="* * * * *")
+        end = time.monotonic() + 100
+        while time.monotonic() < end and not any(each.state == "done" for each in app.jobs.list()):
+            time.sleep(0.1)
+        if app.jobs.list():
+            seen.set()
+        signal.raise_signal(signal.SIGTERM)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work(beat=0.5, own={"backup": ("0 2 * * *", deed)})
+    watcher.join()
+    assert seen.is_set()
+    assert "clean" in started(app)

@@ -144,7 +144,8 @@ MEANT = {
         for name in QUEUED
     },
     **{(WORKER, f"public.{name}"): {"SELECT"} for name in ("tenants", "schedules", "settings_changes")},
-    (WORKER, "public.house_runs"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("ended_at", "told", "error")},
+    (WORKER, "public.house_runs"): {"SELECT", "INSERT"}
+    | {f"UPDATE ({n})" for n in ("ended_at", "told", "error", "attempts")},
     (OPERATOR, "public.house_runs"): {"SELECT"},
     **{(role, "public.house_runs"): set[str]() for role in (APP, READER)},
     **{(role, "public.kept_answers"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for role in (APP, READER)},

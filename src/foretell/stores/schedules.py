@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
@@ -73,17 +75,35 @@ def tell(connection: Connection[Any], tenant: str, name: str, told: Told) -> Non
 # ---------------------------------------------------------------- the house
 
 
+GOES = 3  # at a run whose workers are lost
+
+
+@contextmanager
+def alone(url: str, role: str, name: str) -> Iterator[bool]:
+    """Whether nobody else does this for the house, and nobody begins to until the block ends, or its process."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute(f"SET ROLE {role}".encode())
+        row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 2))", [name]).fetchone()
+        yield bool(row and row[0])
+
+
 def last_run(connection: Connection[Any], name: str) -> datetime | None:
-    """When what the house does for itself was last due and begun; None before the first."""
-    row = connection.execute("SELECT max(due) FROM house_runs WHERE name = %s", [name]).fetchone()
+    """When what the house does for itself was last due and came to an end, or was given up; None before the first."""
+    row = connection.execute(
+        "SELECT max(due) FROM house_runs WHERE name = %s AND (ended_at IS NOT NULL OR attempts >= %s)", [name, GOES]
+    ).fetchone()
     last: datetime | None = row[0] if row else None
     return last
 
 
-def run_begins(connection: Connection[Any], name: str, due: datetime) -> bool:
-    """Begin what is due; False where another worker has."""
-    done = connection.execute("INSERT INTO house_runs (name, due) VALUES (%s, %s) ON CONFLICT DO NOTHING", [name, due])
-    return bool(done.rowcount)
+def run_begins(connection: Connection[Any], name: str, due: datetime) -> int:
+    """Begin what is due, or what a lost worker left, for who is `alone` with it: the how manieth go; 0 for no more."""
+    row = connection.execute(
+        "INSERT INTO house_runs AS r (name, due) VALUES (%s, %s) ON CONFLICT (name, due) DO UPDATE"
+        " SET attempts = r.attempts + 1 WHERE r.ended_at IS NULL AND r.attempts < %s RETURNING attempts",
+        [name, due, GOES],
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def run_ends(

@@ -1,8 +1,9 @@
-"""Turns in the queue: what somebody asked for before what was due, whoever has fewer waiting first among each."""
+"""Turns in the queue: what somebody asked for before what was due; and what the house was lost with is counted."""
 
+import sqlalchemy as sa
 from alembic import op
 
-from foretell.stores.access import APP, QUEUE
+from foretell.stores.access import APP, QUEUE, WORKER
 
 revision = "0015"
 down_revision = "0014"
@@ -27,5 +28,7 @@ GRANT EXECUTE ON FUNCTION {QUEUE}.deliver TO {APP}
 
 
 def upgrade() -> None:
-    """Let a job be put into the queue with a rank."""
+    """Let a job be put into the queue with a rank, and count how often the house began what it does for itself."""
     op.get_bind().exec_driver_sql(DELIVER)
+    op.add_column("house_runs", sa.Column("attempts", sa.Integer, nullable=False, server_default="1"))
+    op.execute(f"GRANT UPDATE (attempts) ON house_runs TO {WORKER}")
