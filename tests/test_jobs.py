@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ import pytest
 from tests.deciding import LOAD, METRICS, above, neighbour, steady, tenancy
 
 from foretell.app import App, kinds
-from foretell.app.jobs import ATTEMPTS, SCHEDULE, run
+from foretell.app.jobs import ATTEMPTS, SCHEDULE, SPREAD, run
 from foretell.app.kinds import QUEUES, Kind, Told
 from foretell.app.notices import tell
 from foretell.app.opening import stores
 from foretell.app.tokens import Keys, rotate
 from foretell.app.work import Ended, Work
-from foretell.app.worker import _lanes, work
+from foretell.app.worker import _lanes, _take, work
 from foretell.contract import Finding
 from foretell.errors import InvalidRequest, NotFound, Refused, Unauthorized, Unavailable
 from foretell.settings import ForetellSettings
@@ -194,6 +195,40 @@ def test_what_passes_is_tried_again_later_and_then_given_up(app: App, monkeypatc
     assert all(later > 1.3 * sooner for sooner, later in pairwise(waits))
     run(app.house, *sealed(app, number))
     assert (app.jobs.get(number).state, app.jobs.get(number).attempts) == ("failed", ATTEMPTS)
+
+
+def test_what_is_in_vain_for_a_while_waits_and_has_not_been_tried(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=15)
+
+    def resting(*_: object) -> dict[str, Any]:
+        raise Unavailable("the provider is left alone", until=later)
+
+    number = deed(app, monkeypatch, resting)
+    for _ in range(2 * ATTEMPTS):
+        with pytest.raises(Again) as again:
+            run(app.house, *sealed(app, number))
+        assert again.value.aside
+        assert 890 < again.value.seconds < 900 + SPREAD
+        told = app.jobs.get(number)
+        assert (told.state, told.error, told.message) == ("waiting", "Unavailable", "the provider is left alone")
+    later += timedelta(hours=8)
+    run(app.house, *sealed(app, number))
+    assert (app.jobs.get(number).state, app.jobs.get(number).notes) == ("failed", {"rests": 2 * ATTEMPTS})
+
+
+def test_a_record_that_can_not_be_read_is_not_forgotten(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue deletes what ended; a job that a worker could not even take up has not."""
+    put = app.jobs.start("clean", {})
+
+    def away(*_: object) -> None:
+        raise Unavailable("the database does not answer")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(jobs, "begin", away)
+        lost.setattr("foretell.app.worker.LATER", 0.0)
+        with pytest.raises(Again):
+            _take(app.house, *sealed(app, put.job_id))
+    assert app.jobs.get(put.job_id).state == "waiting"
 
 
 def test_what_can_never_be_done_fails_at_once(app: App) -> None:

@@ -20,6 +20,7 @@ The class name is the public error code. HTTP status lives in `web`, exit codes 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,12 @@ class Refused(ForetellError):  # noqa: N818
 
 
 class Unavailable(ForetellError):  # noqa: N818
-    """A store does not answer just now."""
+    """A store does not answer just now; it is in vain to try again before `until`, where that is known."""
+
+    def __init__(self, message: str, *, until: datetime | None = None) -> None:
+        """Say what happened, and from when on it may be tried again."""
+        super().__init__(message)
+        self.until = until
 
 
 class Damaged(ForetellError):  # noqa: N818

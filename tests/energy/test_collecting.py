@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from tests.providers import KEY, Providers, providers
 from foretell.app import App, jobs
 from foretell.app.collecting import Sources
 from foretell.app.jobs import SCHEDULE
-from foretell.app.opening import stores
+from foretell.app.opening import add_tenant, stores
 from foretell.app.schedule import tick
 from foretell.app.worker import work
 from foretell.cli.demo_plants import PLANTS as SITES
@@ -31,6 +32,7 @@ from foretell.engine.timetable import next_due
 from foretell.stores.access import WORKER
 from foretell.stores.jobs import Job
 
+PLANT = ("plant", "kind", "since", "latitude", "longitude", "capacity_kw")
 FORECAST, SUN, AIR = "energy.open_meteo", "energy.nasa_power", "energy.open_meteo_archive"
 DUE = {f"collect:{name}" for name in (FORECAST, SUN, AIR)}
 
@@ -110,6 +112,7 @@ def test_what_fails_at_every_go_is_told_by_mail_and_in_a_chat_once_a_day(
 ) -> None:
     server.always = {"/": "503"}
     monkeypatch.setattr(jobs, "FIRST", 0.0)
+    monkeypatch.setattr(jobs, "LONGEST", timedelta())  # nobody who is left alone is waited for
     with mails() as post, chat() as room:
         monkeypatch.setenv("FORETELL_MAIL", f"smtp://127.0.0.1:{post.port}")
         monkeypatch.setenv("FORETELL_CHATS", room.origin)
@@ -124,6 +127,74 @@ def test_what_fails_at_every_go_is_told_by_mail_and_in_a_chat_once_a_day(
             App(replace(app.desk, who=SCHEDULE)).jobs.start("collect", {"source": name})
         work(wait=False, beat=0.5)
         assert len(room.got) == len(post.got) == 3
+
+
+def at_once(alone: Path) -> None:
+    """Whatever is to be tried again later is to be tried now."""
+    with above(alone) as connection:
+        connection.execute("SET search_path TO foretell_queue")
+        connection.execute("UPDATE procrastinate_jobs SET scheduled_at = now(), priority = 0 WHERE status = 'todo'")
+
+
+@pytest.mark.row("E1")
+def test_a_provider_that_is_away_is_waited_for_and_said_once(
+    app: App, alone: Path, server: Providers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.always = {"/": "503"}
+    monkeypatch.setattr("foretell.app.asking.BACKOFF", 0.0)
+    monkeypatch.setattr(jobs, "FIRST", 0.0)
+    others = [App(replace(app.desk, tenant=f"t{uuid4().hex[:12]}")) for _ in range(3)]
+    for other in others:
+        add_tenant(other.tenant, zone="UTC")
+        other.import_("energy.plants", app.facts("energy.plants").select(PLANT))
+    with above(alone) as connection:
+        connection.execute("UPDATE tenants SET created_at = now() - interval '10 days'")
+    with caplog.at_level(logging.WARNING, logger="foretell"):
+        waiting = [*fetched(app).values()]
+        for _ in range(jobs.ATTEMPTS + 1):  # they look in vain more often than they may try
+            at_once(alone)
+            work(wait=False, beat=0.5)
+    everybody = [app, *others]
+    told = [job for one in everybody for job in one.jobs.list() if job.kind == "collect"]
+    assert len(told) == len(DUE) * len(everybody)
+    assert {(job.state, job.error) for job in told} == {("waiting", "Unavailable")}
+    assert max(job.attempts for job in told) > jobs.ATTEMPTS
+    assert [one.notices.list() for one in everybody] == [[]] * len(everybody)
+    said = [each.message for each in caplog.records if "left alone by all tenants until" in each.message]
+    assert len(said) == 3  # providers
+    assert len(caplog.records) <= len(said) + 4  # what happened before they rested
+    with above(alone) as connection:
+        late = "SELECT scheduled_at, priority FROM foretell_queue.procrastinate_jobs WHERE args ->> 'tenant' = %s"
+        rests = connection.execute("SELECT min(rests_until), max(rests_until) FROM providers").fetchone()
+        assert rests
+        for when, priority in connection.execute(late, [app.tenant]).fetchall():
+            assert rests[0] <= when <= rests[1] + timedelta(seconds=jobs.SPREAD)
+            assert priority < -1_000_000
+        connection.execute("UPDATE providers SET rests_until = now()")
+    server.always = {}
+    looked = app.jobs.start("detect", {"report": "energy.watch"})  # nobody's turn is kept by one that waits so
+    work(wait=False, beat=0.5)
+    assert app.jobs.get(looked.job_id).state == "done"
+    at_once(alone)
+    work(wait=False, beat=0.5)
+    assert {app.jobs.get(job.job_id).state for job in waiting} == {"done"}
+
+
+@pytest.mark.row("E1")
+def test_a_provider_that_stays_away_is_waited_for_some_hours(
+    app: App, alone: Path, server: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.always = {"/": "503"}
+    monkeypatch.setattr("foretell.app.asking.BACKOFF", 0.0)
+    monkeypatch.setattr(jobs, "FIRST", 0.0)
+    assert {job.state for job in fetched(app).values()} == {"waiting"}
+    with above(alone) as connection:
+        connection.execute("UPDATE jobs SET started_at = now() - interval '8 hours' WHERE kind = 'collect'")
+    at_once(alone)
+    work(wait=False, beat=0.5)
+    told = [job for job in app.jobs.list() if job.kind == "collect"]
+    assert {(job.state, job.error) for job in told} == {("failed", "Unavailable")}
+    assert len(app.notices.list()) == len(DUE)
 
 
 @pytest.mark.row("E1")

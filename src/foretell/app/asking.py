@@ -125,7 +125,7 @@ class Asking:
         try:
             rows = self.source.parse(body, get)
         except InvalidRequest as error:
-            self._failed(None)
+            self._failed(None, str(error))
             raise _MissedError(str(error)) from None
         except Exception as error:
             raise self._broken("parse", error) from error
@@ -164,13 +164,13 @@ class Asking:
                 words, later = f"HTTP {said.status}", said.later or timedelta()
                 if said.status < 500 and said.status not in PASSING:
                     if said.status in OF_ALL:
-                        self._failed(None)
+                        self._failed(None, words)
                     raise _MissedError(words)
                 if later > PATIENCE:
                     break
             else:
                 words, later = said, timedelta()
-        self._failed(later if later > PATIENCE else None)
+        self._failed(later if later > PATIENCE else None, words)
         raise _MissedError(words)
 
     def _once(self, get: Get) -> Said | str:
@@ -200,6 +200,12 @@ class Asking:
             )
         return f"the {self.source.quota.day:g} requests that {self.source.provider} takes a day are used up"
 
-    def _failed(self, later: timedelta | None) -> None:
+    def _failed(self, later: timedelta | None, why: str) -> None:
+        """Count it; where the provider is left alone from now on, that is said once, for all tenants."""
         with self.desk.transaction(durable=False) as connection:
-            providers.failed(connection, self.source.provider, now=self.now(), later=later)
+            until = providers.failed(connection, self.source.provider, now=self.now(), later=later)
+        if until:
+            log.warning(
+                "%s is left alone by all tenants until %s: %s",
+                self.source.provider, f"{until:%Y-%m-%d %H:%M %Z}", why,
+            )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -139,6 +139,15 @@ class Sources:
                     done.append(self._chain(get, domain, source, _wanted(source, standing, there, since, until)))
         return done
 
+    def rest(self, asked: Iterable[str]) -> datetime | None:
+        """When the first of these providers that are left alone now is asked again; None where none is left alone."""
+        now = self.now()
+        with self.desk.transaction() as connection:
+            known = [providers.known(connection, each) for each in dict.fromkeys(asked)]
+        return min(
+            (one.rests_until for one in known if one and one.rests_until and one.rests_until > now), default=None
+        )
+
     def _chain(self, get: Getting, domain: Domain, source: Source, wanted: Wanted) -> Collected:
         """Ask a source, then those that stand in for it about the places that it does not answer; put it on record."""
         named, sources = f"{domain.name}.{source.name}", {each.name: each for each in domain.sources}
@@ -159,7 +168,10 @@ class Sources:
             records.audit(connection, self.desk.tenant, self.desk.who, "collect", named, done.model_dump(mode="json"))
         if left.height:
             why = "; ".join(f"{one.source}: {words}" for one in done.tried for words in one.why)
-            log.warning(
+            # That a provider is left alone is said once, not of every tenant.
+            resting = self.rest(one.provider for one in done.tried) is not None
+            log.log(
+                logging.DEBUG if resting else logging.WARNING,
                 "%s of %s: nothing came for %d of %d places (%s); the newest of %s became known at %s",
                 named, self.desk.tenant, left.height, done.wanted, why, done.table, done.newest,
             )  # fmt: skip

@@ -6,8 +6,8 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,22 @@ MOST = 1000  # jobs listed at once, and waiting ones of a tenant
 SCHEDULE = "the schedule"  # who asks for what is due
 ATTEMPTS = 5  # goes at a job whose workers are lost, or that meets with something that passes
 FIRST = 5.0  # seconds until the second go; each time twice as long
+LONGEST = timedelta(hours=8)  # after its first go, that a job waits for somebody who is left alone
+SPREAD = 60.0  # seconds, at most, that it waits longer, so that not all come at once
+RESTS = "rests"  # the note of how often it did
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Came:
+    """What came of a go at a job: its new state, and its result or what went wrong (code and words).
+
+    `until` is when its next go is, where that is known.
+    """
+
+    state: State
+    result: dict[str, Any] | None = None
+    error: tuple[str, str] | None = None
+    until: datetime | None = None
 
 
 class Jobs:
@@ -119,12 +135,15 @@ def run(house: House, tenant: str, number: str, seal: str) -> None:
         return
     work = Work(job)
     began = time.perf_counter()
-    state, result, error = _done(Tenancy(house=house, tenant=tenant, who=job.asked_by, work=work), job)
-    _end(Tenancy(house=house, tenant=tenant, who=job.asked_by), job, state, result, error)
+    came = _done(Tenancy(house=house, tenant=tenant, who=job.asked_by, work=work), job)
+    _end(Tenancy(house=house, tenant=tenant, who=job.asked_by), job, came)
     took = time.perf_counter() - began
-    log.info("job %s %s of %s: %s after %.1f s", job.kind, job.subject, tenant, state, took)
-    if state == "waiting":
-        raise Again(FIRST * 2 ** (job.attempts - 1) * random.uniform(1, 1.5))  # noqa: S311 - no secret
+    log.info("job %s %s of %s: %s after %.1f s", job.kind, job.subject, tenant, came.state, took)
+    if came.until:
+        then = came.until + timedelta(seconds=random.uniform(1, SPREAD))  # noqa: S311 - no secret
+        raise Again(max(1.0, (then - datetime.now(UTC)).total_seconds()), aside=then)
+    if came.state == "waiting":
+        raise Again(FIRST * 2 ** (_tries(job) - 1) * random.uniform(1, 1.5))  # noqa: S311 - no secret
 
 
 def refuse(house: House, tenant: str, number: str, why: Unauthorized) -> None:
@@ -133,39 +152,58 @@ def refuse(house: House, tenant: str, number: str, why: Unauthorized) -> None:
     with desk.transaction() as connection:
         job = jobs.begin(connection, tenant, UUID(number))
     if job is not None:
-        _end(replace(desk, who=job.asked_by), job, "failed", None, (why.code, str(why)))
+        _end(replace(desk, who=job.asked_by), job, _Came(state="failed", error=(why.code, str(why))))
 
 
-def _end(
-    desk: Tenancy, job: Job, state: State, result: dict[str, Any] | None, error: tuple[str, str] | None
-) -> None:  # fmt: skip
+def _end(desk: Tenancy, job: Job, came: _Came) -> None:
     """Write down what came of a job; of one that failed at its time without anybody waiting, people are told."""
+    notes = {RESTS: job.notes.get(RESTS, 0) + 1} if came.until else {}
     with desk.transaction() as connection:
-        jobs.end(connection, desk.tenant, job, state, result=result, error=error)
-        if state == "failed" and error and job.asked_by == SCHEDULE and job.kind != "notify":
+        jobs.end(connection, desk.tenant, job, came.state, result=came.result, error=came.error, notes=notes)
+        if came.state == "failed" and came.error and job.asked_by == SCHEDULE and job.kind != "notify":
             words = f"{job.kind} {job.subject} failed".replace("  ", " ")
             lost = Finding(kind=f"{job.kind}_failed", severity="high", words=words, evidence={"job": str(job.job_id)})
             tell(desk, connection, job.subject or job.kind, [lost])
 
 
-def _done(desk: Tenancy, job: Job) -> tuple[State, dict[str, Any] | None, tuple[str, str] | None]:
-    """What becomes of a job: its new state, and what came of it or what went wrong."""
+def _done(desk: Tenancy, job: Job) -> _Came:
+    """Do a job; what came of it."""
     from foretell.app import App
 
     kind = KINDS.get(job.kind)
     if job.cancelled:
-        return "cancelled", None, None
+        return _Came(state="cancelled")
     if kind is None:
-        return "failed", None, ("NotFound", f"this foretell knows no jobs of kind {job.kind}")
-    if job.attempts > ATTEMPTS:
-        return "failed", None, ("Unavailable", f"{ATTEMPTS} workers were lost, or gave up, while they did it")
+        return _Came(state="failed", error=("NotFound", f"this foretell knows no jobs of kind {job.kind}"))
+    if _tries(job) > ATTEMPTS:
+        words = f"{ATTEMPTS} workers were lost, or gave up, while they did it"
+        return _Came(state="failed", error=("Unavailable", words))
     try:
-        return "done", kind.do(App(desk), kind.told.model_validate(job.told)), None
+        return _Came(state="done", result=kind.do(App(desk), kind.told.model_validate(job.told)))
     except Ended:
-        return "cancelled", None, None  # of one that is lost, nothing is written: another has it
+        return _Came(state="cancelled")  # of one that is lost, nothing is written: another has it
     except Exception as error:
-        passing = isinstance(error, Unavailable) or not isinstance(error, ForetellError)
-        told = (error.code, str(error)) if isinstance(error, ForetellError) else (type(error).__name__, str(error))
-        if not isinstance(error, ForetellError):
-            log.exception("job %s %s of %s", job.kind, job.subject, desk.tenant)
-        return ("waiting" if passing and job.attempts < ATTEMPTS else "failed"), None, told
+        return _wrong(desk, job, error)
+
+
+def _wrong(desk: Tenancy, job: Job, error: Exception) -> _Came:
+    """What came of a job that went wrong: it fails, or waits for its next go.
+
+    Where the error says until when a go is in vain it waits as long, at most until `LONGEST` after its first; such a go
+    is no try.
+    """
+    if not isinstance(error, ForetellError):
+        log.exception("job %s %s of %s", job.kind, job.subject, desk.tenant)
+        again: State = "waiting" if _tries(job) < ATTEMPTS else "failed"
+        return _Came(state=again, error=(type(error).__name__, str(error)))
+    told, until = (error.code, str(error)), error.until if isinstance(error, Unavailable) else None
+    if until:
+        within = until <= (job.started_at or until) + LONGEST
+        return _Came(state="waiting" if within else "failed", error=told, until=until if within else None)
+    passing = isinstance(error, Unavailable) and _tries(job) < ATTEMPTS
+    return _Came(state="waiting" if passing else "failed", error=told)
+
+
+def _tries(job: Job) -> int:
+    """How often a job was taken up, those times left out when it could not be tried."""
+    return job.attempts - int(job.notes.get(RESTS, 0))

@@ -199,10 +199,15 @@ def detected(app: App, told: Detect) -> dict[str, Any]:
 
 
 def collected(app: App, told: Collect) -> dict[str, Any]:
-    """What came of each source; raises Unavailable where a place was answered by nobody, and it is tried again."""
+    """What came of each source; raises Unavailable where a place was answered by nobody, and it is tried again.
+
+    That is when the first of those who were to answer is asked again, where one is left alone.
+    """
     done = app.sources.collect(told.source)
-    if lost := [one.source for one in done if one.answered < one.wanted]:
-        raise Unavailable(f"{', '.join(lost)}: nothing came for some places; foretell sources says from whom, and why")
+    if lost := [one for one in done if one.answered < one.wanted]:
+        words = "nothing came for some places; foretell sources says from whom, and why"
+        until = app.sources.rest(tried.provider for one in lost for tried in one.tried)
+        raise Unavailable(f"{', '.join(one.source for one in lost)}: {words}", until=until)
     return {"collected": [one.model_dump(mode="json") for one in done]}
 
 

@@ -46,11 +46,14 @@ class Job:
 
 
 class Again(Exception):  # noqa: N818 - it is no error
-    """What was to be done is to be tried again, so many seconds from now."""
+    """What was to be done is to be tried again, so many seconds from now.
 
-    def __init__(self, seconds: float) -> None:
+    One that waits `aside`, until that moment, keeps none of its tenant's other jobs waiting; it comes last then.
+    """
+
+    def __init__(self, seconds: float, *, aside: datetime | None = None) -> None:
         super().__init__(f"again in {seconds:.0f} s")
-        self.seconds = seconds
+        self.seconds, self.aside = seconds, aside
 
 
 _COLUMNS = ", ".join(Job.__dataclass_fields__)
@@ -162,17 +165,20 @@ def hold(
 
 def end(
     connection: Connection[Any], tenant: str, job: Job, state: State, *, result: Mapping[str, Any] | None = None,
-    error: tuple[str, str] | None = None,
+    error: tuple[str, str] | None = None, notes: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Say what came of a job, for who took it up; nothing if another has it now. `waiting` is to be tried again."""
+    """Say what came of a job, for who took it up; nothing if another has it now. `waiting` is to be tried again.
+
+    `notes` are added to its own.
+    """
     code, message = error or (None, None)
     connection.execute(
-        "UPDATE jobs SET state = %s, result = %s, error = %s, message = %s, doing = NULL,"
+        "UPDATE jobs SET state = %s, result = %s, error = %s, message = %s, doing = NULL, notes = notes || %s,"
         " progress = CASE %s WHEN 'done' THEN 1 ELSE progress END,"
         " ended_at = CASE %s WHEN 'waiting' THEN NULL ELSE now() END"
         " WHERE tenant_id = %s AND job_id = %s AND state = 'running' AND attempts = %s",
         [
-            state, None if result is None else Jsonb(result), code, message, state, state,
+            state, None if result is None else Jsonb(result), code, message, Jsonb(notes or {}), state, state,
             tenant, job.job_id, job.attempts,
         ],
     )  # fmt: skip

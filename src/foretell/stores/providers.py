@@ -23,7 +23,7 @@ SPEND = (
 FAILED = (
     "UPDATE providers SET failures = failures + 1, rests_until = greatest(%(least)s,"
     " CASE WHEN failures + 1 >= %(failures)s THEN %(now)s + least(%(longest)s, %(rest)s *"
-    " power(2, least(failures + 1 - %(failures)s, 10))) END) WHERE provider = %(provider)s"
+    " power(2, least(failures + 1 - %(failures)s, 10))) END) WHERE provider = %(provider)s RETURNING rests_until"
 )
 
 
@@ -43,10 +43,14 @@ def spend(connection: Connection[Any], provider: str, *, cost: float, quota: flo
     return connection.execute(SPEND, values).rowcount == 1
 
 
-def failed(connection: Connection[Any], provider: str, *, now: datetime, later: timedelta | None) -> None:
-    """A request failed for good. After `FAILURES` in a row, or where it said how much `later`, the provider rests."""
+def failed(connection: Connection[Any], provider: str, *, now: datetime, later: timedelta | None) -> datetime | None:
+    """A request failed for good. After `FAILURES` in a row, or where it said how much `later`, the provider rests.
+
+    Until when it rests is returned; None where it does not.
+    """
     values = {"provider": provider, "now": now, "least": now + later if later else None, "failures": FAILURES}
-    connection.execute(FAILED, values | {"rest": REST, "longest": LONGEST})
+    row = connection.execute(FAILED, values | {"rest": REST, "longest": LONGEST}).fetchone()
+    return row[0] if row and row[0] and row[0] > now else None
 
 
 def answered(connection: Connection[Any], provider: str) -> None:

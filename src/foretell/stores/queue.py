@@ -27,7 +27,12 @@ log = logging.getLogger("foretell")
 
 class _Later(BaseRetryStrategy):
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002
-        return RetryDecision(retry_in={"seconds": int(exception.seconds)}) if isinstance(exception, Again) else None
+        if not isinstance(exception, Again):
+            return None
+        # The library hands out none of a tenant's jobs behind one that waits, unless that one is of a lower priority;
+        # so those that wait aside are below all others, and the one that is due later below the one that is sooner.
+        below = -int(exception.aside.timestamp() / 10) if exception.aside else None
+        return RetryDecision(retry_in={"seconds": int(exception.seconds)}, priority=below)
 
 
 async def _enter(connection: AsyncConnection[Any]) -> None:
