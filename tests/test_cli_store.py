@@ -7,18 +7,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.types.json import Jsonb
 from tests.conftest import reachable
 
+from foretell import upkeep
 from foretell.app import App
 from foretell.cli import store
 from foretell.errors import Damaged, Misconfigured, NotFound, Refused
+from foretell.settings import ForetellSettings
 from foretell.stores import launcher
 from foretell.stores.blobs import Blobs
 from foretell.stores.migrations import HEAD
@@ -114,6 +120,95 @@ def test_the_doctor_ends_with_1_where_something_is_wrong(own: Path, server: Serv
     assert "wrong:     traffic.metrics is not closed to other tenants; type in psql: ALTER TABLE" in done.output
     assert "all is well" not in done.output
     assert say(store.doctor, home=own).exit_code == 0
+
+
+@contextmanager
+def without_its_file(own: Path) -> Iterator[str]:
+    """The model's file is elsewhere meanwhile; its address."""
+    (path,) = (each for each in (own / "blobs" / "acme" / "blobs").rglob("*") if each.is_file())
+    path.rename(own / "aside")
+    try:
+        yield path.name
+    finally:
+        (own / "aside").rename(path)
+
+
+def test_a_model_file_that_is_gone_is_told_and_stops_no_backup(own: Path, server: Server, tmp_path: Path) -> None:
+    with without_its_file(own) as address:
+        done = say(store.backup, tmp_path / "all", home=own)
+        assert done.exit_code == 0
+        assert f"not in it: traffic.load 1: blob {address} of acme does not exist\n" in done.output
+        assert "train their tasks anew" in done.output
+        with reachable() as home:
+            words = say(store.restore, tmp_path / "all", home=home).output
+            launcher.stop(home)
+        assert f"it was not in the backup: traffic.load 1: blob {address} of acme does not exist" in words
+        done = say(store.doctor, home=own)
+        assert (done.exit_code, "all is well" in done.output) == (0, False)  # it does not serve
+        assert "missing    the files of 1 model on record: traffic.load 1 of acme\n" in done.output
+        with psycopg.connect(server.url("foretell"), autocommit=True) as connection:
+            add = "INSERT INTO ml_deployments (tenant_id, model_name, version, deployed_by, reason)"
+            connection.execute(f"{add} VALUES ('acme', 'traffic.load', '1', 'me', 'good')".encode())
+            done = say(store.doctor, home=own)
+            connection.execute("DELETE FROM ml_deployments")
+        assert done.exit_code == 1
+        assert "wrong:     models that should serve have no files: traffic.load 1 of acme; bring them" in done.output
+        assert "or train anew: foretell train traffic.load --tenant acme\n" in done.output
+        before = {str(each) for each in own.rglob("*")}
+        say(store.doctor, home=own)
+        assert {name for name in {str(each) for each in own.rglob("*")} - before if "/blobs" in name} == set()
+    assert say(store.doctor, home=own).output.endswith("all is well\n")
+
+
+def test_the_newest_backup_that_lacks_nothing_outlives_those_that_do(own: Path, tmp_path: Path) -> None:
+    settings = ForetellSettings(home=own, backups=tmp_path, backups_kept=2)
+    nights = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 7)]
+    for night in nights[:2]:
+        assert upkeep.nightly(settings, night)["missing"] == 0
+    with without_its_file(own):
+        for night in nights[2:5]:
+            assert upkeep.nightly(settings, night)["missing"] == 1
+        assert [each.name[15:17] for each in sorted(tmp_path.iterdir())] == ["02", "04", "05"]
+    upkeep.nightly(settings, nights[5])
+    assert [each.name[15:17] for each in sorted(tmp_path.iterdir())] == ["05", "06"]
+
+
+@pytest.mark.parametrize(
+    ("at", "runs", "words", "wrong"),
+    [
+        ("0 2 * * *", [(0.5, {"file": "f.zip", "bytes": 2_000_000, "missing": 3})], "without 3 model files that", None),
+        ("0 2 * * *", [(1.5, {"file": "f.zip", "bytes": 1}), (0.5, "the disk is full")], "failed", "failed: the disk"),
+        ("0 2 * * *", [(4, {"file": "f.zip", "bytes": 1})], "f.zip (0.0 MB)", "the last backup is of"),
+        ("0 2 * * *", [(4, {"file": "f.zip", "bytes": 1}), (2.5, None)], "has not ended", "the last backup is of"),
+        ("off", [(4, {"file": "f.zip", "bytes": 1})], "none is scheduled", None),
+        ("0 2 * * *", [], "none was made yet", "no backup was ever made"),
+        ("off", [], "none was made yet", None),
+    ],
+)
+def test_the_doctor_says_how_the_nightly_backup_went(
+    at: str, runs: list[Any], words: str, wrong: str | None, own: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETELL_BACKUP_AT", at)
+    with psycopg.connect(server.url("foretell"), autocommit=True) as connection:
+        connection.execute("UPDATE tenants SET created_at = now() - interval '9 days'")
+        for days, came in runs:
+            told, error = (Jsonb(came), None) if isinstance(came, dict) else (None, came)
+            connection.execute(
+                "INSERT INTO house_runs (name, due, ended_at, told, error)"
+                " SELECT 'backup', due, CASE WHEN %s THEN due END, %s, %s"
+                " FROM (SELECT now() - %s * interval '1 day') d(due)",
+                [came is not None, told, error, days],
+            )
+        try:
+            done = say(store.doctor, home=own)
+            say(store.doctor, "--json", home=own)
+        finally:
+            connection.execute("DELETE FROM house_runs")
+            connection.execute("UPDATE tenants SET created_at = now()")
+    (line,) = (each for each in done.output.splitlines() if each.startswith("backup "))
+    assert words in line
+    assert done.exit_code == (1 if wrong else 0), done.output
+    assert (wrong or "all is well") in done.output
 
 
 def test_everything_goes_out_and_comes_back(own: Path, tmp_path: Path) -> None:

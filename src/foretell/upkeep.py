@@ -12,12 +12,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from foretell.contract import Table
+from foretell.engine.timetable import last_due
 from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
 from foretell.settings import NIGHTLY, ForetellSettings, source
-from foretell.stores import blobs_in, launcher, outdated
+from foretell.stores import blobs_in, checkup, launcher, outdated
 from foretell.stores import migrate as migrating
 from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, VISITOR, url_of
 from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
+from foretell.stores.archive import manifest, opened
 from foretell.stores.backup import backup as backed_up
 from foretell.stores.backup import restore as restored
 from foretell.stores.backup import verify
@@ -46,6 +48,9 @@ class Health:
     blobs: str
     blobs_size: int | None = None  # bytes
     quarantined: int | None = None  # blobs that are set aside
+    missing: list[str] | None = None  # models on record whose files are not there, those that serve first
+    backup_at: str | None = None  # when a worker backs everything up, as cron writes it (UTC)
+    backups: checkup.Backups | None = None  # how that went
     tenants: int | None = None
     rows: dict[str, int] = field(default_factory=dict)  # by table; about
     settings: dict[str, str] = field(default_factory=dict)  # those that the environment tells, by which name
@@ -102,15 +107,32 @@ def backup_at(settings: ForetellSettings) -> str | None:
 
 
 def nightly(settings: ForetellSettings, now: datetime) -> dict[str, Any]:
-    """Back everything up into the folder of backups, and delete the oldest there; what was done. Raises as `backup`."""
+    """Back everything up into the folder of backups, and delete the oldest there; what was done. Raises as `backup`.
+
+    The newest that lacks no model file stays, however old: it may be all that is left of what the others lack.
+    """
     folder = settings.backups or _home(settings) / "backups"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"foretell-{now:%Y%m%d-%H%M%S}.zip"
     told = backup(settings, file)
-    old = sorted(folder.glob("foretell-*.zip"))[: -settings.backups_kept]
+    files = sorted(folder.glob("foretell-*.zip"))
+    old = files[: -settings.backups_kept]
+    if old and told.missing:
+        whole = next((each for each in reversed(files) if _lacks_nothing(each)), None)
+        old = [each for each in old if each != whole]
     for each in old:
         each.unlink()
-    return {"file": str(file), "bytes": file.stat().st_size, "tenants": told.tenants, "deleted": [e.name for e in old]}
+    return {
+        "file": str(file), "bytes": file.stat().st_size, "tenants": told.tenants, "deleted": [e.name for e in old],
+        "missing": len(told.missing), "quarantined": len(told.quarantined),
+    }  # fmt: skip
+
+
+def _lacks_nothing(file: Path) -> bool:
+    """Whether a backup says that every model file is in it, but those in quarantine."""
+    with suppress(ForetellError), opened(file) as archive:
+        return not manifest(archive, file).missing
+    return False
 
 
 def restore(settings: ForetellSettings, tables: Tables, file: Path) -> Told:
@@ -146,6 +168,7 @@ def doctor(settings: ForetellSettings, tables: Tables) -> Health:
         database=_shown(settings.database) if settings.database else str(home / "postgres"),
         running=False,
         blobs=_blobs(settings),
+        backup_at=backup_at(settings),
         settings={name: told for name in ForetellSettings.model_fields if (told := source(name))},
     )
     tenants: list[str] | None = None
@@ -159,6 +182,8 @@ def doctor(settings: ForetellSettings, tables: Tables) -> Health:
         seen.problems.append(str(error))
     try:
         _weigh(seen, tenants)
+        if tenants and (url := settings.database or _running(home)):
+            _compare(seen, checkup.on_record(url, tenants))
     except (ForetellError, OSError) as error:
         seen.problems.append(f"{error}; is FORETELL_BLOBS right?")
     return seen
@@ -173,7 +198,12 @@ def _own(home: Path, seen: Health) -> str | None:
     seen.pid, seen.postgres, seen.size, seen.running = state.pid, state.version, state.size, state.running
     seen.log = str(state.log) if state.log.exists() else None
     seen.problems += state.problems
-    server = running(state.home) if state.running else None
+    return _running(state.home) if state.running else None
+
+
+def _running(home: Path) -> str | None:
+    """The URL of our own database; None where its server does not run."""
+    server = running(home)
     return url_of(server, LOGIN) if server else None
 
 
@@ -211,7 +241,40 @@ def _asked(seen: Health, connection: Any, *, own: bool) -> list[str]:
     ]
     tenants = [tenant for (tenant,) in connection.execute("SELECT tenant_id FROM tenants ORDER BY 1").fetchall()]
     seen.tenants = len(tenants)
+    seen.backups = checkup.backups(connection)
+    seen.problems += _late(seen.backups, seen.backup_at)
     return tenants
+
+
+def _late(told: checkup.Backups, cron: str | None) -> list[str]:
+    """What is wrong with the backups that nobody has to ask for."""
+    if cron is None:
+        return []
+    if told.error:
+        return [f"the backup of {told.due:%Y-%m-%d %H:%M} UTC failed: {told.error}; try it: foretell backup FILE"]
+    last = told.good or told.since
+    if last and told.now - last > checkup.OLD and last < last_due(cron, "UTC", told.now - checkup.STARTING):
+        made = f"the last backup is of {last:%Y-%m-%d %H:%M} UTC" if told.good else "no backup was ever made"
+        return [
+            f"{made}, and one is due at {cron!r}; workers make them: does one run (foretell serve, foretell worker)?"
+        ]
+    return []
+
+
+def _compare(seen: Health, named: Sequence[checkup.Named]) -> None:
+    """Look whether the files of all models are there; to train anew mends one that serves, nothing one that served."""
+    gone = sorted(checkup.gone(seen.blobs, named), key=lambda one: not one.serving)
+    seen.missing = [f"{one.task} {one.version} of {one.tenant}" for one in gone]
+    if serving := [one for one in gone if one.serving]:
+        first, more = serving[0], f" and {len(serving) - FEW} more" if len(serving) > FEW else ""
+        names = ", ".join(seen.missing[: min(FEW, len(serving))])
+        seen.problems.append(
+            f"models that should serve have no files: {names}{more}; bring them back into {seen.blobs}, or train anew:"
+            f" foretell train {first.task} --tenant {first.tenant}"
+        )
+
+
+FEW = 5  # models that are named where many are meant
 
 
 SIZE = (

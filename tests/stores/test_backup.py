@@ -566,16 +566,34 @@ def test_a_broken_blob_fails_the_backup_and_is_listed_by_the_next(source: Source
     path = tmp_path / "blobs" / "acme" / "blobs" / address[:2] / address
     path.write_bytes(path.read_bytes()[:-1])
     (tmp_path / "blobs" / "zeta" / "blobs" / lost[:2] / lost).unlink()
-    with pytest.raises(Damaged, match=f"(?s)blob {address} of acme is damaged.*blob {lost} of zeta .*does not exist"):
-        backup(source.admin, blobs, file)
-    with pytest.raises(Damaged, match=f"^blob {lost} of zeta does not exist: no backup"):
+    with pytest.raises(Damaged, match=f"^blob {address} of acme is damaged.*: no backup was made"):
         backup(source.admin, blobs, file)
     assert [each.name for each in tmp_path.iterdir()] == ["blobs"]
+    told = backup(source.admin, blobs, tmp_path / "without")
+    assert (len(told.quarantined), len(told.missing)) == (1, 1)
+    assert (address in told.quarantined[0], lost in told.missing[0]) == (True, True)
     blobs.put("zeta", next(folder for folder in source.root.glob("zeta?") if is_at(folder, lost, tmp_path)))
     told = backup(source.admin, blobs, file)
     assert told.blobs == 3
     assert len(told.quarantined) == 1
     assert address in told.quarantined[0]
+    assert told.missing == []
+
+
+def test_all_but_a_file_that_is_nowhere_is_backed_up_and_comes_back(source: Source, empty: str, tmp_path: Path) -> None:
+    shutil.copytree(source.root / "blobs", tmp_path / "blobs")
+    blobs = Blobs(f"file://{tmp_path}/blobs")
+    lost = min(blobs.sizes("zeta"))
+    (tmp_path / "blobs" / "zeta" / "blobs" / lost[:2] / lost).unlink()
+    told = backup(source.admin, blobs, tmp_path / "file")
+    (words,) = told.missing
+    assert words.startswith("toy.task ")
+    assert words.endswith(f": blob {lost} of zeta does not exist")
+    assert (told.blobs, told.quarantined) == (3, [])
+    back = Blobs(f"file://{tmp_path}/back")
+    assert restore(tmp_path / "file", source.server.url(empty), back) == told
+    assert [len(back.sizes(tenant)) for tenant in TENANTS] == [2, 1]
+    assert counts(source.server.url(empty), told) == told.rows
 
 
 def is_at(folder: Path, address: str, where: Path) -> bool:

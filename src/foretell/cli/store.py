@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foretell.contract import Table
     from foretell.upkeep import Health, Told
 
+SHOWN = 20  # model files that a backup lacks
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -60,8 +61,12 @@ def backup(file: Path) -> None:
 
     told = upkeep.backup(ForetellSettings(), file)
     click.echo(f"{file} ({_bytes(file.stat().st_size)}): {_inside(told)}")
-    for each in told.quarantined:
-        click.echo(f"not in it: {each}")
+    _lacking(told, "not in it")
+    if told.missing:
+        click.echo(
+            "these models can't serve: bring their files back and back up again, or train their tasks anew; an older"
+            " backup may have them"
+        )
 
 
 @click.command()
@@ -84,8 +89,7 @@ def restore(file: Path, erased: Path | None) -> None:
 
     told = upkeep.restore(ForetellSettings(), _tables(), file)
     click.echo(f"restored, as of {told.made_at:%Y-%m-%d %H:%M:%S %Z}: {_inside(told)}")
-    for each in told.quarantined:
-        click.echo(f"it was not in the backup: {each}")
+    _lacking(told, "it was not in the backup")
     if again := replayed(erased):
         click.echo(f"erased again: {_many(again, 'person')}")
 
@@ -101,7 +105,7 @@ def doctor(as_json: bool) -> None:
     installed, wrong = found_domains()  # a doctor looks on where every other command refuses
     seen = upkeep.doctor(ForetellSettings(), {name: domain.tables for name, domain in installed.items()})
     seen.problems[:0] = wrong
-    click.echo(json.dumps(asdict(seen)) if as_json else "\n".join(_lines(seen)))
+    click.echo(json.dumps(asdict(seen), default=str) if as_json else "\n".join(_lines(seen)))
     if seen.problems:
         sys.exit(1)
 
@@ -110,6 +114,14 @@ def _tables() -> dict[str, Sequence[Table]]:
     from foretell.app.declared import domains
 
     return {name: domain.tables for name, domain in domains().items()}
+
+
+def _lacking(told: Told, words: str) -> None:
+    """Say which model files a backup does not have, the first of many; its manifest names all."""
+    for each in (lacks := [*told.missing, *told.quarantined])[:SHOWN]:
+        click.echo(f"{words}: {each}")
+    if len(lacks) > SHOWN:
+        click.echo(f"{words}: {len(lacks) - SHOWN} more, which its manifest.json names")
 
 
 def _inside(told: Told) -> str:
@@ -133,12 +145,37 @@ def _lines(seen: Health) -> list[str]:
         lines.append(f"log        {seen.log}")
     if seen.tables_version:
         lines.append(f"tables     version {seen.tables_version}, this program's is {seen.newest_version}")
+    if seen.missing:
+        more = ", …" if len(seen.missing) > 5 else ""
+        gone = ", ".join(seen.missing[:5])
+        lines.append(f"missing    the files of {_many(len(seen.missing), 'model')} on record: {gone}{more}")
+    if seen.backups:
+        lines.append(f"backup     {_backup(seen)}")
     if seen.tenants is not None:
         lines.append(f"tenants    {seen.tenants}")
     if seen.settings:
         lines.append(f"settings   {', '.join(f'{name} from {told}' for name, told in seen.settings.items())}")
     lines += [f"           {name}  about {_many(rows, 'row')}" for name, rows in seen.rows.items() if rows]
-    return [*lines, *(f"wrong:     {each}" for each in seen.problems), *([] if seen.problems else ["all is well"])]
+    well = [] if seen.problems or seen.missing else ["all is well"]
+    return [*lines, *(f"wrong:     {each}" for each in seen.problems), *well]
+
+
+def _backup(seen: Health) -> str:
+    """When the last backup that nobody asked for was made, and how it ended."""
+    told, when = seen.backups, f"due at {seen.backup_at!r} (UTC)" if seen.backup_at else "none is scheduled"
+    if told is None or told.due is None:
+        return f"none was made yet; {when}"
+    day = f"{told.due:%Y-%m-%d %H:%M} UTC"
+    if told.error:
+        return f"{day} failed; {when}"
+    if told.told is None:
+        return f"{day} was begun and has not ended; {when}"
+    lacks = " and ".join(
+        f"{told.told[each]} model files {words}"
+        for each, words in (("missing", "that are not there"), ("quarantined", "in quarantine"))
+        if told.told.get(each)
+    )
+    return f"{day}: {told.told['file']} ({_bytes(told.told['bytes'])}){f' without {lacks}' if lacks else ''}; {when}"
 
 
 def _many(count: int, what: str) -> str:

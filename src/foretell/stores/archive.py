@@ -54,6 +54,7 @@ class Told(BaseModel):
     rows: dict[str, int]  # by table
     blobs: int
     quarantined: list[str]  # blobs that are named but were in quarantine, with the reason: not in the file
+    missing: list[str] = []  # blobs that are named but were nowhere, with the models they are of: not in the file
     roles: list[str]  # who has rights beside our own roles
     search_path: str | None
     parts: dict[str, Part]
@@ -128,9 +129,23 @@ def opened(file: Path) -> ZipFile:
 def verified(archive: ZipFile, file: Path) -> Told:
     """The manifest, after every part was found to be what it says.
 
-    Raises Damaged where one is not, Misconfigured for a backup of a newer program.
+    Raises as `manifest` does, and Damaged where a part is not.
     """
-    names = [each.filename for each in archive.infolist()]
+    told = manifest(archive, file)
+    if sorted(archive.namelist()) != sorted([*told.parts, MANIFEST]) or DUMP not in told.parts:
+        raise Damaged(f"{file} does not hold the parts that its {MANIFEST} names; take another backup")
+    for name, part in told.parts.items():
+        if _sum(archive, name) != part.sha256 or not (name == DUMP or _is_ours(name, part)):
+            raise Damaged(f"{file}: {name} is not what was written; take another backup")
+    return told
+
+
+def manifest(archive: ZipFile, file: Path) -> Told:
+    """What a file says is in it; no part is looked at.
+
+    Raises Damaged where it says nothing that can be read, Misconfigured for a backup of a newer program.
+    """
+    names = archive.namelist()
     if MANIFEST not in names:
         raise Damaged(f"{file} is no backup of foretell: it has no {MANIFEST}")
     try:
@@ -140,15 +155,9 @@ def verified(archive: ZipFile, file: Path) -> Told:
                 f"{file} was made by foretell {written['foretell']}, with tables of version {written['tables_version']}"
                 f" where this program knows {HEAD}; upgrade foretell"
             )
-        told = Told.model_validate(written)
+        return Told.model_validate(written)
     except (*_BROKEN, OSError, KeyError, TypeError) as error:
         raise Damaged(f"{file}: {MANIFEST} is not what was written; take another backup") from error
-    if sorted(names) != sorted([*told.parts, MANIFEST]) or DUMP not in told.parts:
-        raise Damaged(f"{file} does not hold the parts that its {MANIFEST} names; take another backup")
-    for name, part in told.parts.items():
-        if _sum(archive, name) != part.sha256 or not (name == DUMP or _is_ours(name, part)):
-            raise Damaged(f"{file}: {name} is not what was written; take another backup")
-    return told
 
 
 def _sum(archive: ZipFile, name: str) -> str | None:

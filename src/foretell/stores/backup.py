@@ -30,7 +30,8 @@ def backup(admin: str, blobs: Blobs, file: Path) -> Told:
 
     Everything is as of one moment, while others go on writing. `admin` is the URL of a role that row security does not
     hold. Raises Misconfigured for another one, NotFound for a database that is not ours, Refused where `file` exists.
-    Where a blob is missing or broken, Damaged; a broken one is in quarantine then, and the next backup goes without it.
+    A blob that is nowhere is listed in what is returned: to back up all else is worth more than nothing. Where one is
+    broken, Damaged; it is in quarantine then, and the next backup goes without it and lists it.
     """
     with _connected(admin) as connection:
         clients = Clients(connection, admin)
@@ -94,12 +95,15 @@ def _sees_all(connection: Connection[Any]) -> None:
         raise NotFound(f"the database {connection.info.dbname} has no tables of foretell; is it the right one?")
 
 
-def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[str], list[tuple[str, str]]]:
-    """What is in the database at this moment, without parts; its tenants, and the blobs it names."""
+def _counted(connection: Connection[Any], postgres: int) -> tuple[Told, list[str], list[tuple[str, str, str]]]:
+    """What is in the database at this moment, without parts; its tenants, and the blobs it names with their models."""
     (version,) = _row(connection, "SELECT version_num FROM public.alembic_version")
     tenants = [name for (name,) in connection.execute("SELECT tenant_id FROM public.tenants ORDER BY 1").fetchall()]
     (now,) = _row(connection, "SELECT now()")
-    named = connection.execute("SELECT DISTINCT tenant_id, blob FROM public.ml_models ORDER BY 1, 2").fetchall()
+    named = connection.execute(
+        "SELECT tenant_id, blob, string_agg(model_name || ' ' || version, ', ' ORDER BY model_name, version)"
+        " FROM public.ml_models GROUP BY 1, 2 ORDER BY 1, 2"
+    ).fetchall()
     tables = connection.execute(
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"
@@ -142,11 +146,11 @@ def _search_path(connection: Connection[Any]) -> str | None:
     return found[0] if found else None
 
 
-def _add_blobs(archive: ZipFile, blobs: Blobs, named: Iterable[tuple[str, str]], told: Told) -> None:
-    """Add each blob; raises Damaged, after a look at all, where some are missing or broken."""
+def _add_blobs(archive: ZipFile, blobs: Blobs, named: Iterable[tuple[str, str, str]], told: Told) -> None:
+    """Add each blob, and list those that are not there; raises Damaged, after a look at all, where some are broken."""
     wrong: list[str] = []
     aside: dict[str, dict[str, str]] = {}
-    for tenant, address in named:
+    for tenant, address, models in named:
         try:
             packed = _packed(blobs, tenant, address)
         except Damaged as error:
@@ -154,10 +158,7 @@ def _add_blobs(archive: ZipFile, blobs: Blobs, named: Iterable[tuple[str, str]],
         except NotFound as error:
             if tenant not in aside:
                 aside[tenant] = blobs.quarantined(tenant)
-            if address in aside[tenant]:
-                told.quarantined.append(str(error))
-            else:
-                wrong.append(str(error))
+            (told.quarantined if address in aside[tenant] else told.missing).append(f"{models}: {error}")
         else:
             name = f"blobs/{tenant}/{address}"
             told.parts[name] = add(archive, name, [packed])
@@ -165,8 +166,8 @@ def _add_blobs(archive: ZipFile, blobs: Blobs, named: Iterable[tuple[str, str]],
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise Damaged(
-            f"{'; '.join(wrong[:_SHOWN])}{more}: no backup was made; bring the files back, or train anew and"
-            " back up again: what is in quarantine is then listed and left out"
+            f"{'; '.join(wrong[:_SHOWN])}{more}: no backup was made; bring the files back, or back up"
+            " again: what is in quarantine is then listed and left out"
         )
 
 
