@@ -726,6 +726,21 @@ Clients(connection, sys.argv[1]).load(Half(whole), made_by=int(sys.argv[3]), las
 """
 
 
+def test_model_files_are_compressed_and_an_older_backup_that_was_not_comes_back(
+    source: Source, copy: tuple[Path, Told], empty: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(copy[0]) as archive:
+        for each in archive.infolist():
+            assert each.compress_type == (zipfile.ZIP_STORED if each.filename == DUMP else zipfile.ZIP_DEFLATED)
+            assert each.compress_size < each.file_size or each.filename == DUMP or "files/" in each.filename
+    old = rewritten(copy[0], tmp_path / "old")
+    with zipfile.ZipFile(old) as archive:
+        assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
+    blobs = Blobs(f"file://{tmp_path}/blobs")
+    assert restore(old, source.server.url(empty), blobs) == copy[1]
+    assert [blobs.sizes(tenant) for tenant in TENANTS] == [source.blobs.sizes(tenant) for tenant in TENANTS]
+
+
 def test_a_killed_restore_leaves_the_database_empty(
     source: Source, copy: tuple[Path, Told], empty: str, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """The file of a backup: written whole or not at all, believed only when every part is what was written.
 
-A zip; nothing in it is compressed but the dump, by pg_dump:
+A zip, as small as a quick compressor makes it; the dump comes compressed, by pg_dump:
 
     database.dump             the database
     blobs/{tenant}/{address}  each blob that a model of that database names, as `blobs` packs it
@@ -14,11 +14,12 @@ import hashlib
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from pydantic import BaseModel
 
@@ -31,8 +32,9 @@ from foretell.stores.migrations import HEAD
 FORMAT = 2  # of the file; the first had no `files/`
 DUMP, MANIFEST = "database.dump", "manifest.json"
 CHUNK = 1 << 20  # bytes
+QUICK = 1  # of zlib's levels: a higher one takes longer than it saves
 
-_BROKEN = (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)  # zipfile raises any
+_BROKEN = (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error, zlib.error)  # of zipfile
 
 
 class Part(BaseModel):
@@ -80,7 +82,7 @@ def made(file: Path) -> Iterator[ZipFile]:
             try:
                 os.fchmod(handle, 0o600)
                 half.truncate(0)
-                with ZipFile(half, "w") as archive:
+                with ZipFile(half, "w", ZIP_DEFLATED, compresslevel=QUICK) as archive:
                     yield archive
                 half.flush()
                 os.fsync(handle)
@@ -100,10 +102,10 @@ def _free(file: Path) -> None:
 
 
 def add(archive: ZipFile, name: str, chunks: Iterable[bytes]) -> Part:
-    """Add a part, and return what to put into the manifest."""
+    """Add a part, and return what to put into the manifest: size and checksum before it is compressed."""
     digest, size = hashlib.sha256(), 0
-    info = ZipInfo(name)
-    with archive.open(info, "w", force_zip64=True) as part:
+    told = ZipInfo(name) if name == DUMP else name  # an entry of its own is stored as it is; one by name as the archive
+    with archive.open(told, "w", force_zip64=True) as part:
         for chunk in chunks:
             part.write(chunk)
             digest.update(chunk)
