@@ -17,7 +17,7 @@ from foretell.errors import ForetellError, Misconfigured, NotFound, Unavailable
 from foretell.settings import NIGHTLY, ForetellSettings, source
 from foretell.stores import blobs_in, checkup, launcher, outdated
 from foretell.stores import migrate as migrating
-from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, VISITOR, url_of
+from foretell.stores.access import APP, DATABASE, LOGIN, OPERATOR, OWNER, VISITOR, owner_of, url_of
 from foretell.stores.archive import Told as Told  # noqa: PLC0414 - cli names it too
 from foretell.stores.archive import manifest, opened
 from foretell.stores.backup import backup as backed_up
@@ -323,19 +323,7 @@ def _blobs(settings: ForetellSettings) -> str:
 
 def _owner(settings: ForetellSettings, deed: str) -> str:
     """The URL of who may make roles and tables in the database that is not ours."""
-    owner, database = settings.database_owner, settings.database or ""
-    if owner is None:
-        raise Misconfigured(
-            f"to {deed}, the login of FORETELL_DATABASE has too few rights; type:"
-            f" FORETELL_DATABASE_OWNER=postgresql://owner:…@{urlsplit(database).netloc.rpartition('@')[2]}"
-            f"{urlsplit(database).path} foretell …"
-        )
-    if urlsplit(owner).path != urlsplit(database).path:
-        raise Misconfigured(
-            f"FORETELL_DATABASE names the database {urlsplit(database).path[1:]!r}, FORETELL_DATABASE_OWNER"
-            f" {urlsplit(owner).path[1:]!r}; give both the same"
-        )
-    return owner
+    return owner_of(settings.database or "", settings.database_owner, deed)
 
 
 def _let_in(settings: ForetellSettings) -> dict[str, str | None]:

@@ -33,7 +33,8 @@ from tests.toys import START, ask, world
 from foretell import Block, Frame, Study
 from foretell.errors import BrokenDomain, Damaged, InvalidRequest, Misconfigured, NotFound, Unavailable
 from foretell.models.boosted import BoostedQuantiles
-from foretell.stores.blobs import Blobs, pack, try_in_child, unpack
+from foretell.stores.blobs import Blobs, pack, unpack
+from foretell.stores.trial import try_in_child
 
 GOLDEN = "53671fba068f3437043a3b68c52b86849334db2c770282727ffba1c8ac60f6e2"  # of TREE
 LEVELS = (0.1, 0.5, 0.9)

@@ -16,7 +16,7 @@ from foretell.engine.model import Model
 from foretell.errors import Damaged, NotFound, Unavailable
 from foretell.models.boosted import warm
 from foretell.stores import records, registry
-from foretell.stores.blobs import try_in_child
+from foretell.stores.trial import try_in_child
 
 TRIAL = 60.0  # seconds that a new model's files may take to be loaded and asked in a process of their own
 UNUSED = timedelta(days=1)  # that files which nobody needs are left alone

@@ -20,6 +20,7 @@ from foretell.contract import EPOCH, Approved, Domain, Format, Frame, History, R
 from foretell.engine.collect import Need, lessons, reviewed
 from foretell.errors import InvalidRequest, NotFound
 from foretell.stores import facts, registry
+from foretell.stores.database import nobody
 
 LONGEST = 50  # characters that anybody writes a moment in
 
@@ -44,9 +45,15 @@ class Tenancy:
 
     @contextmanager
     def transaction(self, *, snapshot: bool = False, durable: bool = True) -> Iterator[Any]:
-        """A transaction of the tenant; see `Database.tenant`. Of a request that ended meanwhile, nothing is kept."""
+        """A transaction of the tenant; see `Database.tenant`. Of a request that ended meanwhile, nothing is kept.
+
+        Raises NotFound where there is no such tenant (any more); where it is a `snapshot`, which looks the tenant's
+        zone up in the same moment, `there` does.
+        """
         opened, seconds = self.house.stores.database, patience.left()
-        with opened.tenant(self.tenant, snapshot=snapshot, durable=durable, seconds=seconds) as connection:
+        with opened.tenant(
+            self.tenant, snapshot=snapshot, durable=durable, seconds=seconds, there=not snapshot
+        ) as connection:
             yield connection
             patience.left()
             if self.work:
@@ -97,8 +104,7 @@ class Tenancy:
     def there(self, look: registry.Look) -> str:
         """The zone in force; without any there is no such tenant, and NotFound says what to type."""
         if look.zone is None:
-            add = f"type: foretell tenant add {self.tenant} --zone Europe/Athens"
-            raise NotFound(f"there is no tenant {self.tenant}; {add}")
+            raise nobody(self.tenant)
         told = cast("TenantSettings", in_force(TenantSettings, TENANT, look.settings))
         return told.zone or look.zone
 

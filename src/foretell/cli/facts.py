@@ -27,7 +27,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group()
 def tenant() -> None:
-    """Add and list tenants."""
+    """Add, list and remove tenants."""
 
 
 @tenant.command("add")
@@ -42,6 +42,26 @@ def tenant_add(name: str, zone: str, as_json: bool) -> None:
     click.echo(
         json.dumps({"tenant": name, "zone": zone}) if as_json else f"tenant {name} added, on the clocks of {zone}"
     )
+
+
+@tenant.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Don't ask for the name again.")
+@JSON
+def tenant_remove(name: str, yes: bool, as_json: bool) -> None:
+    """Take a tenant away for good: its facts, models, predictions, jobs, audit, and every file.
+
+    Nothing begins for it from then on. Backups that were made before keep it. What was interrupted goes on when the
+    same is typed again. With FORETELL_DATABASE, FORETELL_DATABASE_OWNER is the URL of the role that owns the tables.
+    """
+    from foretell.app.opening import remove_tenant
+
+    if not yes and click.prompt(f"All that {name} has goes for good. Type its name again", err=True) != name:
+        raise InvalidRequest("that is another name; nothing was removed")
+    done = remove_tenant(name)
+    told = {"tenant": name, "rows": dict(done.rows), "files": done.files}
+    rows = sum(done.rows.values())
+    click.echo(json.dumps(told) if as_json else f"tenant {name} removed: {rows:,} rows and {done.files:,} files")
 
 
 @tenant.command("list")

@@ -17,9 +17,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from typing import Any
+from urllib.parse import urlsplit
 
 from psycopg import Connection, sql
 
+from foretell.errors import Misconfigured
 from foretell.stores.server import Server
 
 OWNER, LOGIN, VISITOR, DATABASE = "foretell_owner", "foretell", "foretell_readonly", "foretell"
@@ -49,6 +51,22 @@ def url_of(server: Server, login: str) -> str:
 def secret(server: Server, login: str) -> str:
     """A login's password: it follows from the superuser's, so that there is one secret to keep instead of three."""
     return hmac.new(server.password.encode(), login.encode(), hashlib.sha256).hexdigest()
+
+
+def owner_of(database: str, owner: str | None, deed: str) -> str:
+    """The URL of who owns the tables of a database that is not ours; raises Misconfigured without a fitting one."""
+    if owner is None:
+        raise Misconfigured(
+            f"to {deed}, the login of FORETELL_DATABASE has too few rights; type:"
+            f" FORETELL_DATABASE_OWNER=postgresql://owner:…@{urlsplit(database).netloc.rpartition('@')[2]}"
+            f"{urlsplit(database).path} foretell …"
+        )
+    if urlsplit(owner).path != urlsplit(database).path:
+        raise Misconfigured(
+            f"FORETELL_DATABASE names the database {urlsplit(database).path[1:]!r}, FORETELL_DATABASE_OWNER"
+            f" {urlsplit(owner).path[1:]!r}; give both the same"
+        )
+    return owner
 
 
 def make_roles(connection: Connection[Any], login: str | None, *, reads: bool = False) -> None:

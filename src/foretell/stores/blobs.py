@@ -1,4 +1,4 @@
-"""Folders of files, kept whole: content-addressed under a tenant, checked at every read, tried once in a child process.
+"""Folders of files, kept whole: content-addressed under a tenant, checked at every read.
 
 A folder (a saved model) is packed into one blob whose address is the SHA-256 of its bytes. Under the store's root:
 
@@ -16,11 +16,8 @@ import io
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
+import shutil
 import tarfile
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # no capitals: on some file systems Acme and acme are one folder
 ADDRESS = re.compile(r"[0-9a-f]{64}")
+REMOVING = "erasures/removing.json"  # is there while a tenant is being removed
 ROOMS = ("ml_models", "ml_datasets", "erasures")
 NAME = re.compile(rf"({'|'.join(ROOMS)})(/[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}){{1,8}}")  # of a file: never up, nor out
 
@@ -172,6 +170,17 @@ class Blobs:
         """Keep nothing under a name. Raises InvalidRequest for a bad tenant or name."""
         with suppress(FileNotFoundError), _answering():
             obstore.delete(self._store, _named(tenant, name))
+
+    def remove(self, tenant: str) -> int:
+        """Keep nothing of a tenant, in no room; how many files went. What says that it is being removed goes last."""
+        with _answering():
+            found = [each["path"] for page in obstore.list(self._store, f"{checked(tenant)}/") for each in page]
+            for path in sorted(found, key=lambda path: path.endswith(REMOVING)):
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
+        if self._root:
+            shutil.rmtree(self._root / tenant, ignore_errors=True)
+        return len(found)
 
     def files(self, tenant: str) -> dict[str, int]:
         """Name and size in bytes of every file that has a name of its own, by name."""
@@ -341,50 +350,3 @@ def _answering(*, whole: bool = False) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------- the trial
-
-FINE = 86  # a loader that ends the process itself, with whatever code, has not passed
-
-CHILD = """
-import importlib, json, pathlib, resource, signal, sys
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-told = json.loads(sys.argv[1])
-signal.alarm(told["alarm"])
-sys.path[:] = told["path"]
-getattr(importlib.import_module(told["module"]), told["function"])(pathlib.Path(told["folder"]))
-sys.exit(told["fine"])
-"""
-
-
-def try_in_child(load: str, folder: Path, *, seconds: float) -> str | None:
-    """Call `load` ("module:function") on a folder in a fresh interpreter; None if it returns, else why it did not.
-
-    The reason is the signal or the exit code (0 where it left without returning) with the last line of stderr, or that
-    it took longer than `seconds`, imports included; it is then killed with all it started. The child finds modules
-    where this process does, and has its rights: this contains a crash, not an attack.
-    """
-    module, _, function = load.partition(":")
-    told = {"module": module, "function": function, "folder": str(folder), "path": sys.path, "fine": FINE}
-    told["alarm"] = int(seconds) + 5  # the child's own end, should this process be killed while it waits
-    with tempfile.TemporaryFile() as said:  # not a pipe: a grandchild could hold it open
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter, and a loader that the caller names
-            [sys.executable, "-P", "-c", CHILD, json.dumps(told)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            start_new_session=True,
-        )
-        try:
-            code = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return f"took longer than {seconds:g} s"
-        finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)  # and all that it started
-                child.wait()
-        if code == FINE:
-            return None
-        end = max(0, said.seek(0, os.SEEK_END) - 4096)
-        said.seek(end)
-        lines = said.read().decode(errors="replace").strip().splitlines()
-    how = f"exit code {code}" if code >= 0 else next((s.name for s in signal.Signals if s == -code), f"signal {-code}")
-    return f"{how}: {lines[-1][:300]}" if lines else how

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from foretell.errors import Forbidden, InvalidRequest, Misconfigured, Unavailable, first_line
+from foretell.errors import Forbidden, InvalidRequest, Misconfigured, NotFound, Unavailable, first_line
 from foretell.stores.access import APP, READER
 from foretell.stores.migrations import HEAD
 
@@ -26,6 +26,7 @@ BEGIN = {False: "BEGIN", True: "BEGIN ISOLATION LEVEL REPEATABLE READ"}  # by wh
 TENANT = "; SELECT set_config('app.current_tenant', {}, true)"
 LIGHTLY = ", set_config('synchronous_commit', 'off', true)"
 LIMITED = b"; SET LOCAL statement_timeout = %d"
+THERE = b"; SELECT FROM public.tenants WHERE tenant_id = current_setting('app.current_tenant')"
 READ_ONLY = "the database is open for reading alone (--read-only): predictions are made, and nothing else is changed"
 
 
@@ -50,18 +51,28 @@ class Database:
 
     @contextmanager
     def tenant(
-        self, tenant: str, *, snapshot: bool = False, durable: bool = True, seconds: float | None = None
+        self,
+        tenant: str,
+        *,
+        snapshot: bool = False,
+        durable: bool = True,
+        seconds: float | None = None,
+        there: bool = False,
     ) -> Iterator[Connection[Any]]:
         """A transaction of one tenant, committed at the end, rolled back on an error.
 
         With `snapshot` everything in it is read as of its beginning. Not `durable`: a crash of the database, and
         nothing else, may lose the last half second of what was committed so. No statement takes longer than `seconds`,
         where they are given. Raises Unavailable; InvalidRequest for a text that holds NUL or half a character;
-        Forbidden for a write by one who only reads.
+        Forbidden for a write by one who only reads; with `there` NotFound, where there is no such tenant.
         """
         with self._connection() as connection:  # which rolls back
             limit = b"" if seconds is None else LIMITED % max(round(seconds * 1000), 1)
-            connection.execute(_begun(tenant, snapshot, durable) + limit)
+            begun = connection.execute(_begun(tenant, snapshot, durable) + limit + (THERE if there else b""))
+            while begun.nextset():
+                pass
+            if there and not begun.rowcount:
+                raise nobody(tenant)
             yield connection
             connection.commit()
 
@@ -103,6 +114,11 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+
+def nobody(tenant: str) -> NotFound:
+    """What is raised where there is no such tenant; it says what to type."""
+    return NotFound(f"there is no tenant {tenant}; type: foretell tenant add {tenant} --zone Europe/Athens")
 
 
 @lru_cache(maxsize=1000)
