@@ -69,7 +69,7 @@ def filled(home: Path, tenant: str) -> None:
                 " AND attname <> 'tenant_id'",
                 [f'"{schema}"."{table}"'],
             ).fetchall()
-            made = [sql.SQL(VALUES.get(kind, "1")) for _, kind in columns]  # type: ignore[arg-type]
+            made = [sql.SQL(VALUES.get(kind, "1")) for _, kind in columns]
             connection.execute(
                 sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
                     sql.Identifier(schema, table),
@@ -212,3 +212,46 @@ def test_many_are_added_in_one_go(alone: Path) -> None:
     assert isinstance(dict(add_tenants([(one, "UTC")]))[one], Refused)
     assert tenants()[f"{one}b"] == "Asia/Tokyo"
     assert two not in tenants()
+
+
+def test_several_are_added_by_one_command_and_from_a_file(alone: Path, tmp_path: Path) -> None:
+    a, b, c, d = (f"many{uuid4().hex[:8]}" for _ in range(4))
+    done = run("tenant", "add", a, b, "--zone", "Europe/Athens")
+    assert done.output.splitlines() == [f"tenant {each} added, on the clocks of Europe/Athens" for each in (a, b)]
+    again = run("tenant", "add", a, c, "--zone", "UTC")
+    assert again.exit_code == 1
+    assert again.output.splitlines() == [
+        f"tenant {a}: there is a tenant {a} already", f"tenant {c} added, on the clocks of UTC"
+    ]  # fmt: skip
+    file = tmp_path / "tenants.csv"
+    file.write_text(f"tenant,zone\n{a},UTC\n\n {d} , Asia/Tokyo\n")
+    done = run("tenant", "add", "--from", str(file))
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [
+        f"tenant {a}: there is a tenant {a} already", f"tenant {d} added, on the clocks of Asia/Tokyo"
+    ]  # fmt: skip
+    assert {name: zone for name, zone in tenants().items() if name in (a, b, c, d)} == {
+        a: "Europe/Athens", b: "Europe/Athens", c: "UTC", d: "Asia/Tokyo",
+    }  # fmt: skip
+    file.write_text(f"{d}\nNo Name\n{d}e\n")
+    done = run("tenant", "add", "--from", str(file), "--zone", "UTC", "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.output)
+    assert [each["tenant"] for each in told if "error" not in each] == [f"{d}e"]
+    assert "can't be a tenant" in told[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\n", "a has no time zone"),
+        ("a,UTC,x\n", "a,UTC,x is no tenant,zone"),
+        ("", "names no tenants"),
+        (None, "can't be read"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(text: str | None, words: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "list").write_text(text)
+    with pytest.raises(InvalidRequest, match=words):
+        run("tenant", "add", "--from", str(tmp_path / "list"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import sys
@@ -31,17 +32,51 @@ def tenant() -> None:
 
 
 @tenant.command("add")
-@click.argument("name")
-@click.option("--zone", required=True, help="Whose clocks the tenant lives by, as in Europe/Athens.")
+@click.argument("names", nargs=-1)
+@click.option("--zone", help="Whose clocks the tenants live by, as in Europe/Athens.")
+@click.option("--from", "file", type=FILE, help="A CSV file of tenant,zone a line; with --zone the names will do.")
 @JSON
-def tenant_add(name: str, zone: str, as_json: bool) -> None:
-    """Add a tenant."""
-    from foretell.app.opening import add_tenant
+def tenant_add(names: tuple[str, ...], zone: str | None, file: Path | None, as_json: bool) -> None:
+    """Add tenants. What hinders one hinders no other; it is said, and the command ends with 1.
 
-    add_tenant(name, zone=zone)
-    click.echo(
-        json.dumps({"tenant": name, "zone": zone}) if as_json else f"tenant {name} added, on the clocks of {zone}"
-    )
+    Those in a file that are there already are told, and are no error: the same file again adds what is new in it.
+    """
+    from foretell.app.opening import add_tenants
+
+    if not (names or file) or (names and not zone):
+        raise click.UsageError("type: foretell tenant add shop --zone Europe/Athens, or --from FILE")
+    named = [*((name, zone or "") for name in names), *(_listed(file, zone) if file else [])]
+    if not named:
+        raise InvalidRequest(f"{file} names no tenants: write tenant,zone a line")
+    done = [(name, zone, wrong) for (name, zone), (_, wrong) in zip(named, add_tenants(named), strict=True)]
+    if len(done) == 1 and done[0][2] and not file:
+        raise done[0][2]
+    if as_json:
+        told = [
+            {"tenant": name, "zone": zone, **({"error": str(wrong)} if wrong else {})} for name, zone, wrong in done
+        ]
+        click.echo(json.dumps(told if len(names) != 1 or file else told[0]))
+    else:
+        for name, its, wrong in done:
+            click.echo(f"tenant {name}: {wrong}" if wrong else f"tenant {name} added, on the clocks of {its}")
+    if any(wrong and not (file and wrong.code == "Refused" and name not in names) for name, _, wrong in done):
+        sys.exit(1)
+
+
+def _listed(file: Path, zone: str | None) -> list[tuple[str, str]]:
+    """The tenants that a file names, each with its zone, or with `zone` where its line has none."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} can't be read ({error})") from error
+    rows = [[field.strip() for field in row] for row in csv.reader(text.splitlines())]
+    rows = [row for row in rows if any(row) and row not in (["tenant", "zone"], ["tenant"])]
+    if wrong := [row for row in rows if len(row) > 2]:
+        raise InvalidRequest(f"{file}: {','.join(wrong[0])} is no tenant,zone")
+    named = [(row[0], (row[1] if len(row) > 1 else "") or zone or "") for row in rows]
+    if wanting := [name for name, its in named if not its]:
+        raise InvalidRequest(f"{file}: {wanting[0]} has no time zone; say it: --zone Europe/Athens")
+    return named
 
 
 @tenant.command("remove")
