@@ -17,7 +17,7 @@ from foretell.app import App
 from foretell.app.imports import Undone
 from foretell.app.intake import ROWS, Imported, intake
 from foretell.errors import InvalidRequest, NotFound, Refused
-from foretell.stores import records
+from foretell.stores import imports, records
 
 ATHENS = "Europe/Athens"
 HOUR = timedelta(hours=1)
@@ -202,3 +202,13 @@ def test_an_import_that_is_taken_back_while_it_runs_ends(app: App) -> None:
     with pytest.raises(Refused, match="while it was running"):
         running.store(running.check(steady("web", days=1)))
     assert app.facts(METRICS).is_empty()
+
+
+def test_old_ones_are_forgotten_and_those_that_were_taken_back_stay(app: App) -> None:
+    gone = take(app, written(2))
+    back(app, gone)
+    take(app, written(3))
+    with app.desk.transaction() as connection:
+        assert imports.clean(connection, app.tenant, timedelta(days=90)) == 0
+        assert imports.clean(connection, app.tenant, timedelta()) == 1
+    assert [one.import_id for one in app.imports.list()] == [gone.import_id]

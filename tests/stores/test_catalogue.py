@@ -134,7 +134,7 @@ MEANT = {
     (APP, "public.ml_features"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in LOOKED_AT},
     **{(APP, f"public.{name}"): {"SELECT", "INSERT", "DELETE"} for name in ("ml_predictions", "ml_feedback")},
     (APP, "public.notices"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({n})" for n in ("sent_at", "sent", "error")},
-    (APP, "public.imports"): {"SELECT", "INSERT", "UPDATE (undone_at)", "UPDATE (undone_by)"},
+    (APP, "public.imports"): {"SELECT", "INSERT", "DELETE", "UPDATE (undone_at)", "UPDATE (undone_by)"},
     (APP, "public.jobs"): {"SELECT", "INSERT", "DELETE"} | {f"UPDATE ({name})" for name in FAR},
     (APP, "public.schedules"): {"SELECT", "INSERT"} | {f"UPDATE ({n})" for n in ("cron", "enabled", "fired_at")},
     **{(WORKER, f"{QUEUE}.procrastinate_{name}"): {"SELECT", "INSERT", "UPDATE", "DELETE"} for name in QUEUED},

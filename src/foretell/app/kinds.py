@@ -17,7 +17,7 @@ from foretell.app.retraining import due
 from foretell.contract import Finding
 from foretell.engine.collect import Need
 from foretell.errors import ForetellError, InvalidRequest, NotFound, NotReady, Unavailable
-from foretell.stores import jobs, kept, notices, records, registry
+from foretell.stores import imports, jobs, kept, notices, records, registry
 
 if TYPE_CHECKING:
     from foretell.app import App
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Queue = Literal["ml_training", "ml_analysis", "maintenance"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
-ENDED = timedelta(days=90)  # that a job is remembered after its end, and a notice
+ENDED = timedelta(days=90)  # that a job is remembered after its end, a notice, and an import that can be taken back
 
 
 class Told(BaseModel):
@@ -231,6 +231,7 @@ def cleaned(app: App, _: Clean) -> dict[str, Any]:
             "predictions": records.forget(connection, app.tenant, timedelta(days=keep)),
             "jobs": jobs.clean(connection, app.tenant, ENDED),
             "notices": notices.clean(connection, app.tenant, ENDED),
+            "imports": imports.clean(connection, app.tenant, ENDED),
         }
     gone["facts"] = app.people.forget_old()
     shelf.tidy(app.desk)

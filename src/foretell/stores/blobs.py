@@ -347,6 +347,3 @@ def _answering(*, whole: bool = False) -> Iterator[None]:
         raise Unavailable(f"the store of blobs is not there ({first_line(error)}); is there such a bucket?") from error
     except (OSError, obstore.exceptions.BaseError) as error:
         raise Unavailable(f"the store of blobs fails ({first_line(error)}); try again") from error
-
-
-# ---------------------------------------------------------------- the trial

@@ -8,7 +8,7 @@ copies older ones, so that what was on record at any moment can still be asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +96,13 @@ def listed(
             " GROUP BY import_id, table_name ORDER BY min(batch_id) DESC LIMIT %(limit)s",
             {"tenant": tenant, "name": name, "number": number, "limit": limit},
         ).fetchall()
+
+
+def clean(connection: Connection[Any], tenant: str, older: timedelta) -> int:
+    """Forget imports that are older; those that were taken back stay, for their revisions count for nothing."""
+    return connection.execute(
+        "DELETE FROM imports WHERE tenant_id = %s AND undone_at IS NULL AND at < now() - %s", [tenant, older]
+    ).rowcount
 
 
 def take_back(connection: Connection[Any], tenant: str, domain: str, table: Table, number: UUID, who: str) -> Undone:

@@ -33,5 +33,5 @@ def upgrade() -> None:
         sa.Index("idx_imports_table", "tenant_id", "table_name", "batch_id"),
     )  # fmt: skip
     op.execute(closed("imports"))
-    op.execute(f"GRANT SELECT, INSERT, UPDATE (undone_at, undone_by) ON imports TO {APP}")
+    op.execute(f"GRANT SELECT, INSERT, DELETE, UPDATE (undone_at, undone_by) ON imports TO {APP}")
     op.execute(f"GRANT SELECT ON imports TO {READER}, {ERASER}")
