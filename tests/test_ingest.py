@@ -68,7 +68,11 @@ def test_a_good_row_comes_in_with_its_defaults() -> None:
         ({"pieces": "2.5"}, "pieces can't be read as a"),
         (
             {"time": "noon"},
-            "time can't be read as a time that exists (2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks)",
+            "time can't be read as a time; write 2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks",
+        ),
+        (
+            {"time": "02/03/2024"},
+            "time names day and month in an order that was not said (as in 02/03/2026); say it with --dates dmy or",
         ),
         (
             {"time": "2024-02-30T12:00:00Z"},
@@ -254,6 +258,92 @@ def test_an_unreadable_time_spoils_no_other_row(sent: list[Any]) -> None:
     said, done = times(*sent, dtype=pl.String())
     assert said == [None, utc(2024, 7, 1, 12)] if sent[1] not in {None, "rubbish"} else said == [None, None]
     assert done.rows.height + done.rejected.height == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("20140721", utc(2014, 7, 20, 22)),
+        ("20140721T000000", utc(2014, 7, 20, 22)),
+        ("20140721T1030", utc(2014, 7, 21, 8, 30)),
+        ("20140721T103000Z", utc(2014, 7, 21, 10, 30)),
+        ("2014/07/21", utc(2014, 7, 20, 22)),
+        ("2014/7/21 9:05", utc(2014, 7, 21, 7, 5)),
+        ("2014-07-21 00:00:00.000", utc(2014, 7, 20, 22)),
+        ("01.01.2017 00:00", utc(2016, 12, 31, 23)),
+        ("1.1.2017, 13:30", utc(2017, 1, 1, 12, 30)),
+        ("21-Jul-2014", utc(2014, 7, 20, 22)),
+        ("21 OCT 2014 3:05 PM", utc(2014, 10, 21, 13, 5)),
+        ("July 21, 2014", utc(2014, 7, 20, 22)),
+        ("21/Jul/2014:20:09:25 +0000", utc(2014, 7, 21, 20, 9, 25)),
+        ("1496325600", utc(2017, 6, 1, 14)),
+        ("1496325600000", utc(2017, 6, 1, 14)),
+    ],
+)
+def test_what_can_mean_one_time_only_is_read(text: str, when: datetime) -> None:
+    assert times(text)[0] == [when]
+    assert times("2024-05-01T12:00:00Z", "noon", text)[0][2] == when  # also beside another form
+
+
+def test_numbers_of_10_or_13_digits_are_unix_times_and_others_none() -> None:
+    said, done = times(1496325600, 1496325600000, 20140721, 12)
+    assert said == [utc(2017, 6, 1, 14), utc(2017, 6, 1, 14), utc(2014, 7, 20, 22), None]
+    assert done.rejected.height == 1
+
+
+@pytest.mark.parametrize("text", ["20140721", "2014-07-21 00:00:00.000", "21.7.2014", "2014/07/21", "21-Jul-2014"])
+def test_a_day_is_read_in_many_forms(text: str) -> None:
+    assert one(day=text).rows["day"].to_list() == [date(2014, 7, 21)]
+
+
+def test_a_day_with_a_clock_time_is_not_quietly_cut() -> None:
+    assert rules(one(day="2014-07-21 10:00")) == ["day can't be read as a date"]
+
+
+def test_a_value_that_can_not_be_read_is_shown_beside_what_can() -> None:
+    _, done = times("noon", "later", "2024-05-01T12:00:00Z")
+    (note,) = done.notes
+    assert note.startswith("2 values of time can't be read as a time, such as 'noon'; understood are 2026-03-01T12")
+    (note,) = one(value="1,234").notes
+    assert note.startswith("1 values of value can't be read as a number, such as '1,234'; understood are 1234.5")
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "null", "-"])
+def test_words_for_nothing_are_nothing_but_in_text(word: str) -> None:
+    assert one(share=word, pieces=word, day=word, key=word).rows.select("share", "pieces", "day", "key").row(0) == (
+        None, 1, None, word
+    )  # fmt: skip
+    assert rules(one(value=word)) == ["value is missing"]
+    assert json.loads(one(value=word).rejected["original"][0])["value"] == word
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "clock"),
+    [
+        ("America/Sao_Paulo", date(2014, 10, 19), "01:00"),
+        ("America/Santiago", date(2024, 9, 8), "01:00"),
+        ("Asia/Beirut", date(2024, 3, 31), "01:00"),
+        ("America/Havana", date(2024, 3, 10), "01:00"),
+        ("America/Havana", date(2024, 11, 3), "00:00"),  # whose midnight is twice
+    ],
+)
+@pytest.mark.parametrize("kind", ["text", "date"])
+def test_a_day_is_meant_from_its_first_moment(zone: str, day: date, clock: str, kind: str) -> None:
+    (said,), done = times(day if kind == "date" else str(day), zone=zone)
+    assert said is not None
+    local = done.rows["time"].dt.convert_time_zone(zone)
+    assert (local.dt.date()[0], f"{local[0]:%H:%M}") == (day, clock)
+    sent = pl.DataFrame({"time": [str(day - timedelta(days=1)), str(day)], "value": 1.0})
+    ends = ingest(LOADS, sent, zone=zone, interval=timedelta(days=1)).rows["known_at"].dt.convert_time_zone(zone)
+    assert [f"{end:%Y-%m-%d %H:%M}" for end in ends] == [f"{day} {clock}", f"{day + timedelta(days=1)} 00:00"]
+
+
+def test_a_clock_time_that_never_was_is_no_day_and_a_day_that_never_was_none() -> None:
+    words = "time does not exist in America/Sao_Paulo (clocks set forward)"
+    assert rules(times("2014-10-19 00:00", zone="America/Sao_Paulo")[1]) == [words]
+    assert rules(times("2011-12-30", zone="Pacific/Apia")[1]) == [
+        "time does not exist in Pacific/Apia (clocks set forward)"
+    ]
 
 
 def test_a_date_is_no_instant_by_guess() -> None:

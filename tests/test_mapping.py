@@ -41,6 +41,13 @@ class Deed(BaseModel):
 DEEDS = Table(name="deeds", row=Deed, key=("parcel", "signed"), time="signed", entity=("parcel",))
 
 
+class Plot(Deed):
+    owner: str = ""
+
+
+PLOTS = Table(name="plots", row=Plot, key=("parcel", "signed"), time="signed", entity=("parcel",))
+
+
 def series(step: timedelta = HOUR, rows: int = 48, **more: Any) -> Frame:
     start = datetime(2024, 5, 1, tzinfo=UTC)
     when = [(start + step * n).strftime("%Y-%m-%d %H:%M:%S") for n in range(rows)]
@@ -138,7 +145,6 @@ def test_two_required_numbers_are_told_apart_by_name_only() -> None:
     [
         ({"size": "value"}, "table metrics has no column size; it has time, value, service, kind, known_at"),
         ({"value": "size"}, "the file has no column size; it has time, value"),
-        ({"value": "time", "time": "time"}, "time is mapped twice"),
     ],
 )
 def test_names_that_do_not_exist_are_refused_with_those_that_do(given: dict[str, str], words: str) -> None:
@@ -178,15 +184,88 @@ def test_no_column_of_a_file_is_used_twice(names: list[str], values: list[Any], 
     except InvalidRequest as error:
         assert given or "--map " in str(error)  # noqa: PT017 - either it knows, or it says what to type
         return
-    used = list(plan.columns.values())
-    assert len(used) == len(set(used))
-    assert sorted([*used, *plan.unused]) == sorted(names)
+    used = [source for name, source in plan.columns.items() if name not in given]
+    assert len(used) == len(set(used) - set(given.values()))
+    assert sorted({*used, *given.values(), *plan.unused}) == sorted(names)
     assert {"time", "value"} <= plan.columns.keys() == plan.why.keys()
     assert given.items() <= plan.columns.items()
     assert plan.apply(sample).columns == [*plan.columns]
     assert len(plan.lines()) >= len(used)
     done = ingest(METRICS, plan.apply(sample), zone="UTC", interval=plan.interval)
     assert done.rows.height + done.rejected.height + done.repeated == 3
+
+
+def test_a_column_may_feed_two_of_the_table_where_that_is_given() -> None:
+    sample = pl.DataFrame({"id": ["a", "b"], "date": ["2024-05-01"] * 2, "price": ["1"] * 2, "area": ["2"] * 2})
+    plan = guess(PLOTS, sample, {"parcel": "id", "owner": "id"})
+    assert plan.apply(sample).select("parcel", "owner").rows() == [("a", "a"), ("b", "b")]
+    assert plan.unused == ()
+
+
+# ---------------------------------------------------------------- how people write
+
+
+def written(stamps: list[str], values: list[str], **how: Any) -> tuple[Plan, Frame]:
+    sample = pl.DataFrame({"time": stamps, "value": values})
+    plan = guess(METRICS, sample, {}, interval=None, **how)
+    return plan, ingest(METRICS, plan.apply(sample), zone="UTC").rows
+
+
+@pytest.mark.parametrize(
+    ("stamps", "form", "days"),
+    [
+        (["02/03/2024", "21/03/2024"], "dmy", ["03-02", "03-21"]),
+        (["02/03/2024 10:00", "02/21/2024 10:00"], "mdy", ["02-03", "02-21"]),
+        (["2-3-2024", "21-3-2024"], "dmy", ["03-02", "03-21"]),
+        (["07/21/2014 08:09:25 PM", "7/1/2014 8:09:25 AM"], "mdy", ["07-21", "07-01"]),
+    ],
+)
+def test_the_order_of_dates_is_told_by_all_of_them(stamps: list[str], form: str, days: list[str]) -> None:
+    plan, rows = written(stamps, ["1", "2"])
+    assert plan.forms == {"time": form}
+    assert [f"{time:%m-%d}" for time in rows["time"]] == days
+    assert any("comes first in its dates" in line for line in plan.lines())
+    assert any("comes first in its dates" in line for line in plan.guessed())
+
+
+def test_dates_in_no_order_or_both_are_refused_unless_it_is_said() -> None:
+    either = ["02/03/2024", "04/05/2024"]
+    with pytest.raises(InvalidRequest, match=r"'02/03/2024' for time, and no number tells .* --dates dmy"):
+        written(either, ["1", "2"])
+    with pytest.raises(InvalidRequest, match="both the first and the second number are above 12"):
+        written(["13/03/2024", "03/14/2024"], ["1", "2"])
+    for said, days in (("dmy", ["03-02", "05-04"]), ("mdy", ["02-03", "04-05"])):
+        assert [f"{time:%m-%d}" for time in written(either, ["1", "2"], dates=said)[1]["time"]] == days
+    sample = pl.DataFrame({"time": either, "value": ["1", "2"]})
+    assert guess(METRICS, sample, {"time": "time"}, dates=None).forms == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (["1,5", "2"], [1.5, 2.0]),
+        (["1.234,5", "1.500"], [1234.5, 1500.0]),
+        (["1 234,5", "-0,125"], [1234.5, -0.125]),
+        (["1\u202f234,5", "NA"], [1234.5]),
+        (["0,125", "1,500"], [0.125, 1.5]),
+        (["1,234", "2,500"], []),  # thousands, or not
+        (["1,5", "2.5"], [2.5]),
+        (["1,234.5", "1,5"], []),
+        (["1,234,567", "1,5"], []),
+    ],
+)
+def test_a_comma_is_a_decimal_mark_where_all_of_a_column_says_so(values: list[str], stored: list[float]) -> None:
+    sample = pl.DataFrame({"time": ["2024-05-01", "2024-05-02"], "value": values})
+    plan = guess(METRICS, sample, {"value": "value"}, interval=None)
+    assert ingest(METRICS, plan.apply(sample), zone="UTC").rows["value"].to_list() == stored
+    assert guess(METRICS, sample, {"value": "value"}, commas=False).forms == {}
+
+
+def test_a_text_with_commas_or_slashes_stays_as_it_is() -> None:
+    sample = series(service=["1,5"] * 48, id=["02/03/2024"] * 48)
+    plan = guess(METRICS, sample, {"service": "service"})
+    assert plan.forms == {}
+    assert plan.apply(sample)["service"].unique().to_list() == ["1,5"]
 
 
 # ---------------------------------------------------------------- what stamps stand for

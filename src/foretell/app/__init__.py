@@ -36,7 +36,7 @@ from foretell.app.tenancy import AsOf, Tenancy
 from foretell.app.tenant_settings import Settings
 from foretell.contract import Frame, History, Replayed, Rolling
 from foretell.engine.backtest import Backtest, Progress, backtest
-from foretell.engine.mapping import Interval, Plan, guess
+from foretell.engine.mapping import Dates, Interval, Plan, guess
 from foretell.engine.model import Model
 from foretell.engine.monitor import recalibrate, watch
 from foretell.engine.predict import Prediction
@@ -105,23 +105,23 @@ class App:
 
         A row with the key of an earlier one corrects it; what was recorded before stays. Rows that break a rule are
         kept apart with it (`quarantine`). Clock times without a zone are of `zone`, the tenant's if None; with
-        `interval` each value stands for that long from its stamp on, and is known at the end. `source` says where the
-        rows come from.
+        `interval` each value stands for that long from its stamp on, known at its end. `source` says whence they come.
         """
         taken = intake(self.desk, table, source, zone=zone, interval=interval)
         taken.store(taken.check(rows))
         return taken.done()
 
     def plan(
-        self, table: str, path: Path, given: Mapping[str, str] | None = None, *, interval: Interval = "auto"
-    ) -> Plan:
+        self, table: str, path: Path, given: Mapping[str, str] | None = None, *, interval: Interval = "auto",
+        dates: Dates = "auto",
+    ) -> Plan:  # fmt: skip
         """Which column of a file (CSV, also .gz, or Parquet) feeds which of a table: `given`, and guessed for the rest.
 
-        `interval` is how long each value stands for from its stamp on; `auto` guesses that too. Raises InvalidRequest.
+        `interval` is how long a value stands for from its stamp on, `dates` whether 02/03/2026 begins with the day
+        (`dmy`) or the month; `auto` guesses that too. Raises InvalidRequest.
         """
-        _, wanted = self.desk.table(table)
-        first = next(files.batches(path))
-        return guess(wanted, first.frame, given or {}, interval=interval)
+        wanted = self.desk.table(table)[1]
+        return guess(wanted, next(files.batches(path)).frame, given or {}, interval=interval, dates=dates)
 
     def import_file(
         self,
@@ -138,7 +138,7 @@ class App:
         The same file again changes nothing. With `dry` nothing is stored. `progress` is told how far through it is,
         0 to 1. Raises InvalidRequest where the file can't be read.
         """
-        taken = intake(self.desk, table, path.name, zone=zone, interval=plan.interval, dry=dry)
+        taken = intake(self.desk, table, path.name, zone=zone, interval=plan.interval, dry=dry, notes=plan.spelled)
         taken.read(path, plan, progress)
         return taken.done()
 

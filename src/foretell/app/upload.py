@@ -15,6 +15,7 @@ from foretell.app.intake import intake
 from foretell.app.tenancy import Tenancy
 from foretell.contract import Frame
 from foretell.engine.mapping import guess, interval_of
+from foretell.engine.spelling import Order
 from foretell.errors import InvalidRequest, TooLarge
 from foretell.stores import files
 
@@ -27,7 +28,7 @@ SLICE = 1000  # rows of a file that are unpacked before the next are
 KEY = 200  # characters of an idempotency key
 
 
-def take(
+def take(  # noqa: PLR0913 - an option of a request each
     desk: Tenancy,
     table: str,
     body: bytes,
@@ -36,34 +37,35 @@ def take(
     zone: str | None = None,
     interval: str = "none",
     given: Mapping[str, str] | None = None,
+    dates: Order | None = None,
     key: str | None = None,
 ) -> Mapping[str, Any]:
     """Take a body's rows into a table in one transaction; returns what became of them, as plain JSON.
 
-    `given` says which column feeds which of the table's; the rest is guessed, save `interval`: what a single row means
-    must not depend on those sent with it. With a `key`, a request that is sent
-    again is answered as the first time. Raises InvalidRequest, NotFound, TooLarge, and Refused for a key that was
-    another request's.
+    `given` says which column feeds which of the table's; the rest is guessed, save `interval` and `dates` (whether
+    the day comes first in 02/03/2026): what a single row means must not depend on those sent with it. With a `key`, a
+    request that is sent again is answered as the first time. Raises InvalidRequest, NotFound, TooLarge, and Refused
+    for a key that was another request's.
     """
     if key is not None and not 1 <= len(key) <= KEY:
         raise InvalidRequest(f"an idempotency key has 1 to {KEY} characters")
     if interval == "auto":
         raise InvalidRequest("interval=auto is for files; say none, or how long a value stands for: interval=1h")
     try:
-        return _taken(desk, table, body, kind, zone=zone, interval=interval, given=given or {}, key=key)
+        return _taken(desk, table, body, kind, zone=zone, interval=interval, given=given or {}, dates=dates, key=key)
     except InvalidRequest as error:
         raise InvalidRequest(_over_http(str(error))) from None
 
 
 def _over_http(words: str) -> str:
     """An error in the words of who sent a request rather than typed a command."""
-    for typed, sent in (("--map ", "map="), ("--interval ", "interval="), ("body.csv", "the body"),
-                        ("body.parquet", "the body")):  # fmt: skip
+    for typed, sent in (("--map ", "map="), ("--interval ", "interval="), ("--dates ", "dates="),
+                        ("body.csv", "the body"), ("body.parquet", "the body")):  # fmt: skip
         words = words.replace(typed, sent)
     return words
 
 
-def _taken(
+def _taken(  # noqa: PLR0913 - as in `take`
     desk: Tenancy,
     table: str,
     body: bytes,
@@ -72,6 +74,7 @@ def _taken(
     zone: str | None,
     interval: str,
     given: Mapping[str, str],
+    dates: Order | None,
     key: str | None,
 ) -> Mapping[str, Any]:
     rows = _rows(body) if kind == "json" else _file(body, kind)
@@ -84,13 +87,14 @@ def _taken(
         raise InvalidRequest(f"the rows have {rows.width:,} different columns; leave out those the table has not")
     if rows.is_empty():
         rows = pl.DataFrame(schema=dict.fromkeys(desk.table(table)[1].kinds, pl.String))
-    plan = guess(desk.table(table)[1], rows, given, interval=interval_of(interval))
+    plan = guess(desk.table(table)[1], rows, given, interval=interval_of(interval), dates=dates, commas=False)
     taken = intake(desk, table, "request", zone=zone, interval=plan.interval, notes=plan.guessed())
     done = taken.planned(rows, plan)
     if key is None:
         taken.store(done)
         return taken.done().told()
-    said = json.dumps([table, kind, zone, interval, sorted(given.items()), hashlib.sha256(body).hexdigest()])
+    how = [table, kind, zone, interval, sorted(given.items()), *([dates] if dates else [])]
+    said = json.dumps([*how, hashlib.sha256(body).hexdigest()])
     return taken.store_once(done, key, hashlib.sha256(said.encode()).hexdigest())
 
 

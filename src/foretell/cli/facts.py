@@ -16,9 +16,10 @@ import click
 from foretell.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from foretell.app.intake import Imported
+    from foretell.engine.spelling import Order
 
 TENANT = click.option("--tenant", default="default", show_default=True, help="Whose facts.")
 ZONE = click.option("--timezone", "zone", help="Of clock times without an offset; the tenant's own if left out.")
@@ -122,42 +123,58 @@ def tenant_list(as_json: bool) -> None:
     show_default=True,
     help="How long a value stands for from its stamp on (15m, 1h, 1d), or none: it is a sample of that moment.",
 )
+@click.option(
+    "--dates",
+    type=click.Choice(["dmy", "mdy"]),
+    help="Whether the day or the month comes first in dates such as 02/03/2026; by all of them if left out.",
+)
 @click.option("--dry-run", is_flag=True, help="Check all rows and store none.")
 @JSON
-def import_(
+@click.pass_context
+def import_(  # noqa: PLR0913, PLR0917 - an option each
+    context: click.Context,
     table: str,
     file: Path,
     tenant: str,
     given: str | None,
     zone: str | None,
     interval: str,
+    dates: Order | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Take a FILE (.csv, .csv.gz, .parquet) into a TABLE such as traffic.metrics.
 
-    In the place of the table may stand a format that another program exports in, such as agile.jira.
+    In the place of the table may stand a format that another program exports in, such as agile.jira. It exits with 1
+    where there were rows and none of them could be taken.
     """
     from foretell.app import App
     from foretell.engine.mapping import interval_of, pairs_of
 
     with App.open(tenant) as app:
         if table in app.desk.formats(table):
-            if given or zone or interval != "auto" or dry_run:
+            if given or zone or interval != "auto" or dates or dry_run:
                 raise InvalidRequest(f"{table} says itself what its columns are: leave the other options out")
             each = app.import_format(table, _content(file))
             if as_json:
                 click.echo(json.dumps({name: one.told() for name, one in each.items()}))
-                return
-            for name, one in each.items():
+            for name, one in each.items() if not as_json else ():
                 click.echo(f"{name}:")
                 _say(one, tenant, as_json)
-            return
-        plan = app.plan(table, file, pairs_of(given or ""), interval=interval_of(interval))
+            context.exit(_fruitless(each.values()))
+        plan = app.plan(table, file, pairs_of(given or ""), interval=interval_of(interval), dates=dates or "auto")
         click.echo("\n".join(plan.lines()), err=True)
         with _progress(file.name) as told:
             done = app.import_file(table, file, plan, zone=zone, dry=dry_run, progress=told)
     _say(done, tenant, as_json, dry=dry_run)
+    context.exit(_fruitless([done]))
+
+
+def _fruitless(each: Iterable[Imported]) -> int:
+    """The exit code of an import: 1 where rows were rejected and none was taken, so that a script can tell."""
+    done = [*each]
+    taken = any(one.accepted or one.revised or one.unchanged for one in done)
+    return int(not taken and any(one.rejected for one in done))
 
 
 def _content(file: Path) -> bytes:

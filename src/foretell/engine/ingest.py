@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from foretell.contract import DTYPES, Frame, Kind, Table
+from foretell.engine import spelling
 from foretell.engine.reading import WORDS, Read, as_sent, later, read
 from foretell.errors import InvalidRequest
 
@@ -77,6 +78,7 @@ def ingest(
             " its time at most; bring finer values, or say --interval none if each is a sample of its moment"
         )
     _complete(table, sent)
+    raw, sent = sent, _emptied(table, sent)
     columns = {name: _read(table, sent, name, kind, zone, ordered=ordered) for name, kind in table.kinds.items()}
     typed = pl.DataFrame([column.values.alias(name) for name, column in columns.items()])
     if interval is not None and table.known_at:
@@ -93,7 +95,7 @@ def ingest(
         counted["rows repeat the key of a later row; the later one counts"] = repeated
     return Ingested(
         rows=_entity(once.with_columns(known_at=known), table),
-        rejected=pl.DataFrame({"rule": rule.filter(bad), "original": as_sent(sent.filter(bad), SHOWN)}),
+        rejected=pl.DataFrame({"rule": rule.filter(bad), "original": as_sent(raw.filter(bad), SHOWN)}),
         repeated=repeated,
         counted=counted,
     )
@@ -106,6 +108,12 @@ def _complete(table: Table, sent: Frame) -> None:
         what = [f"misses {', '.join(missing)}"] if missing else []
         what += [f"has no place for {', '.join(foreign)}"] if foreign else []
         raise InvalidRequest(f"table {table.name} {' and '.join(what)}; its columns are {', '.join(table.kinds)}")
+
+
+def _emptied(table: Table, sent: Frame) -> Frame:
+    """The rows with null where people wrote a word for nothing; text stays as it is, for Namibia is NA."""
+    names = [name for name in sent.columns if table.kinds[name] != "text" and sent[name].dtype == pl.String]
+    return sent.with_columns(pl.col(name).replace(dict.fromkeys(spelling.EMPTY)) for name in names) if names else sent
 
 
 def required(table: Table) -> Sequence[str]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 import polars as pl
 
 from foretell.contract import Frame, Kind, Table
+from foretell.engine import spelling
 from foretell.engine.ingest import fields, required
 from foretell.engine.reading import instants, read
+from foretell.engine.spelling import Form, Order
 from foretell.errors import InvalidRequest
 
 SYNONYMS: Mapping[str, str] = {
@@ -41,6 +43,7 @@ STEADY = 0.8  # so many of the steps in a regular series are the same
 LENGTHS = {timedelta(hours=1): "hour", timedelta(days=1): "day", timedelta(days=7): "week"}
 
 Interval = timedelta | Literal["auto"] | None
+Dates = Order | Literal["auto"] | None
 
 
 def interval_of(text: str) -> Interval:
@@ -73,7 +76,8 @@ class Plan:
     `columns` are the file's columns by those of the table, `why` the words for each choice, `unused` what stays out.
     `interval` is how long each value stands for from its stamp on, None for samples of a moment: it is for `ingest`,
     which adds it once times are read. `timing` says so in words; empty where the table or the file settles it. `bare`
-    is what is to be noted of rows that got none of the file's numbers; empty where they got any.
+    is what is to be noted of rows that got none of the file's numbers; empty where they got any. `forms` say how
+    columns of the table are spelled in the file, where a single value doesn't tell.
     """
 
     columns: Mapping[str, str]
@@ -82,12 +86,23 @@ class Plan:
     interval: timedelta | None = None
     timing: str = ""
     bare: str = ""
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
     def apply(self, frame: Frame) -> Frame:
         """The rows in the table's column names, as `ingest` wants them. Raises InvalidRequest for a missing column."""
         if missing := [name for name in self.columns.values() if name not in frame.columns]:
             raise InvalidRequest(f"there is no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
-        return frame.select(pl.col(source).alias(name) for name, source in self.columns.items())
+        forms = {name: form for name, form in self.forms.items() if frame[self.columns[name]].dtype == pl.String}
+        columns = {
+            name: spelling.spelt(pl.col(source), forms[name]) if name in forms else pl.col(source)
+            for name, source in self.columns.items()
+        }
+        return frame.select(column.alias(name) for name, column in columns.items())
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """What was made of the spelling of columns, in words."""
+        return tuple(f"{name} was read so: {spelling.told(form)}" for name, form in self.forms.items())
 
     def guessed(self) -> tuple[str, ...]:
         """What was made of columns of other names, and which stay out, in words."""
@@ -97,17 +112,25 @@ class Plan:
             if self.why[name] != "given" and source != name
         ]
         left = [f"not used: {', '.join(self.unused)}"] if self.unused and not self.bare else []  # `bare` says so, too
-        return (*taken, *left)
+        return (*taken, *left, *self.spelled)
 
     def lines(self) -> list[str]:
         """The plan in words, a line for each column, and what follows for times and for columns left out."""
         width = max(map(len, self.columns), default=0)
         out = [f"{name:<{width}} ← {source} ({self.why[name]})" for name, source in self.columns.items()]
         out += [f"not used: {', '.join(self.unused)}"] if self.unused else []
-        return out + ([self.timing] if self.timing else [])
+        return [*out, *self.spelled, *([self.timing] if self.timing else [])]
 
 
-def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: Interval = "auto") -> Plan:
+def guess(
+    table: Table,
+    sample: Frame,
+    given: Mapping[str, str],
+    *,
+    interval: Interval = "auto",
+    dates: Dates = "auto",
+    commas: bool = True,
+) -> Plan:
     """The plan for a file of which `sample` is the start; `given` (table column → file column) always wins.
 
     What is not given is guessed, the surest first: the same name, a usual name for the table's time, its one required
@@ -118,10 +141,14 @@ def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: In
     not, stamps in regular steps of a quarter of an hour or more are taken for the starts of intervals, whose values are
     known at their ends.
 
-    Raises InvalidRequest for names that don't exist, a file column given twice, and where a required column has no
-    candidate or several, or one whose name says another unit: the message holds the --map to type.
+    With `dates="auto"`, whether the day or the month comes first in dates such as 02/03/2026 is told by all of a
+    column, with None not at all. Where `commas` may be decimal marks, all of a column tells that, too.
+
+    Raises InvalidRequest for names that don't exist, dates of which that can't be told, and where a required column
+    has no candidate or several, or one whose name says another unit: the message holds the --map to type.
     """
     _exist(table, sample, given)
+    raw, sample = sample, _plainly(sample, dates, commas=commas)
     columns, why = dict(given), dict.fromkeys(given, "given")
     stages = (_same_name, _usual_name, _choices, _only_one)
     for stage in stages:
@@ -142,8 +169,40 @@ def guess(table: Table, sample: Frame, given: Mapping[str, str], *, interval: In
     ordered = {name: columns[name] for name in table.kinds if name in columns}
     step, timing = _timing(table, sample, ordered, interval)
     unused = tuple(each for each in sample.columns if each not in columns.values())
-    bare = _bare(table, sample, ordered, unused)
-    return Plan(columns=ordered, why=why, unused=unused, interval=step, timing=timing, bare=bare)
+    return Plan(
+        columns=ordered, why=why, unused=unused, interval=step, timing=timing,
+        bare=_bare(table, sample, ordered, unused), forms=_forms(table, raw, ordered, dates, commas=commas),
+    )  # fmt: skip
+
+
+def _plainly(sample: Frame, dates: Dates, *, commas: bool) -> Frame:
+    """The sample as it looks once its spellings are known; either order shows as well that a column holds dates."""
+    ways: dict[str, Form] = {}
+    for column in sample.select(pl.selectors.string()):
+        if dates is not None and spelling.unclear(column).any():
+            ways[column.name] = _order(column, dates)
+        elif commas and spelling.comma(column):
+            ways[column.name] = "comma"
+    return sample.with_columns(spelling.spelt(pl.col(name), form).alias(name) for name, form in ways.items())
+
+
+def _order(column: pl.Series, dates: Dates) -> Form:
+    try:
+        return spelling.order(column, column.name, dates) or "dmy"
+    except InvalidRequest:
+        return "dmy"
+
+
+def _forms(table: Table, sample: Frame, columns: Mapping[str, str], dates: Dates, *, commas: bool) -> dict[str, Form]:
+    """How the columns of the table are spelled in the file. Raises InvalidRequest as `spelling.order` does."""
+    forms: dict[str, Form] = {}
+    for name, source in columns.items():
+        kind = table.kinds[name]
+        if kind in ("instant", "date") and (way := spelling.order(sample[source], name, dates)):
+            forms[name] = way
+        if kind in ("number", "integer") and commas and spelling.comma(sample[source]):
+            forms[name] = "comma"
+    return forms
 
 
 def _exist(table: Table, sample: Frame, given: Mapping[str, str]) -> None:
@@ -152,9 +211,6 @@ def _exist(table: Table, sample: Frame, given: Mapping[str, str]) -> None:
             raise InvalidRequest(f"table {table.name} has no column {name}; it has {', '.join(table.kinds)}")
         if source not in sample.columns:
             raise InvalidRequest(f"the file has no column {source}; it has {', '.join(sample.columns)}")
-    sources = list(given.values())
-    if twice := sorted({each for each in sources if sources.count(each) > 1}):
-        raise InvalidRequest(f"{', '.join(twice)} is mapped twice; a column of the file feeds one column of the table")
 
 
 def _full(table: Table, sample: Frame, columns: Mapping[str, str]) -> None:
@@ -225,8 +281,11 @@ def _only_one(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Fo
     if name not in required(table):
         return [], ""
     kind = table.kinds[name]
+    found = _of_kind(sample, free, kind)
+    if kind in ("instant", "date"):  # numbers that may be days or Unix seconds, where nothing looks like a time
+        found = [each for each in found if not _is(sample[each], "number")] or found
     words = {"instant": "times", "number": "numbers", "integer": "whole numbers", "date": "dates", "object": "objects"}
-    return _of_kind(sample, free, kind), f"the only column of {words.get(kind, 'its kind')}"
+    return found, f"the only column of {words.get(kind, 'its kind')}"
 
 
 def _part(table: Table, name: str) -> str | None:
@@ -244,6 +303,8 @@ def _of_kind(sample: Frame, names: Sequence[str], kind: Kind) -> list[str]:
 def _is(column: pl.Series, kind: Kind) -> bool:
     """Whether a column's values are of a kind: all but a few can be read as it, and as nothing that is more special."""
     filled = column.drop_nulls()
+    if filled.dtype == pl.String and kind != "text":
+        filled = filled.filter(~filled.is_in(spelling.EMPTY))
     if filled.is_empty() or (kind == "date" and _is_instant(filled)):
         return False
     if kind == "text":

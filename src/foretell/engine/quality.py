@@ -11,6 +11,7 @@ import polars as pl
 
 from foretell.contract import INSTANT, Frame, Table
 from foretell.engine.ingest import Ingested
+from foretell.engine.spelling import alike
 
 STEADY = 0.5  # a series is regular if more of its steps than this are the same
 SERIES = {
@@ -65,7 +66,8 @@ class Tally:
         for rule, count in done.rejected["rule"].value_counts().iter_rows():
             self.rules[rule] = self.rules.get(rule, 0) + count
         for words, count in done.counted.items():
-            self.counted[words] = self.counted.get(words, 0) + count
+            told = next((each for each in self.counted if alike(each) == alike(words)), words)
+            self.counted[told] = self.counted.get(told, 0) + count
         if self.table.entity and self.table.time in self.table.key and done.rows.height:
             self.series = _joined(self.series, done.rows.select("entity", time=pl.col(self.table.time)))
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import isinf
+from typing import Any
 
 import polars as pl
 
 from foretell.contract import DTYPES, INSTANT, Frame, Kind
+from foretell.engine import spelling
 
 WORDS: Mapping[Kind, str] = {
     "text": "text",
@@ -23,7 +25,14 @@ WORDS: Mapping[Kind, str] = {
 }
 TRUTH = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 FIRST, LAST = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - what other programs can hold in any zone
-SHAPES = tuple(f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", ""))
+SHOWN = 40  # characters of a value that are shown as an example
+SHAPES = tuple(f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", "", " %I:%M:%S %p", " %I:%M %p"))
+DAY = 2  # the shape without a clock time
+UNKNOWN = "can't be read as a time; write 2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks"
+ORDER = (
+    "names day and month in an order that was not said (as in 02/03/2026); say it with --dates dmy or --dates mdy"
+    " (over HTTP dates=dmy)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +60,28 @@ def read(column: pl.Series, kind: Kind, *, zone: str, others: Frame | None = Non
     foreign = sent.is_nested() or sent == pl.Binary or (sent.is_temporal() and kind in ("number", "integer", "boolean"))
     if foreign and not (kind == "object" and isinstance(sent, pl.Struct)):
         return Read(values=_nothing(column, DTYPES[kind]))
-    return Read(values=_READERS[kind](column))
+    values = _READERS[kind](column)
+    return Read(values=values, **_unread(column, values, kind))
+
+
+def _unread(column: pl.Series, values: pl.Series, kind: Kind) -> dict[str, Any]:
+    """The troubles of texts that can't be read as times or numbers, and a note with one of them, as `Read` has them."""
+    if column.dtype != pl.String or kind not in ("instant", "date", "number", "integer"):
+        return {}
+    wrong = values.is_null() & column.is_not_null()
+    if not wrong.any():
+        return {}
+    what, understood = ("a number", spelling.NUMBERS) if kind in ("number", "integer") else ("a time", spelling.TIMES)
+    example = column.filter(wrong)[0].replace("'", "").strip()
+    shown = example if len(example) <= SHOWN else f"{example[: SHOWN - 1]}…"
+    note = f"values of {column.name} can't be read as {what}, such as '{shown}'; understood are {understood}"
+    troubles = {}
+    if kind in ("instant", "date"):
+        troubles[ORDER] = wrong & spelling.unclear(column)
+    if kind == "instant":
+        troubles[UNKNOWN] = wrong & ~spelling.iso(column).str.contains(spelling.KNOWN).fill_null(False)
+    return {"troubles": {words: where for words, where in troubles.items() if where.any()},
+            "notes": {note: int(wrong.sum())}}  # fmt: skip
 
 
 def _nothing(column: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -82,10 +112,19 @@ def _booleans(column: pl.Series) -> pl.Series:
 
 
 def _dates(column: pl.Series) -> pl.Series:
+    """Days; a clock time of midnight says no more than its day, and another one is not quietly cut off."""
+    if column.dtype.is_numeric():
+        column = _digits(column)
     if column.dtype == pl.String:
-        column = column.str.strip_chars().str.to_date(strict=False, format="%Y-%m-%d")
+        plain = spelling.iso(column).str.replace(r"[T ]0?0:00(:00(\.0+)?)?$", "")
+        column = plain.str.to_date(strict=False, format="%Y-%m-%d")
     days = column.cast(pl.Date(), strict=False)
     return days.set(~days.is_between(FIRST.date(), LAST.date()), None)
+
+
+def _digits(column: pl.Series) -> pl.Series:
+    """Whole numbers as text, null for others."""
+    return _integers(column).cast(pl.String())
 
 
 def _objects(column: pl.Series) -> pl.Series:
@@ -142,19 +181,29 @@ _READERS: Mapping[Kind, Callable[[pl.Series], pl.Series]] = {
 
 
 def instants(column: pl.Series, *, zone: str, others: Frame | None = None) -> Read:
-    """Instants in UTC, of ISO 8601 text, dates or clock times; those without an offset are local times of `zone`.
+    """Instants in UTC, of text (`spelling`), dates, clock times or Unix seconds or milliseconds (10 or 13 digits).
+
+    Those without an offset are local times of `zone`; a date without a clock time is the first moment of that day.
 
     A local time that never was (clocks set forward) is null. One that was twice (clocks set back) says which it was
     only in a series: with `others`, where a series runs through the hour, steps back once and runs on, the rows before
     the step are the earlier and those after it the later; all others are null. Rows are looked at in their order, so
     a series that is cut within that hour can't be told apart either.
     """
+    if column.dtype.is_numeric():
+        column = _digits(column)
     if column.dtype == pl.String:
-        naive, aware = _parsed(column)
-        said = _local(naive, zone, others)
-        return Read(values=_within(aware.fill_null(said.values)), troubles=said.troubles, notes=said.notes)
+        naive, aware, days = _parsed(column)
+        said = _local(naive, zone, others, days)
+        values = _within(aware.fill_null(said.values))
+        if naive.null_count() + aware.null_count() == len(column) + column.null_count():
+            return Read(values=values, troubles=said.troubles, notes=said.notes)
+        more = _unread(column, naive.dt.replace_time_zone("UTC").fill_null(aware), "instant")
+        return Read(
+            values=values, troubles={**said.troubles, **more["troubles"]}, notes={**said.notes, **more["notes"]}
+        )
     if column.dtype == pl.Date:
-        column = column.cast(pl.Datetime("us"))
+        return _local(column.cast(pl.Datetime("us")), zone, others, column.is_not_null())
     if not isinstance(column.dtype, pl.Datetime):
         return Read(values=_nothing(column, INSTANT))
     if column.dtype.time_zone is None:
@@ -167,27 +216,47 @@ def _within(values: pl.Series) -> pl.Series:
     return values.set(~clock.is_between(FIRST, LAST), None)
 
 
-def _parsed(text: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Times without an offset, as they stand, and times with one, in UTC; a spelling tries what those before left."""
-    left = text.str.strip_chars().str.replace("T", " ", literal=True).str.replace(r"[Zz]$", "+00:00")
+def _parsed(text: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Times without an offset, as they stand, times with one, in UTC, and which of the first are days without a clock.
+
+    A spelling tries what those before left.
+    """
+    left = spelling.iso(text).str.replace("T", " ", literal=True).str.replace(r"[Zz]$", "+00:00")
     naive = _nothing(text, pl.Datetime("us"))
     aware = naive.dt.replace_time_zone("UTC")
-    for shape in SHAPES:
+    days = naive.is_not_null()
+    for number, shape in enumerate(SHAPES):
+        if left.null_count() == len(left):
+            return naive, aware, days
         found = left.str.strptime(pl.Datetime("us"), shape, strict=False)
+        days = days | found.is_not_null() if number == DAY else days
         naive, left = naive.fill_null(found), left.set(found.is_not_null(), None)
-    for shape in SHAPES[:2]:
+    left = left.str.replace(r" ([+-]\d\d:?\d\d)$", "${1}")
+    for shape in SHAPES[:DAY]:
         found = left.str.strptime(INSTANT, shape + "%#z", strict=False)
         aware, left = aware.fill_null(found), left.set(found.is_not_null(), None)
-    return naive, aware
+    return naive, aware.fill_null(_unix(left)), days
 
 
-def _local(naive: pl.Series, zone: str, others: Frame | None) -> Read:
+def _unix(text: pl.Series) -> pl.Series:
+    """Instants of Unix seconds (10 digits, so from 2001 on) or milliseconds (13); null for all else."""
+    seconds = text.str.extract(r"^([1-9]\d{9})$").cast(pl.Int64()) * 1_000_000
+    thousandths = text.str.extract(r"^([1-9]\d{12})$").cast(pl.Int64()) * 1000
+    return seconds.fill_null(thousandths).cast(INSTANT)
+
+
+def _local(naive: pl.Series, zone: str, others: Frame | None, days: pl.Series | None = None) -> Read:
+    """Clock times as instants. Those that are `days` stand for the first moment of their day, if it has any."""
     naive = naive.dt.cast_time_unit("us")
     naive = naive.set(~naive.is_between(FIRST, LAST), None)
     first = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     last = naive.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     doubled = (first != last).fill_null(False)
     never = first.is_null() & naive.is_not_null()
+    if days is not None and ((doubled | never) & days).any():
+        first = first.fill_null(_opening(naive, zone).set(~days, None))
+        last = last.zip_with(~(doubled & days), first)
+        doubled, never = doubled & ~days, first.is_null() & naive.is_not_null()
     values, troubles, notes = first, {}, {}
     if doubled.any():
         half = _halves(naive, doubled, others)
@@ -203,6 +272,14 @@ def _local(naive: pl.Series, zone: str, others: Frame | None) -> Read:
     return Read(
         values=values.dt.convert_time_zone("UTC"), troubles=troubles, notes={w: n for w, n in notes.items() if n}
     )
+
+
+def _opening(midnight: pl.Series, zone: str) -> pl.Series:
+    """The first moments of days whose midnight was skipped; null where all of the day was."""
+    instant = timedelta(microseconds=1)
+    before = (midnight - instant).dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
+    opened = before + instant
+    return opened.set(opened.dt.date() != midnight.dt.date(), None)
 
 
 def _halves(naive: pl.Series, doubled: pl.Series, others: Frame | None) -> pl.Series:
@@ -247,7 +324,10 @@ def later(times: pl.Expr, interval: timedelta, zone: str) -> pl.Expr:
     plain = times + interval
     if interval % timedelta(days=1):
         return plain
-    clock = times.dt.convert_time_zone(zone).dt.replace_time_zone(None) + interval
+    start = times.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    eve = (times - timedelta(microseconds=1)).dt.convert_time_zone(zone).dt.date()
+    # a day whose midnight was skipped begins later, and ends at midnight all the same
+    clock = pl.when(eve < start.dt.date()).then(start.dt.truncate("1d")).otherwise(start) + interval
     local = clock.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     return local.dt.convert_time_zone("UTC").fill_null(plain)
 

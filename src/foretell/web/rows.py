@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel
 from foretell.app.upload import take
 from foretell.contract import Format, Table
 from foretell.engine.mapping import pairs_of
+from foretell.engine.spelling import Order
 from foretell.errors import InvalidRequest
 from foretell.web.office import Bringing, Reading, Standing, office
 from foretell.web.quick import HEAVY
@@ -57,6 +58,7 @@ def table(made: APIRouter, name: str, path: str, table: Table) -> None:
         app: Bringing,
         zone: Annotated[str | None, Query(max_length=100)] = None,
         interval: Annotated[str, Query(max_length=20)] = "none",
+        dates: Annotated[Order | None, Query(description="whether 02/03/2026 begins with its day or its month")] = None,
         map: Annotated[str | None, Query(max_length=2000, description="time=timestamp,value=y")] = None,  # noqa: A002
         idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
     ) -> Any:
@@ -65,7 +67,7 @@ def table(made: APIRouter, name: str, path: str, table: Table) -> None:
             raise InvalidRequest(f"send the rows with a Content-Type of {', '.join(kinds)}")
         given = pairs_of(map or "")
         body = await request.body()
-        told = {"zone": zone, "interval": interval, "given": given, "key": idempotency_key}
+        told = {"zone": zone, "interval": interval, "given": given, "dates": dates, "key": idempotency_key}
         if len(body) > HEAVY or kind == "parquet":  # of which few bytes can be many rows
             return await office(request).heavy.do(app, "take", table=name, body=body, kind=kind, **told)
         async with office(request).turns.of(app.tenant):
