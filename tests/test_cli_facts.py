@@ -434,6 +434,32 @@ def test_a_decimal_comma_is_read_and_told(tenant: str, csv: Callable[..., Path])
     assert kept(tenant)["value"].to_list() == [1.5, 1234.25, 2000.0]
 
 
+@pytest.mark.parametrize(
+    ("table", "lines", "rule"),
+    [
+        (
+            "inventory.movements",
+            ("product,time,quantity", "a,2024-06-01,-4"),
+            "quantity must be ≥ 0; what came back is kind=return with a quantity above 0",
+        ),
+        (
+            "realestate.transactions",
+            ("transaction,property,person,time,kind", "1,1,p,2024-06-01,sale"),
+            "kind must be one of BUY, SELL, REFINANCE, INVESTMENT; a sale is SELL, a purchase BUY",
+        ),
+        (
+            "energy.observed",
+            ("plant,time,temperature,provider", "a,2024-06-01 12:00,288.5,own"),
+            "temperature must be ≤ 65; it is in °C: of kelvin take 273.15 off, of °F 32, and five ninths of the rest",
+        ),
+    ],
+)
+def test_a_rule_says_what_to_do(
+    tenant: str, csv: Callable[..., Path], table: str, lines: tuple[str, ...], rule: str
+) -> None:
+    assert take(csv(*lines), tenant, "--interval", "none", table=table, code=1)["rules"] == {rule: 1}
+
+
 @pytest.mark.parametrize("words", [[], ["--json"], ["--dry-run"]])
 def test_an_import_of_which_nothing_could_be_taken_fails(
     tenant: str, csv: Callable[..., Path], words: list[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
@@ -98,6 +99,16 @@ def test_each_rule_rejects_in_its_own_words(changes: dict[str, Any], rule: str) 
     assert [words.startswith(rule) for words in rules(done)] == [True]
     sent = GOOD | changes  # is kept, so that it can be mended
     assert json.loads(done.rejected["original"][0]) == {n: AS_TEXT.get(repr(v), v) for n, v in sent.items()}
+
+
+def test_a_value_beyond_its_limits_is_told_what_to_do_about_it() -> None:
+    hinted = replace(TABLE, hints={"value": "count the other way", "kind": "b is the second"})
+    sent = pl.DataFrame(
+        [GOOD | {"value": -1.0}, GOOD | {"kind": "c"}, GOOD | {"value": None}], infer_schema_length=None
+    )
+    assert rules(ingest(hinted, sent, zone="UTC")) == [
+        "value must be ≥ 0; count the other way", "kind must be one of a, b; b is the second", "value is missing",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("changes", [{"value": 0}, {"value": 99.9}, {"pieces": 9}, {"pieces": "3"}, {"share": 0.0}])

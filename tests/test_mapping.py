@@ -359,6 +359,12 @@ class Output(BaseModel):
     share_pct: float | None = None
 
 
+class Ticket(BaseModel):
+    issue: str
+    time: datetime
+
+
+ISSUES = Table(name="issues", row=Ticket, key=("issue", "time"), time="time")
 OUTPUT = Table(name="output", row=Output, key=("time",), time="time")
 
 
@@ -378,6 +384,37 @@ def test_a_column_of_another_unit_is_not_guessed_and_can_be_given(source: str, s
 @pytest.mark.parametrize("source", ["output_kw", "kW", "power (kilowatts)", "power", "leistung", "temp_min", "w2"])
 def test_a_column_of_the_same_unit_or_of_none_is_guessed(source: str) -> None:
     assert guess(OUTPUT, series().rename({"value": source}), {}).columns["output_kw"] == source
+
+
+def numbers(*names: str) -> Frame:
+    return pl.DataFrame({"time": ["2024-05-01 12:00"], **{name: ["1"] for name in names}})
+
+
+@pytest.mark.parametrize(
+    ("names", "taken", "why"),
+    [
+        (("temp_k", "power_kw", "dew_point", "pressure"), "power_kw", "the only column of numbers in kw"),
+        (("energy_kwh", "Power [kW]"), "Power [kW]", "the only column of numbers in kw"),
+        (("temp", "totalOutput", "pressure"), "totalOutput", "the only column of numbers with a like name"),
+        (("temp", "outputs", "pressure"), "outputs", "the only column of numbers with a like name"),
+    ],
+)
+def test_of_several_the_one_of_the_unit_or_of_a_like_name_wins(names: tuple[str, ...], taken: str, why: str) -> None:
+    plan = guess(OUTPUT, numbers(*names), {})
+    assert (plan.columns["output_kw"], plan.why["output_kw"]) == (taken, why)
+
+
+def test_columns_that_share_nothing_with_what_is_wanted_are_not_proposed() -> None:
+    with pytest.raises(InvalidRequest, match=r"^in_kw and out_kw would do equally well for output_kw; choose"):
+        guess(OUTPUT, numbers("in_kw", "out_kw", "temp", "pressure", "dew_point"), {})
+    with pytest.raises(InvalidRequest, match="no column of the file looks like output_kw; it has time, temp, pressure"):
+        guess(OUTPUT, numbers("temp", "pressure", "dew_point", "wind"), {})
+
+
+def test_a_shop_and_a_tracker_are_understood() -> None:
+    assert guess(METRICS, numbers("units", "orders", "unit_price"), {}).columns["value"] == "units"
+    issues = pl.DataFrame({"issuekey": ["A-1"], "created": ["2024-05-01 12:00"], "components": ["x"], "text": ["y"]})
+    assert guess(ISSUES, issues, {}).columns == {"issue": "issuekey", "time": "created"}
 
 
 def test_where_the_table_says_no_unit_any_will_do() -> None:

@@ -55,6 +55,7 @@ class Table:
     `persons` says which columns name a person, and as what (`{"assignee": "person"}`): of whom a tenant can have
     everything shown and erased. A fact is forgotten when it has happened and been on record for longer than `kept`
     (None: never), unless the tenant says otherwise. A view has the figures of each day of the columns in `daily`.
+    `hints` say, by column, what to do about a value beyond its limits or choices; they stand behind the rule it broke.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Table:
     persons: Mapping[str, str] = field(default_factory=dict)
     kept: timedelta | None = None
     daily: tuple[str, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:

@@ -159,7 +159,7 @@ def _broken(table: Table, sent: Frame, typed: Frame, columns: Mapping[str, Read]
             rules.append((unread, f"{name} can't be read as {WORDS[table.kinds[name]]}"))
         if name in required(table):
             rules.append((pl.col(name).is_null(), f"{name} is missing"))
-        rules += _limits(name, schema, table.kinds[name])
+        rules += _limits(name, schema, table.kinds[name], table.hints.get(name))
     rules += [(~holds, words) for words, holds in table.rules.items()]
     rules += [*_long(table), *_late(table), *_future(table, now)]
     checked = typed.with_columns(**filled)
@@ -170,18 +170,18 @@ def _broken(table: Table, sent: Frame, typed: Frame, columns: Mapping[str, Read]
     return every.join(places, on="row", how="left", maintain_order="left")["rule"]
 
 
-def _limits(name: str, schema: dict[str, Any], kind: Kind) -> Iterator[Rule]:
-    """What a column's values must keep to."""
-    new = pl.col(name)
+def _limits(name: str, schema: dict[str, Any], kind: Kind, hint: str | None) -> Iterator[Rule]:
+    """What a column's values must keep to, and what to do about those that don't."""
+    new, then = pl.col(name), f"; {hint}" if hint else ""
     if kind == "number":
         yield ~new.is_finite(), f"{name} is not a finite number"
     bounds = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le", "exclusiveMaximum": "lt"}
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     for key, compare in bounds.items():
         if key in schema:
-            yield ~getattr(new, compare)(schema[key]), f"{name} must be {signs[compare]} {schema[key]:g}"
+            yield ~getattr(new, compare)(schema[key]), f"{name} must be {signs[compare]} {schema[key]:g}{then}"
     if "enum" in schema:
-        yield ~new.is_in(schema["enum"]), f"{name} must be one of {', '.join(schema['enum'])}"
+        yield ~new.is_in(schema["enum"]), f"{name} must be one of {', '.join(schema['enum'])}{then}"
     elif kind == "text":
         yield new.str.contains(UNSTORABLE), f"{name} holds a character that can't be stored (number 0, 30 or 31)"
 

@@ -24,7 +24,8 @@ from foretell.errors import InvalidRequest
 SYNONYMS: Mapping[str, str] = {
     "time": "time timestamp datetime date ds ts t at when stamp timeutc timestamputc datetimeutc",
     "known_at": "knownat known availableat publishedat issuedat arrivedat recordedat",
-    "value": "value values val v y count counts total amount quantity qty number measurement reading requests load",
+    "value": "value values val v y count counts total amount quantity qty units number measurement reading requests"
+    " load",
     "name": "name id entity uniqueid series seriesid item itemid",
 }
 UNITS: Mapping[str, str] = {
@@ -38,6 +39,8 @@ UNITS: Mapping[str, str] = {
 }  # fmt: skip
 """What people write for units at the end of a column's name, and of those that mean the same the first."""
 SOUND = 0.9  # so much of a column must be readable as a kind for it to be of that kind
+FEW = 3  # columns of which one is to be chosen; more that share nothing with what is wanted are no candidates
+ROOT = 4  # letters of a word that another may begin with and be of the same meaning
 SHORTEST = timedelta(minutes=15)  # values closer together are taken for samples of a moment
 STEADY = 0.8  # so many of the steps in a regular series are the same
 LENGTHS = {timedelta(hours=1): "hour", timedelta(days=1): "day", timedelta(days=7): "week"}
@@ -277,7 +280,7 @@ def _choices(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Fou
 
 
 def _only_one(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Found:
-    """All columns of the kind of `name`, if it must be there."""
+    """All columns of the kind of `name`, if it must be there; of several those of its unit, or else of a like name."""
     if name not in required(table):
         return [], ""
     kind = table.kinds[name]
@@ -285,7 +288,25 @@ def _only_one(table: Table, sample: Frame, name: str, free: Sequence[str]) -> Fo
     if kind in ("instant", "date"):  # numbers that may be days or Unix seconds, where nothing looks like a time
         found = [each for each in found if not _is(sample[each], "number")] or found
     words = {"instant": "times", "number": "numbers", "integer": "whole numbers", "date": "dates", "object": "objects"}
-    return found, f"the only column of {words.get(kind, 'its kind')}"
+    of = words.get(kind, "its kind")
+    if len(found) < 2:
+        return found, f"the only column of {of}"
+    if mine := [each for each in found if unit(name) and unit(each) == unit(name)]:
+        return mine, f"the only column of {of} in {unit(name)}"
+    if near := [each for each in found if _related(name, each)]:
+        return near, f"the only column of {of} with a like name"
+    return ([] if len(found) > FEW else found), ""
+
+
+def _related(name: str, source: str) -> bool:
+    """Whether two names share a word, or the beginning of one of four letters or more; units are no such words."""
+
+    def words(text: str) -> list[str]:
+        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
+        return [word for word in re.split(r"[^a-z0-9]+", parted) if word and word not in UNITS]
+
+    pairs = [sorted((a, b), key=len) for a in words(name) for b in words(source)]
+    return any(a == b or (len(a) >= ROOT and b.startswith(a)) for a, b in pairs)
 
 
 def _part(table: Table, name: str) -> str | None:

@@ -90,6 +90,7 @@ class Issued(Weather):
 
 KEPT = timedelta(days=730)  # as long as the document says that readings and weather are kept
 
+CELSIUS = {"temperature": "it is in °C: of kelvin take 273.15 off, of °F 32, and five ninths of the rest"}
 PLANTS = Table(name="plants", row=Site, key=("plant",), time="since", entity=("plant",))
 READINGS = Table(
     name="readings",
@@ -104,6 +105,7 @@ READINGS = Table(
 )
 OBSERVED = Table(
     name="observed",
+    hints=CELSIUS,
     row=Observed,
     key=("plant", "time", "provider"),
     time="time",
@@ -114,6 +116,7 @@ OBSERVED = Table(
 )
 FORECASTS = Table(
     name="forecasts",
+    hints=CELSIUS,
     row=Issued,
     key=("plant", "time", "issued_at", "provider"),
     time="time",

@@ -36,6 +36,7 @@ MOVEMENTS = Table(
     time="time",
     entity=("product",),
     rules={"a quantity is not below zero": pl.col("quantity") >= 0},
+    hints={"quantity": "what came back is kind=return with a quantity above 0"},
 )
 
 

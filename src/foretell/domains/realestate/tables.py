@@ -230,6 +230,7 @@ TRANSACTIONS = Table(
     entity=("person",),
     known_at="known_at",
     persons=BY,
+    hints={"kind": "a sale is SELL, a purchase BUY"},
     rules={"a deal can't be registered before it is done": pl.col("known_at") >= pl.col("time")},
 )
 AGENTS = Table(
