@@ -26,7 +26,8 @@ WORDS: Mapping[Kind, str] = {
 TRUTH = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 FIRST, LAST = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - what other programs can hold in any zone
 SHOWN = 40  # characters of a value that are shown as an example
-SHAPES = tuple(f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", "", " %I:%M:%S %p", " %I:%M %p"))
+SHAPES = tuple(f"%Y-%m-%d{clock}" for clock in (" %H:%M:%S%.f", " %H:%M", ""))
+HALVES = tuple(f"%Y-%m-%d{clock}" for clock in (" %I:%M:%S %p", " %I:%M %p"))  # of clocks that count to twelve
 DAY = 2  # the shape without a clock time
 UNKNOWN = "can't be read as a time; write 2026-03-01T12:00:00Z, or 2026-03-01 12:00 by local clocks"
 ORDER = (
@@ -226,15 +227,19 @@ def _parsed(text: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
     aware = naive.dt.replace_time_zone("UTC")
     days = naive.is_not_null()
     for number, shape in enumerate(SHAPES):
-        if left.null_count() == len(left):
-            return naive, aware, days
         found = left.str.strptime(pl.Datetime("us"), shape, strict=False)
         days = days | found.is_not_null() if number == DAY else days
         naive, left = naive.fill_null(found), left.set(found.is_not_null(), None)
-    left = left.str.replace(r" ([+-]\d\d:?\d\d)$", "${1}")
+        if left.null_count() == len(left):
+            return naive, aware, days
     for shape in SHAPES[:DAY]:
         found = left.str.strptime(INSTANT, shape + "%#z", strict=False)
         aware, left = aware.fill_null(found), left.set(found.is_not_null(), None)
+        if left.null_count() == len(left):
+            return naive, aware, days
+    for shape in HALVES:
+        found = left.str.strptime(pl.Datetime("us"), shape, strict=False)
+        naive, left = naive.fill_null(found), left.set(found.is_not_null(), None)
     return naive, aware.fill_null(_unix(left)), days
 
 
