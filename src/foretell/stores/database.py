@@ -39,7 +39,7 @@ class Database:
     def __init__(self, url: str, *, role: str = APP, size: int = 10) -> None:
         """Open up to `size` connections of a login that was `checked`."""
         self.url, self.role = url, role
-        told = {"autocommit": True, "application_name": f"{NAME} {os.getpid()}"}
+        told = {"autocommit": True, "fallback_application_name": f"{NAME} {os.getpid()}"}
         self._pool = ConnectionPool(
             url, min_size=1, max_size=size, timeout=WAIT, open=True, configure=self._enter, kwargs=told
         )
