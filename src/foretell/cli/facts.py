@@ -44,7 +44,7 @@ def tenant_add(names: tuple[str, ...], zone: str | None, file: Path | None, as_j
     """
     from foretell.app.opening import add_tenants
 
-    if not (names or file) or (names and not zone):
+    if not (names or file) or (names and zone is None):
         raise click.UsageError("type: foretell tenant add shop --zone Europe/Athens, or --from FILE")
     named = [*((name, zone or "") for name in names), *(_listed(file, zone) if file else [])]
     if not named:
