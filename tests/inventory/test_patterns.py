@@ -326,6 +326,19 @@ def spoken(values: Floats, mape: float | None = 12.0) -> list[str]:
     return reasons(one, pattern(one), mape)
 
 
+def test_sums_of_weeks_are_told_from_days() -> None:
+    weeks = np.zeros(140)
+    weeks[2::7] = 20 + np.arange(20) % 3
+    day = dates(140)[2]
+    assert [each for each in spoken(weeks) if "sums of weeks" in each] == [
+        f"all 20 days with transactions are {day:%A}s: if they are sums of weeks, spread each over its days, for they"
+        " count as demand of that day alone"
+    ]
+    weeks[50] = 1
+    assert not [each for each in spoken(weeks) if "sums of weeks" in each]
+    assert not [each for each in spoken(weeks[:50]) if "sums of weeks" in each]
+
+
 @pytest.mark.row("I12")
 def test_what_speaks_against_a_forecast_is_named() -> None:
     calm = (50 + np.random.default_rng(6).poisson(5, 200)).astype(float)

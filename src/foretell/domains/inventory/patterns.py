@@ -17,6 +17,7 @@ NEW = 60  # days of history, below which it is a new product
 SILENT = 90  # days without any demand, after which it is a dead one
 LOOKED = 182  # days that week and trend are found in
 SURE = 0.01  # a pattern that is likelier by chance than this is none
+WEEKS = 8  # days with transactions, all of one weekday, from which on they may be sums of weeks
 GAP = 14  # days without a transaction that are a gap, where five usual intervals are not more
 MUCH = 1.5  # times as much or as little is a level that people should look at,
 LEARNING = 60  # for so many days
@@ -89,7 +90,7 @@ def _outliers(line: Line, *, week: bool, month: bool) -> Iterator[Outlier]:
 
 def reasons(line: Line, found: Pattern, mape: float | None) -> list[str]:
     """Why people should decide about a product, in words; empty where nothing speaks against a forecast."""
-    return [*silent(line), *_gap(line), *_tenfold(found), *_level(line, found), *_wrong(mape)]
+    return [*silent(line), *_gap(line), *_summed(line), *_tenfold(found), *_level(line, found), *_wrong(mape)]
 
 
 def silent(line: Line) -> Iterator[str]:
@@ -108,6 +109,16 @@ def _gap(line: Line) -> Iterator[str]:
     if longest >= max(GAP, 5 * usual):
         begin = dated(line.first + int(places[between.argmax()]) + 1)
         yield f"there is a gap of {longest} days without a transaction from {begin} on"
+
+
+def _summed(line: Line) -> Iterator[str]:
+    """That all days are of one weekday, week by week: they may be sums of weeks, and other days seem without a sale."""
+    places = np.flatnonzero(line.moved)
+    between = np.diff(places)
+    if len(places) >= WEEKS and not (between % 7).any() and np.median(between) == 7:
+        name = f"{dated(line.first + int(places[0])):%A}s"
+        yield f"all {len(places)} days with transactions are {name}: if they are sums of weeks, spread each over its " \
+              "days, for they count as demand of that day alone"  # fmt: skip
 
 
 def _tenfold(found: Pattern) -> Iterator[str]:
