@@ -94,11 +94,18 @@ def backtest(
     Candidates whose expected cost (their own estimate) would overrun `budget` seconds, the task's if None, are
     skipped and named with the reason; the baseline always runs. Raises NotReady without settled outcomes to score.
     """
-    folds = rolled(task, history, rolling or task.rolling)
+    rolling = rolling or task.rolling
+    folds = rolled(task, history, rolling)
     joined = [join(task, history, f.ask.questions).with_columns(fold=pl.lit(k)) for k, f in enumerate(folds)]
     asked = pl.concat(joined) if joined else pl.DataFrame({"value": []})
     if asked["value"].is_null().all():
-        raise NotReady(f"{task.name}: no settled outcome to test on; bring more history")
+        span = rolling.span
+        long = f"{span / timedelta(days=1):g} days" if isinstance(span, timedelta) else f"{span:.0%} of the questions"
+        raise NotReady(
+            f"{task.name}: no settled outcome to test on: the newest {rolling.folds} times {long}, with something"
+            f" before them to learn from, have {asked.height} past questions and no outcome; bring more history, or"
+            " what tells how they came out"
+        )
     chosen, skipped = _within(task, folds, task.budget if budget is None else budget)
     raw = {name: _joined(said) for name, said in race(task, chosen, folds, progress).items()}
     if asked["value"].null_count():

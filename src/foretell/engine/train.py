@@ -12,7 +12,7 @@ from foretell.engine import apart
 from foretell.engine.backtest import Backtest, Progress, backtest, epochs, past_questions
 from foretell.engine.calibration import calibrate
 from foretell.engine.model import Card, Model, Span, held, versioned
-from foretell.engine.outcomes import counts, join, settled
+from foretell.engine.outcomes import OPEN, VOID, counts, join, settled
 from foretell.engine.scores import gap, score
 from foretell.engine.trust import learn
 from foretell.errors import NotReady
@@ -78,7 +78,11 @@ def lesson(task: Task, history: History) -> Lesson:
     joined = join(task, history, past_questions(task, history))
     learned = joined.filter(pl.col("state") == "settled")
     if learned.is_empty():
-        raise NotReady(f"{task.name}: no settled outcome to learn from; bring more history")
+        told = counts(joined)
+        raise NotReady(
+            f"{task.name}: no settled outcome to learn from: of {joined.height} past questions {told[OPEN]} have none"
+            f" yet, {told[VOID]} never will; bring more history, or what tells how they came out"
+        )
     study = task.study(history, learned.drop("value", "known_at", "state"))
     return Lesson(study=study, outcomes=learned.select("value", "known_at"), counts=counts(joined))
 
