@@ -175,9 +175,7 @@ def test_a_baseline_without_any_answer_is_not_ready() -> None:
 
 @pytest.mark.parametrize("days", [0, 1])
 def test_without_settled_outcomes_nothing_can_be_tested(days: int) -> None:
-    with pytest.raises(
-        NotReady, match=r"times \d+ days, .* have \d+ past questions and no outcome; bring more history"
-    ):
+    with pytest.raises(NotReady, match=r"times \d+ days.* have \d+ past questions and no outcome; bring more"):
         backtest(plain.TASK, plain.history(4, late=timedelta(days=30)) if days else plain.history(1).cut(START))
 
 
