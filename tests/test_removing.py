@@ -77,7 +77,7 @@ def filled(home: Path, tenant: str) -> None:
                     sql.SQL(", ").join([sql.Literal(tenant), *made]),
                 )
             )
-        connection.execute(f"SELECT {QUEUE}.deliver(%s, 'number', 'ml_training', 'seal')".encode(), [tenant])
+        connection.execute(f"SELECT {QUEUE}.deliver(%s, 'number', 'ml_training', 'seal', 0)".encode(), [tenant])
     (home / "model").mkdir(exist_ok=True)
     (home / "model" / "a").write_text(tenant)
     blobs = Blobs(f"file://{home}/blobs")
