@@ -100,10 +100,10 @@ def decide(forecast: Forecast, request: LoadRequest, history: History) -> LoadAn
         )  # fmt: skip
     return LoadAnswer(
         service=service, metric_type=request.metric_type, as_of=history.now, current=current, measured_at=measured_at,
-        hours=[
-            Hour(start=at, expected=point, low=low, high=high)
-            for at, point, low, high in zip(  # nothing is measured below zero; a band by past errors may reach there
-                when, *(rows[name].clip(0.0).to_list() for name in ("point", "q10", "q90")), strict=True
+        hours=[  # nothing is measured below zero, and a band by past errors may reach there
+            Hour(start=at, expected=max(0.0, point), low=max(0.0, low), high=max(0.0, high))
+            for at, point, low, high in zip(
+                when, *(rows[name].to_list() for name in ("point", "q10", "q90")), strict=True
             )
         ],
         peak_to_mean=history.once(lambda history: _peak_to_mean(history, entity), ("peak to mean", entity)),
