@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import psycopg
 from psycopg import Connection, sql
 
-from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable, first_line
+from foretell.errors import Damaged, Misconfigured, NotFound, Refused, Unavailable
 from foretell.stores.access import ROLES, make_roles
 from foretell.stores.archive import CHUNK, DUMP, MANIFEST, Told, add, made, opened, verified
 from foretell.stores.blobs import Blobs, pack, unpack
 from foretell.stores.clients import Clients
+from foretell.stores.database import uncut
 from foretell.stores.migrate import ALONE
 from foretell.stores.registry import SWEEPING
 
@@ -33,7 +32,7 @@ def backup(admin: str, blobs: Blobs, file: Path) -> Told:
     A blob that is nowhere is listed in what is returned: to back up all else is worth more than nothing. Where one is
     broken, Damaged; it is in quarantine then, and the next backup goes without it and lists it.
     """
-    with _connected(admin) as connection:
+    with uncut(admin) as connection:
         clients = Clients(connection, admin)
         _sees_all(connection)
         with made(file) as archive:
@@ -68,7 +67,7 @@ def restore(file: Path, owner: str, blobs: Blobs, *, login: str | None = None, i
     """
     with opened(file) as archive:
         told = verified(archive, file)
-        with _connected(owner) as connection:
+        with uncut(owner) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [ALONE])
             clients = Clients(connection, owner)
             _ready(connection, told, instead)
@@ -239,22 +238,6 @@ def _path(connection: Connection[Any], told: Told) -> str:
 
 
 # ---------------------------------------------------------------- both
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[Connection[Any]]:
-    """A connection that nothing cuts while it waits for others; what the database refuses is raised as our own."""
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            connection.execute(
-                "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',"
-                " 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')"
-            )
-            yield connection
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"the database does not answer ({first_line(error)})") from error
-    except psycopg.Error as error:
-        raise Misconfigured(f"the database refuses ({first_line(error)})") from error
 
 
 def _row(connection: Connection[Any], query: str | sql.Composed, *values: Any) -> tuple[Any, ...]:

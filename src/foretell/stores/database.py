@@ -200,6 +200,25 @@ def connected(url: str) -> list[int]:
 
 
 @contextmanager
+def uncut(url: str, hint: str = "") -> Iterator[Connection[Any]]:
+    """A connection that nothing cuts while it waits for others, each statement of which is committed.
+
+    Raises Unavailable; Misconfigured, with the hint, for what the database refuses.
+    """
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(
+                "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',"
+                " 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')"
+            )
+            yield connection
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"the database does not answer ({first_line(error)})") from error
+    except psycopg.Error as error:
+        raise Misconfigured(f"the database refuses ({first_line(error)}){hint}") from error
+
+
+@contextmanager
 def _opened(url: str) -> Iterator[Connection[Any]]:
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:

@@ -5,15 +5,13 @@ The owner is held by row security as everybody is, so each statement reaches the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from psycopg import Connection, sql
 
-from foretell.errors import Misconfigured, Unavailable, first_line
+from foretell.errors import Unavailable
 from foretell.stores.access import QUEUE
+from foretell.stores.database import uncut
 from foretell.stores.locks import ticks
 from foretell.stores.registry import SWEEPING
 
@@ -42,7 +40,8 @@ def remove(owner: str, tenant: str) -> dict[str, int]:
     and a backup that runs; then the rows go, table by table. `owner` is the URL of the role that owns the tables.
     Raises Unavailable where somebody's transaction does not end, and Misconfigured for a role that may not.
     """
-    with _owning(owner, tenant) as connection:
+    with uncut(owner, "; it must be the tables' owner") as connection:
+        connection.execute("SELECT set_config('app.current_tenant', %s, false)", [tenant])
         out = {
             "public.tenants": connection.execute("DELETE FROM public.tenants WHERE tenant_id = %s", [tenant]).rowcount
         }
@@ -72,20 +71,3 @@ def _wait(connection: Connection[Any], before: dict[str, int]) -> None:
         f"the tenant is closed, and its rows are still there: a transaction of before has not ended (PostgreSQL's"
         f" process {told}); end it and type the same again"
     )
-
-
-@contextmanager
-def _owning(url: str, tenant: str) -> Iterator[Connection[Any]]:
-    """A connection of the owner for one tenant, each statement of which is committed."""
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            connection.execute("SELECT set_config('app.current_tenant', %s, false)", [tenant])
-            connection.execute(
-                "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',"
-                " 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')"
-            )
-            yield connection
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"the database does not answer ({first_line(error)})") from error
-    except psycopg.Error as error:
-        raise Misconfigured(f"the database refuses ({first_line(error)}); it must be the tables' owner") from error
